@@ -1,0 +1,72 @@
+"""Machine-learned coarse-grained force fields for OpenMM.
+
+The public names below load on first use, so that `import openmm_cgml` stays light: it imports neither torch nor OpenMM.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from openmm_cgml.analysis.report import validate
+    from openmm_cgml.builder import build_box
+    from openmm_cgml.dataset import ForceMatchingDataset
+    from openmm_cgml.errors import OpenMMCGMLError
+    from openmm_cgml.force_field import ForceField
+    from openmm_cgml.frames import Frames
+    from openmm_cgml.mapping import Mapping
+    from openmm_cgml.priors import PriorSet
+    from openmm_cgml.reference import ForceRecorder, run_reference
+    from openmm_cgml.simulation import simulate
+    from openmm_cgml.specification import read_specification
+    from openmm_cgml.topology import CGTopology
+    from openmm_cgml.training import fit
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "CGTopology": "topology",
+    "ForceField": "force_field",
+    "ForceMatchingDataset": "dataset",
+    "ForceRecorder": "reference",
+    "Frames": "frames",
+    "Mapping": "mapping",
+    "OpenMMCGMLError": "errors",
+    "PriorSet": "priors",
+    "build_box": "builder",
+    "fit": "training",
+    "read_specification": "specification",
+    "run_reference": "reference",
+    "simulate": "simulation",
+    "validate": "analysis.report",
+}
+
+__all__ = [
+    "CGTopology",
+    "ForceField",
+    "ForceMatchingDataset",
+    "ForceRecorder",
+    "Frames",
+    "Mapping",
+    "OpenMMCGMLError",
+    "PriorSet",
+    "__version__",
+    "build_box",
+    "fit",
+    "read_specification",
+    "run_reference",
+    "simulate",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Return the public object called `name`, importing the module that holds it."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'openmm_cgml' has no attribute {name!r}; public names: {', '.join(__all__)}")
+    value = getattr(importlib.import_module(f"openmm_cgml.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
