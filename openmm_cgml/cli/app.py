@@ -1,0 +1,152 @@
+"""The `openmm-cgml` command: finds the verb, imports its module alone, and turns errors into messages and exit codes.
+
+Exit codes: 0 done; 1 a fault of this program (a traceback says where); 2 wrong usage or input; 3 a file is missing, unreadable
+or damaged; 4 the simulation or the training became unstable; 5 no room on the disk, in memory or on the device;
+130 and 143 interrupted by Ctrl-C and SIGTERM, finished work kept.
+"""
+
+import contextlib
+import errno
+import functools
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+import openmm_cgml
+from openmm_cgml.errors import ArtifactError, OpenMMCGMLError, SimulationError, TrainingError
+
+VERBS = {
+    "reference": "Run an atomistic system and record positions, forces and energies.",
+    "map": "Map a recording to beads: a force-matching dataset.",
+    "fit": "Fit priors and a network to a dataset: a force field.",
+    "build": "Write topology, starting positions and a runnable script for a model.",
+    "simulate": "Run a coarse-grained simulation.",
+    "validate": "Compare coarse-grained runs with the atomistic reference.",
+    "info": "Say what is in a model, a system, a dataset, a recording or a run.",
+    "doctor": "Check this installation and say how to mend it.",
+    "export": "Write a model that others can load, with its card.",
+}
+_EPILOG = (
+    "Exit codes: 0 done, 2 usage or input, 3 file missing or damaged, 4 unstable, 5 no room (disk, memory, device), "
+    "130 and 143 interrupted with finished work kept."
+)
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with a documented exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows "?" where it lacks a character
+    signal.signal(signal.SIGTERM, _leave_on_sigterm)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]  # so that it is understood after the verb too
+    verb = next((argument for argument in arguments if not argument.startswith("-")), None)
+    try:
+        create_app(verb, debug=debug)(args=arguments, prog_name="openmm-cgml")
+    finally:
+        _flush_quietly()
+
+
+def create_app(verb: str | None = None, *, debug: bool = False) -> typer.Typer:
+    """The command-line application with one verb loaded and the others as names with their help.
+
+    Args:
+        verb: The verb whose module is imported; None imports none, which is enough for `--help`.
+        debug: Show tracebacks instead of messages.
+    """
+    app = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        epilog=_EPILOG,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_top_level)
+    for name, summary in VERBS.items():
+        if name == verb:
+            app.command(name)(_load(name, debug))
+        else:
+            app.command(name, help=summary)(_not_loaded)
+    return app
+
+
+def _top_level(
+    version: Annotated[bool, typer.Option("--version", callback=lambda asked: _print_version(asked), is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; anywhere on the line.")] = False,
+) -> None:
+    """Machine-learned coarse-grained force fields for OpenMM."""
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"openmm-cgml {openmm_cgml.__version__}")
+        raise typer.Exit
+
+
+def _not_loaded() -> None:
+    raise AssertionError("a verb was called that create_app was not told about")
+
+
+def _load(verb: str, debug: bool) -> Callable[..., Any]:
+    """The function of a verb, wrapped so that deliberate errors end in a message and an exit code."""
+    function = getattr(importlib.import_module(f"openmm_cgml.cli.{verb}"), verb)
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        with contextlib.nullcontext() if debug else exit_codes():
+            return function(*args, **kwargs)
+
+    return guarded
+
+
+@contextlib.contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn deliberate errors, full disks and interruptions into one message on stderr and the documented exit code."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise _leave(130, "interrupted; finished work is kept, --resume goes on from there") from error
+    except OpenMMCGMLError as error:
+        raise _leave(_exit_code(error), str(error)) from error
+    except MemoryError as error:
+        raise _leave(5, f"out of memory: {error}") from error
+    except BrokenPipeError as error:
+        raise typer.Exit(0) from error
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise _leave(5, f"no room to write {error.filename or 'the output'}: {error.strerror}") from error
+        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+            raise _leave(3, f"{error.filename}: {error.strerror}") from error
+        raise
+
+
+def _exit_code(error: OpenMMCGMLError) -> int:
+    if isinstance(error, ArtifactError):
+        return 3
+    return 4 if isinstance(error, SimulationError | TrainingError) else 2
+
+
+def _leave(code: int, message: str) -> typer.Exit:
+    typer.echo(f"openmm-cgml: {message}", err=True)
+    return typer.Exit(code)
+
+
+def _leave_on_sigterm(number: int, frame: FrameType | None) -> None:
+    typer.echo("openmm-cgml: terminated; finished work is kept, --resume goes on from there", err=True)
+    sys.exit(143)
+
+
+def _flush_quietly() -> None:
+    """Flush stdout; a reader that closed the pipe is no error, now or when the interpreter flushes at its end."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
