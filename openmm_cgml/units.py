@@ -107,7 +107,7 @@ def parse_quantity(value: Any, dimension: str) -> float:
     factor, found = _parse_unit(unit_text, value)
     if found != expected:
         raise InputError(f"{value!r} is not a {dimension}: {unit_text!r} has another dimension; {example}")
-    return number * factor
+    return number * factor / _parse_unit(unit_name, unit_name)[0]
 
 
 def value_in(value: Any, dimension: str) -> float:
