@@ -1,0 +1,162 @@
+"""SchNet with separate filters for inter- and intramolecular pairs, from TorchMD-Net's blocks.
+
+Schütt et al., J. Chem. Phys. 148, 241722 (2018). The interaction blocks are TorchMD-Net's `InteractionBlock` (continuous
+filter convolution, activation, linear layer); here each filter is evaluated once per pair instead of once per
+direction, which halves the cost and changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import PositiveInt, model_validator
+from torch import Tensor, nn
+
+from openmm_cgml.config import Config, Energy, Length
+from openmm_cgml.networks._torchmdnet import GaussianSmearing, InteractionBlock, act_class_mapping
+
+_ACTIVATIONS = {"shifted_softplus": "ssp", "tanh": "tanh", "silu": "silu"}
+
+
+class SchNetConfig(Config):
+    """Architecture of a `SchNet`.
+
+    Attributes:
+        n_features: Length of a bead's feature vector.
+        n_filters: Channels of the continuous filters, independent of `n_features`.
+        n_inter_blocks: Interaction blocks over pairs of beads in different molecules.
+        n_intra_blocks: Interaction blocks over pairs of beads in the same molecule.
+        activation: Nonlinearity everywhere.
+        n_basis: Gaussian radial basis functions, evenly spaced from 0 to the cutoff.
+        cutoff: Range of the intermolecular filters [nm].
+        intra_cutoff: Range of the intramolecular filters [nm]; `cutoff` if not given.
+        include_bonded: Whether excluded (bonded) pairs are among the intramolecular pairs.
+        separate_readouts: Give inter- and intramolecular features a dense readout each, so that the energy is a sum of
+            the two and each part can be trained on its own share of the forces; otherwise features are summed first.
+        energy_scale: Energy that an output of one stands for [kJ/mol].
+    """
+
+    kind: Literal["schnet"] = "schnet"
+    n_features: PositiveInt = 64
+    n_filters: PositiveInt = 64
+    n_inter_blocks: PositiveInt = 2
+    n_intra_blocks: int = 0
+    activation: Literal["shifted_softplus", "tanh", "silu"] = "shifted_softplus"
+    n_basis: PositiveInt = 40
+    cutoff: Length
+    intra_cutoff: Length | None = None
+    include_bonded: bool = True
+    separate_readouts: bool = False
+    energy_scale: Energy = 1.0
+
+    @model_validator(mode="after")
+    def _check(self) -> SchNetConfig:
+        if self.cutoff <= 0 or (self.intra_cutoff is not None and self.intra_cutoff <= 0):
+            raise ValueError(f"cutoffs are positive lengths, not {self.cutoff} and {self.intra_cutoff} nm")
+        if self.n_intra_blocks < 0 or self.n_basis < 2 or self.energy_scale <= 0:
+            raise ValueError("n_intra_blocks is at least 0, n_basis at least 2, energy_scale above 0")
+        return self
+
+
+class PairList(NamedTuple):
+    """Pairs of beads, each once, and their distances.
+
+    Attributes:
+        first: Bead numbers, shape (n_pairs,).
+        second: Bead numbers, shape (n_pairs,).
+        distances: Distances [nm], shape (n_pairs,).
+    """
+
+    first: Tensor
+    second: Tensor
+    distances: Tensor
+
+
+class SchNet(nn.Module):
+    """Per-bead energies from bead types and pair distances.
+
+    Attributes:
+        config: The architecture.
+        n_types: Number of bead types.
+        cutoff: Largest distance that matters between molecules [nm].
+        intra_cutoff: Largest distance that matters within a molecule [nm].
+    """
+
+    def __init__(self, config: SchNetConfig, n_types: int) -> None:
+        super().__init__()
+        self.config = config
+        self.n_types = n_types
+        self.cutoff: float = config.cutoff
+        self.intra_cutoff: float = config.intra_cutoff or config.cutoff
+        self.separate: bool = config.separate_readouts
+        self.energy_scale: float = config.energy_scale
+        self.embedding = nn.Embedding(n_types, config.n_features)
+        self.inter_basis = GaussianSmearing(0.0, self.cutoff, config.n_basis, trainable=False)
+        self.intra_basis = GaussianSmearing(0.0, self.intra_cutoff, config.n_basis, trainable=False)
+        self.inter_blocks = nn.ModuleList(_block(config, self.cutoff) for _ in range(config.n_inter_blocks))
+        self.intra_blocks = nn.ModuleList(_block(config, self.intra_cutoff) for _ in range(config.n_intra_blocks))
+        self.readout = _readout(config)
+        self.intra_readout = _readout(config) if self.separate else nn.Identity()
+
+    def forward(self, bead_types: Tensor, inter: PairList, intra: PairList) -> Tensor:
+        """Energy of each bead [kJ/mol], shape (n_beads,).
+
+        Args:
+            bead_types: Type numbers, shape (n_beads,), int64.
+            inter: Pairs in different molecules, each once.
+            intra: Pairs in the same molecule, each once; ignored without intramolecular blocks.
+        """
+        between, within = self.split_energies(bead_types, inter, intra)
+        return between + within
+
+    def split_energies(self, bead_types: Tensor, inter: PairList, intra: PairList) -> tuple[Tensor, Tensor]:
+        """Inter- and intramolecular part of each bead's energy [kJ/mol], each of shape (n_beads,).
+
+        Without separate readouts the second part is zero and the first holds everything.
+        """
+        embedded = self.embedding(bead_types)
+        x = embedded
+        basis = self.inter_basis(inter.distances)
+        for block in self.inter_blocks:
+            filters = block.conv.net(basis) * block.conv.cutoff(inter.distances).unsqueeze(-1)
+            h = block.conv.lin1(x)
+            message = torch.zeros_like(h)
+            message = message.index_add(0, inter.first, filters * h.index_select(0, inter.second))
+            message = message.index_add(0, inter.second, filters * h.index_select(0, inter.first))
+            x = x + block.lin(block.act(block.conv.lin2(message)))
+        y = torch.zeros_like(embedded)
+        if len(self.intra_blocks) > 0:
+            y = embedded
+            intra_basis = self.intra_basis(intra.distances)
+            for block in self.intra_blocks:
+                filters = block.conv.net(intra_basis) * block.conv.cutoff(intra.distances).unsqueeze(-1)
+                h = block.conv.lin1(y)
+                message = torch.zeros_like(h)
+                message = message.index_add(0, intra.first, filters * h.index_select(0, intra.second))
+                message = message.index_add(0, intra.second, filters * h.index_select(0, intra.first))
+                y = y + block.lin(block.act(block.conv.lin2(message)))
+        if self.separate:
+            between = self.energy_scale * self.readout(x).squeeze(-1)
+            within = torch.zeros_like(between)
+            if len(self.intra_blocks) > 0:
+                within = self.energy_scale * self.intra_readout(y).squeeze(-1)
+            return between, within
+        energies = self.energy_scale * self.readout(x + y).squeeze(-1)
+        return energies, torch.zeros_like(energies)
+
+
+def _block(config: SchNetConfig, cutoff: float) -> nn.Module:
+    activation = act_class_mapping[_ACTIVATIONS[config.activation]]
+    return InteractionBlock(config.n_features, config.n_basis, config.n_filters, activation, 0.0, cutoff)
+
+
+def _readout(config: SchNetConfig) -> nn.Sequential:
+    activation = act_class_mapping[_ACTIVATIONS[config.activation]]
+    hidden = max(config.n_features // 2, 1)
+    layers = nn.Sequential(nn.Linear(config.n_features, hidden), activation(), nn.Linear(hidden, 1))
+    nn.init.xavier_uniform_(layers[0].weight)
+    nn.init.zeros_(layers[0].bias)
+    nn.init.xavier_uniform_(layers[2].weight)
+    nn.init.zeros_(layers[2].bias)
+    return layers
