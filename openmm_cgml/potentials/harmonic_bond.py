@@ -1,0 +1,70 @@
+"""Harmonic bonds, 1/2 k (r - r0)^2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+import openmm
+import torch
+from numpy.typing import NDArray
+
+from openmm_cgml.potentials.potential import (
+    Potential,
+    check_indices,
+    check_positive,
+    frozen_array,
+    minimum_image,
+    norm,
+)
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HarmonicBond(Potential):
+    """E = sum 1/2 k (r - r0)^2, OpenMM's convention: twice the k of papers that write k (l - l0)^2.
+
+    Attributes:
+        indices: Bonded beads, shape (n_terms, 2).
+        length: Equilibrium lengths r0 [nm], shape (n_terms,).
+        stiffness: Force constants k [kJ/mol/nm^2], shape (n_terms,).
+
+    Raises:
+        InputError: If shapes disagree, or a bead repeats, or a length or stiffness is not positive.
+    """
+
+    name: ClassVar[str] = "harmonic bond"
+
+    indices: NDArray[np.int64]
+    length: NDArray[np.float64]
+    stiffness: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        indices = frozen_array(self.indices, np.int64, (None, 2), "bond indices")
+        object.__setattr__(self, "indices", indices)
+        object.__setattr__(self, "length", frozen_array(self.length, np.float64, (len(indices),), "bond length"))
+        object.__setattr__(
+            self, "stiffness", frozen_array(self.stiffness, np.float64, (len(indices),), "bond stiffness")
+        )
+        check_indices(indices, "bond")
+        check_positive(self.length, "bond length", "nm")
+        check_positive(self.stiffness, "bond stiffness", "kJ/mol/nm^2")
+
+    def energy(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
+        """Energy [kJ/mol], shape (...). See `Potential.energy`."""
+        i, j = torch.tensor(self.indices.T, device=positions.device)
+        distance = norm(minimum_image(positions[..., j, :] - positions[..., i, :], box))
+        length, stiffness = (positions.new_tensor(values) for values in (self.length, self.stiffness))
+        return (0.5 * stiffness * (distance - length) ** 2).sum(-1)
+
+    def to_openmm(self, *, periodic: bool) -> openmm.HarmonicBondForce:
+        """A `HarmonicBondForce`. See `Potential.to_openmm`."""
+        force = openmm.HarmonicBondForce()
+        for (i, j), length, stiffness in zip(
+            self.indices.tolist(), self.length.tolist(), self.stiffness.tolist(), strict=True
+        ):
+            force.addBond(i, j, length, stiffness)
+        force.setUsesPeriodicBoundaryConditions(periodic)
+        force.setName(f"prior: {self.name}")
+        return force

@@ -1,0 +1,133 @@
+"""What every analytic potential offers: its energy in torch, and the same energy as an OpenMM force."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import openmm
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from openmm_cgml.errors import InputError
+
+
+class Potential(abc.ABC):
+    """One analytic energy term bound to the beads of a system.
+
+    Subclasses are final frozen dataclasses that hold particle indices and parameters. The two forms of one potential
+    sit in one file, and the parity harness of the tests compares them for every member of `POTENTIALS`.
+    """
+
+    name: ClassVar[str]
+    """Short name; the OpenMM force is called "prior: <name>"."""
+
+    @abc.abstractmethod
+    def energy(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
+        """Energy [kJ/mol], shape (...), differentiable with respect to the positions.
+
+        Args:
+            positions: Bead positions [nm], shape (..., n_beads, 3); leading dimensions are frames.
+            box: Reduced lower-triangular box vectors [nm], shape (..., 3, 3), or None without periodicity.
+        """
+
+    @abc.abstractmethod
+    def to_openmm(self, *, periodic: bool) -> openmm.Force:
+        """The same potential as a native OpenMM force.
+
+        Args:
+            periodic: Whether the System has a periodic box.
+        """
+
+
+def evaluate(
+    potentials: Iterable[Potential], positions: torch.Tensor, box: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Summed energy [kJ/mol], shape (...), and forces [kJ/mol/nm], shape (..., n_beads, 3), by differentiation.
+
+    Args:
+        potentials: The terms to add up; none gives zeros.
+        positions: Bead positions [nm], shape (..., n_beads, 3).
+        box: Box vectors [nm], shape (..., 3, 3), or None.
+    """
+    positions = positions.detach().requires_grad_()
+    energy = positions.new_zeros(positions.shape[:-2])
+    for potential in potentials:
+        energy = energy + potential.energy(positions, box)
+    if not energy.requires_grad:
+        return energy, torch.zeros_like(positions, requires_grad=False)
+    (gradient,) = torch.autograd.grad(energy.sum(), positions)
+    return energy.detach(), -gradient
+
+
+def minimum_image(vectors: torch.Tensor, box: torch.Tensor | None) -> torch.Tensor:
+    """Nearest periodic images of difference vectors, by OpenMM's own rule for reduced boxes.
+
+    Exact for every vector whose nearest image is shorter than half the smallest diagonal element of the box.
+
+    Args:
+        vectors: Differences of positions [nm], shape (..., n, 3).
+        box: Reduced lower-triangular box vectors [nm], shape (..., 3, 3), or None for no change.
+    """
+    if box is None:
+        return vectors
+    box = box.to(vectors.dtype)
+    for axis in (2, 1, 0):
+        edge = box[..., None, axis, :]
+        vectors = vectors - edge * torch.round(vectors[..., axis, None] / edge[..., axis, None])
+    return vectors
+
+
+def norm(vectors: torch.Tensor) -> torch.Tensor:
+    """Length of vectors, shape (..., n), with a zero gradient instead of NaN for a vector of no length."""
+    return torch.sqrt(torch.clamp((vectors * vectors).sum(-1), min=1e-30))
+
+
+def frozen_array(values: ArrayLike, dtype: type, shape: Sequence[int | None], what: str) -> NDArray[Any]:
+    """A read-only C-contiguous copy of `values`, checked to be finite and of the given shape.
+
+    Args:
+        values: Numbers.
+        dtype: Element type of the result.
+        shape: Expected shape; None matches any length.
+        what: Name of the values for error messages.
+
+    Raises:
+        InputError: If the shape is another one, or an element is not finite.
+    """
+    array = np.array(values, dtype=dtype, order="C", copy=True)
+    if array.size == 0 and len(shape) == 2 and shape[1] is not None:
+        array = array.reshape(0, shape[1])
+    if array.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape, strict=True)):
+        expected = ", ".join("any" if n is None else str(n) for n in shape)
+        raise InputError(f"{what} has shape {array.shape}; expected ({expected})")
+    if not np.isfinite(array).all():
+        raise InputError(f"{what} holds a value that is not finite at index {np.argwhere(~np.isfinite(array))[0]}")
+    array.flags.writeable = False
+    return array
+
+
+def check_indices(indices: NDArray[np.int64], what: str) -> None:
+    """Raise unless the particles of each term are non-negative and differ.
+
+    Raises:
+        InputError: Naming the first offending term.
+    """
+    ordered = np.sort(indices, axis=1)
+    wrong = (ordered[:, 0] < 0) | (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    if wrong.any():
+        term = int(np.argmax(wrong))
+        raise InputError(f"{what} term {term} joins beads {indices[term].tolist()}; they must be >= 0 and all differ")
+
+
+def check_positive(values: NDArray[np.float64], what: str, unit: str) -> None:
+    """Raise unless every value is above zero.
+
+    Raises:
+        InputError: Naming the first offending term and its value.
+    """
+    if not (values > 0).all():
+        where = np.argwhere(~(values > 0))[0].tolist()
+        raise InputError(f"{what} of term {where} is {values[tuple(where)]:g} {unit}; it must be positive")

@@ -1,0 +1,335 @@
+"""Every potential: torch against OpenMM, and forces against finite differences, in every kind of box."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import openmm
+import pytest
+import torch
+
+from openmm_cgml.errors import InputError
+from openmm_cgml.potentials import POTENTIALS, HarmonicAngle, HarmonicBond, Potential, PowerRepulsion, evaluate
+
+BOXES = {
+    "open": None,
+    "cubic": np.diag([4.0, 4.0, 4.0]),
+    "orthorhombic": np.diag([3.6, 4.0, 5.0]),
+    "triclinic": np.array([[4.0, 0.0, 0.0], [-1.7, 4.2, 0.0], [1.1, -1.9, 3.9]]),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One potential with positions, and the same potential with a mistake in it."""
+
+    potential: Potential
+    positions: np.ndarray
+    wrong: Potential
+
+
+def scatter(rng: np.random.Generator, n: int, box: np.ndarray | None) -> np.ndarray:
+    """Random points; in a box they lie up to three images away."""
+    if box is None:
+        return rng.uniform(0, 4, (n, 3))
+    return rng.uniform(-3, 4, (n, 3)) @ box
+
+
+def shift_by_images(rng: np.random.Generator, positions: np.ndarray, box: np.ndarray | None) -> np.ndarray:
+    return positions if box is None else positions + rng.integers(-2, 3, positions.shape) @ box
+
+
+def directions(rng: np.random.Generator, n: int) -> np.ndarray:
+    vectors = rng.normal(size=(n, 3))
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def bonds(rng: np.random.Generator, n: int, box: np.ndarray | None, shortest: float) -> Case:
+    lengths = rng.uniform(shortest, 1.0, n)
+    lengths[:10] = shortest
+    first = scatter(rng, n, box)
+    second = shift_by_images(rng, first + lengths[:, None] * directions(rng, n), box)
+    potential = HarmonicBond(
+        indices=np.arange(2 * n).reshape(n, 2),
+        length=rng.uniform(0.1, 0.5, n),
+        stiffness=rng.uniform(1e3, 8e4, n),
+    )
+    positions = np.stack([first, second], axis=1).reshape(-1, 3)
+    return Case(potential, positions, replace(potential, stiffness=potential.stiffness / 2))
+
+
+def angles(rng: np.random.Generator, n: int, box: np.ndarray | None, smallest: float) -> Case:
+    theta = rng.uniform(smallest, np.pi - smallest, n)
+    theta[:10], theta[10:20] = smallest, np.pi - smallest
+    axis = directions(rng, n)
+    normal = np.cross(axis, directions(rng, n))
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    middle = scatter(rng, n, box)
+    arms = rng.uniform(0.1, 0.6, (2, n, 1))
+    first = middle + arms[0] * axis
+    last = middle + arms[1] * (np.cos(theta)[:, None] * axis + np.sin(theta)[:, None] * normal)
+    positions = [shift_by_images(rng, points, box) for points in (first, middle, last)]
+    potential = HarmonicAngle(
+        indices=np.arange(3 * n).reshape(n, 3),
+        angle=rng.uniform(0.5, np.pi, n),
+        stiffness=rng.uniform(10, 500, n),
+    )
+    return Case(
+        potential, np.stack(positions, axis=1).reshape(-1, 3), replace(potential, angle=potential.angle * 0.999)
+    )
+
+
+def liquid(rng: np.random.Generator, n: int, box: np.ndarray | None, shortest: float) -> np.ndarray:
+    """Random points no closer than 0.3 nm to each other, but for a few pairs at the shortest distance."""
+    cell = BOXES["cubic"] if box is None else box
+    kept: list[np.ndarray] = []
+    while len(kept) < n:
+        point = rng.uniform(0, 1, 3)
+        delta = np.array(kept).reshape(-1, 3) - point
+        if box is not None:
+            delta -= np.round(delta)
+        if (np.linalg.norm(delta @ cell, axis=1) > 0.3).all():
+            kept.append(point)
+    positions = np.array(kept) @ cell
+    if shortest < 0.3:
+        positions[:10] = positions[10:20] + shortest * directions(rng, 10)
+    return shift_by_images(rng, positions, box)
+
+
+def repulsion(rng: np.random.Generator, n: int, box: np.ndarray | None, shortest: float) -> Case:
+    positions = liquid(rng, n, box, shortest)
+    sigma = np.array([[0.30, 0.35, 0.42], [0.35, 0.40, 0.37], [0.42, 0.37, 0.45]])
+    epsilon = np.array([[4.0, 3.0, 2.0], [3.0, 1.0, 2.5], [2.0, 2.5, 5.0]])
+    potential = PowerRepulsion(
+        bead_types=rng.integers(0, 3, n),
+        sigma=sigma,
+        epsilon=epsilon,
+        exponent=7,
+        cutoff=0.8,
+        switch_distance=0.65,
+        exclusions=np.stack([np.arange(5), np.arange(10, 15)], axis=1),
+    )
+    return Case(potential, positions, replace(potential, switch_distance=0.6))
+
+
+def single_type_repulsion(rng: np.random.Generator, n: int, box: np.ndarray | None, shortest: float) -> Case:
+    case = repulsion(rng, n, box, shortest)
+    potential = PowerRepulsion(
+        bead_types=np.zeros(n),
+        sigma=np.array([[0.40]]),
+        epsilon=np.array([[4.184]]),
+        exponent=12,
+        cutoff=0.8,
+        switch_distance=0.7,
+        exclusions=np.zeros((0, 2)),
+    )
+    return Case(potential, case.positions, replace(potential, exponent=11))
+
+
+# Builder of a case; number of terms; near-singular parameter (a distance or an angle) and a harmless one.
+CASES: dict[str, tuple[type[Potential], Callable[..., Case], int, float, float]] = {
+    "harmonic bond": (HarmonicBond, bonds, 10_000, 1e-3, 0.2),
+    "harmonic angle": (HarmonicAngle, angles, 10_000, 1e-3, 0.2),
+    "power repulsion": (PowerRepulsion, repulsion, 300, 0.05, 0.3),
+    "power repulsion, one type": (PowerRepulsion, single_type_repulsion, 300, 0.05, 0.3),
+}
+
+
+def make_case(name: str, box: np.ndarray | None, n: int | None = None, *, singular: bool = True) -> Case:
+    _, build, full, near, harmless = CASES[name]
+    return build(np.random.default_rng(7), n or full, box, near if singular else harmless)
+
+
+def from_torch(potential: Potential, positions: np.ndarray, box: np.ndarray | None) -> tuple[float, np.ndarray]:
+    energy, forces = evaluate([potential], torch.tensor(positions), None if box is None else torch.tensor(box))
+    return float(energy), forces.numpy()
+
+
+def from_openmm(
+    potential: Potential, positions: np.ndarray, box: np.ndarray | None, platform: str
+) -> tuple[float, np.ndarray]:
+    system = openmm.System()
+    for _ in positions:
+        system.addParticle(1.0)
+    if box is not None:
+        system.setDefaultPeriodicBoxVectors(*box)
+    force = potential.to_openmm(periodic=box is not None)
+    assert force.usesPeriodicBoundaryConditions() == (box is not None)
+    system.addForce(force)
+    properties = {"Threads": "1"} if platform == "CPU" else {}
+    context = openmm.Context(
+        system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(platform), properties
+    )
+    context.setPositions(positions)
+    state = context.getState(energy=True, forces=True)
+    return state.getPotentialEnergy()._value, state.getForces(asNumpy=True)._value
+
+
+def difference(ours: tuple[float, np.ndarray], theirs: tuple[float, np.ndarray]) -> tuple[float, float, float]:
+    """Relative energy error; largest force error in units of the rms force; median relative force error."""
+    rms = np.sqrt(np.mean(theirs[1] ** 2))
+    errors = np.linalg.norm(ours[1] - theirs[1], axis=1)
+    size = np.linalg.norm(theirs[1], axis=1)
+    acting = size > 1e-6 * rms
+    return (
+        abs(ours[0] - theirs[0]) / abs(theirs[0]),
+        errors.max() / rms,
+        float(np.median(errors[acting] / size[acting])),
+    )
+
+
+@pytest.mark.physics
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
+@pytest.mark.parametrize("name", CASES)
+def test_torch_equals_openmm_on_the_reference_platform(name: str, box: np.ndarray | None) -> None:
+    case = make_case(name, box)
+    theirs = from_openmm(case.potential, case.positions, box, "Reference")
+    energy, largest, _ = difference(from_torch(case.potential, case.positions, box), theirs)
+    assert energy < 1e-9
+    assert largest < 1e-6
+    smooth = make_case(name, box, 200, singular=False)  # near-singular terms would hide a mistake in the others
+    theirs = from_openmm(smooth.potential, smooth.positions, box, "Reference")
+    assert difference(from_torch(smooth.potential, smooth.positions, box), theirs)[1] < 1e-6
+    control = difference(from_torch(smooth.wrong, smooth.positions, box), theirs)
+    assert control[1] > 1e-4, "the control must fail"
+
+
+@pytest.mark.physics
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
+@pytest.mark.parametrize("name", CASES)
+def test_torch_equals_openmm_on_the_cpu_platform(name: str, box: np.ndarray | None) -> None:
+    case = make_case(name, box, singular=False)
+    theirs = from_openmm(case.potential, case.positions, box, "CPU")
+    energy, largest, median = difference(from_torch(case.potential, case.positions, box), theirs)
+    assert energy < 1e-5
+    assert largest < 1e-3
+    assert median < 1e-5
+    assert difference(from_torch(case.wrong, case.positions, box), theirs)[2] > 1e-5, "the control must fail"
+
+
+@pytest.mark.physics
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
+@pytest.mark.parametrize("name", CASES)
+def test_force_is_minus_the_energy_gradient(name: str, box: np.ndarray | None) -> None:
+    case = make_case(name, box, 50, singular=False)
+    rng = np.random.default_rng(3)
+    _, forces = from_torch(case.potential, case.positions, box)
+    step = 1e-5
+    for _ in range(5):
+        direction = rng.normal(size=case.positions.shape)
+        up, down = (from_torch(case.potential, case.positions + sign * step * direction, box)[0] for sign in (1, -1))
+        slope = (up - down) / (2 * step)
+        along = (forces * direction).sum()
+        limit = 1e-6 * np.linalg.norm(forces)
+        assert abs(slope + along) < limit
+        assert abs(slope + 0.999 * along) > limit, "the control must fail"
+
+
+def test_every_potential_has_a_case() -> None:
+    assert {kind for kind, *_ in CASES.values()} == set(POTENTIALS)
+    for name, (kind, *_) in CASES.items():
+        case = make_case(name, None, 100)
+        assert type(case.potential) is kind
+        assert case.potential.name == name.split(",")[0]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_frames_together_equal_frames_alone(name: str) -> None:
+    box = torch.tensor(BOXES["triclinic"])
+    case = make_case(name, BOXES["triclinic"], 50, singular=False)
+    positions = torch.tensor(case.positions)
+    frames = torch.stack([positions, positions + 0.01 * torch.sin(positions * 50), positions * 1.001])
+    boxes = torch.stack([box, box, box * 1.001])
+    energies, forces = evaluate([case.potential], frames, boxes)
+    assert energies.shape == (3,)
+    for index in range(3):
+        energy, force = evaluate([case.potential], frames[index], boxes[index])
+        torch.testing.assert_close(energies[index], energy, rtol=1e-12, atol=1e-9)
+        torch.testing.assert_close(forces[index], force, rtol=1e-12, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_openmm_force_carries_the_name_of_the_prior(name: str) -> None:
+    case = make_case(name, None, 50)
+    assert case.potential.to_openmm(periodic=False).getName() == f"prior: {case.potential.name}"
+
+
+def test_no_potentials_give_zero_energy_and_forces() -> None:
+    energy, forces = evaluate([], torch.ones(2, 5, 3))
+    assert energy.tolist() == [0, 0]
+    assert not forces.any()
+
+
+def test_beads_exactly_in_line_feel_a_finite_force() -> None:
+    angle = HarmonicAngle(indices=[[0, 1, 2]], angle=[2.0], stiffness=[100.0])
+    positions = np.array([[0.0, 0, 0], [0.3, 0, 0], [0.6, 0, 0]])
+    for last in (positions, positions[[0, 1, 0]]):
+        _, forces = from_torch(angle, last, None)
+        assert np.isfinite(forces).all()
+
+
+def test_bond_of_no_length_feels_a_finite_force() -> None:
+    bond = HarmonicBond(indices=[[0, 1]], length=[0.2], stiffness=[100.0])
+    energy, forces = from_torch(bond, np.zeros((2, 3)), None)
+    assert energy == pytest.approx(2.0)
+    assert not forces.any()
+
+
+@pytest.mark.physics
+def test_repulsion_reaches_zero_smoothly_at_the_cutoff() -> None:
+    potential = make_case("power repulsion, one type", None, 50).potential
+    below, above = (torch.tensor([0.8 + shift], dtype=torch.float64, requires_grad=True) for shift in (-1e-7, 1e-7))
+    for distance in (below, above):
+        energy = potential.pair_energy(distance, 0, 0)
+        (slope,) = torch.autograd.grad(energy.sum(), distance)
+        assert abs(energy.item()) < 1e-10
+        assert abs(slope.item()) < 1e-6
+    truncated = 4.184 * (0.4 / 0.8) ** 12
+    assert truncated > 1e-10, "the control must fail: without the switch the energy jumps"
+
+
+def test_repulsion_refuses_a_cutoff_beyond_half_the_box() -> None:
+    case = make_case("power repulsion", None, 50)
+    with pytest.raises(InputError, match=r"1\.5 nm wide .* needs at least 1\.6 nm"):
+        case.potential.energy(torch.tensor(case.positions), 1.5 * torch.eye(3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"switch_distance": 0.8}, "must lie between 0 and the cutoff"),
+        ({"exponent": 0}, "exponent is 0"),
+        ({"exponent": 6.5}, "exponent is 6.5"),
+        ({"bead_types": np.array([0, 3])}, r"within 0\.\.2"),
+        ({"exclusions": np.array([[1, 1]])}, "0 <= i < j"),
+        ({"sigma": np.ones((3, 2))}, r"sigma has shape \(3, 2\)"),
+        ({"sigma": np.array([[1, 2, 1], [1, 1, 1], [1, 1, 1]])}, "symmetric"),
+        ({"epsilon": np.zeros((3, 3))}, "epsilon .* must be positive"),
+    ],
+)
+def test_repulsion_with_wrong_parameters_is_refused(changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(make_case("power repulsion", None, 50).potential, **changes)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: HarmonicBond(indices=[[0, 1]], length=[0.2], stiffness=[-1.0]), "stiffness of term .* -1 kJ"),
+        (lambda: HarmonicBond(indices=[[0, 1]], length=[0.0], stiffness=[1.0]), "length of term"),
+        (lambda: HarmonicBond(indices=[[2, 2]], length=[0.1], stiffness=[1.0]), "joins beads"),
+        (lambda: HarmonicBond(indices=[[0, 1]], length=[0.1, 0.2], stiffness=[1.0]), "has shape"),
+        (lambda: HarmonicBond(indices=[[0, 1]], length=[np.nan], stiffness=[1.0]), "not finite"),
+        (lambda: HarmonicAngle(indices=[[0, 1, 0]], angle=[1.0], stiffness=[1.0]), "joins beads"),
+        (lambda: HarmonicAngle(indices=[[0, 1, 2]], angle=[3.2], stiffness=[1.0]), r"within \(0, pi\]"),
+    ],
+)
+def test_bonded_terms_with_wrong_parameters_are_refused(make: Callable[[], Potential], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_arrays_of_a_potential_cannot_be_changed() -> None:
+    bond = HarmonicBond(indices=[[0, 1]], length=[0.2], stiffness=[100.0])
+    with pytest.raises(ValueError, match="read-only"):
+        bond.length[0] = 1
