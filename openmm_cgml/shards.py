@@ -184,6 +184,11 @@ class FrameStore:
             store.verify()
         return store
 
+    @property
+    def checksums(self) -> tuple[str, ...]:
+        """Recorded sha256 of every shard."""
+        return tuple(shard["sha256"] for shard in self._manifest["shards"])
+
     def verify(self) -> None:
         """Compare every shard with its recorded size and checksum.
 
