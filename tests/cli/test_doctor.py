@@ -1,0 +1,107 @@
+import json
+import subprocess
+
+import pytest
+import typer
+
+from openmm_cgml.cli import doctor as module
+from openmm_cgml.cli.doctor import Finding, doctor, examine
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """Make every probe answer what the test says for the code it contains."""
+
+    def install(answers):
+        def probe(code):
+            return next((answer for part, answer in answers.items() if part in code), (True, json.dumps(_HEALTHY)))
+
+        monkeypatch.setattr(module, "_probe", probe)
+        monkeypatch.setattr(module.metadata, "version", lambda name: {"torch": "2.9.1", "openmm": "8.5.2"}.get(name, "1.0"))
+
+    return install
+
+
+_HEALTHY = {"names": ["Reference", "CPU", "CUDA"], "failures": [], "name": "TorchForce", "reason": "it works", "build": "12.8"}
+
+
+def find(findings, name):
+    return next(finding for finding in findings if finding.name == name)
+
+
+def test_a_healthy_installation_has_no_problems(answering, capsys):
+    answering({})
+    doctor(as_json=False)
+    out = capsys.readouterr().out
+    assert "PROBLEM" not in out
+    assert "TorchForce: it works" in out
+    assert "models can be run here" in out
+
+
+def test_a_broken_package_is_named_with_the_command_that_mends_it(answering, capsys):
+    answering({"import freud": (False, "ImportError: undefined symbol")})
+    with pytest.raises(typer.Exit) as exit_:
+        doctor(as_json=False)
+    assert exit_.value.exit_code == 2
+    out = capsys.readouterr().out
+    assert "ImportError: undefined symbol" in out
+    assert "pip install openmm-cgml --force-reinstall" in out
+
+
+def test_a_missing_optional_package_is_no_problem(answering, monkeypatch):
+    answering({})
+
+    def version(name):
+        if name == "openmmtorch":
+            raise module.metadata.PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(module.metadata, "version", version)
+    finding = find(examine(), "openmmtorch")
+    assert (finding.state, finding.fix) == ("note", 'pip install "openmm-cgml[torchforce]"')
+
+
+def test_versions_known_to_fail_together_are_explained(answering, monkeypatch):
+    answering({})
+    monkeypatch.setattr(module.metadata, "version", lambda name: {"torch": "2.13.0+cpu"}.get(name, "1.5"))
+    assert "needs torch 2.9" in find(examine(), "openmmtorch").detail
+
+
+def test_no_backend_is_a_problem_with_its_reason(answering):
+    answering({"choose_backend": (False, "MissingDependencyError: no torch")})
+    finding = find(examine(), "ML backend")
+    assert finding.state == "problem"
+    assert "no torch" in finding.detail
+
+
+def test_plugin_failures_are_told_by_the_library_that_is_missing(answering):
+    failures = [
+        "Error loading library /somewhere/libOpenMMOpenCL.so: libOpenCL.so.1: cannot open shared object file: No such file",
+        "Error loading library /somewhere/libOpenMMTorchReference.so: libnvrtc.so.12: cannot open shared object file: no",
+    ]
+    answering({"getPluginLoadFailures": (True, json.dumps({"names": ["CPU"], "failures": failures}))})
+    detail = find(examine(), "OpenMM platforms").detail
+    assert "libOpenCL.so.1 not found" in detail
+    assert "nvrtc" not in detail
+    assert "somewhere" not in detail
+
+
+def test_a_crash_of_a_probed_package_is_reported_not_shared():
+    assert module._probe("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)") == (False, "the process crashed with signal 11")
+
+
+def test_a_probe_that_hangs_is_reported(monkeypatch):
+    def run(*arguments, **options):
+        raise subprocess.TimeoutExpired("python", 1)
+
+    monkeypatch.setattr(module.subprocess, "run", run)
+    ok, text = module._probe("pass")
+    assert not ok
+    assert "no answer" in text
+
+
+def test_findings_can_be_printed_as_json(answering, capsys):
+    answering({})
+    doctor(as_json=True)
+    findings = [Finding(**entry) for entry in json.loads(capsys.readouterr().out)]
+    assert find(findings, "ML backend").detail == "TorchForce: it works"

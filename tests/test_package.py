@@ -1,0 +1,47 @@
+import importlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+import openmm_cgml
+
+HEAVY = ("torch", "openmm", "lightning", "mdtraj", "matplotlib", "h5py", "numpy", "pydantic")
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    assert python(f"import sys, openmm_cgml; print([m for m in {HEAVY} if m in sys.modules])").strip() == "[]"
+
+
+def test_importing_the_package_takes_less_than_half_a_second():
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        python("import openmm_cgml")
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("name", openmm_cgml.__all__)
+def test_every_public_name_resolves(name):
+    assert getattr(openmm_cgml, name) is not None
+    assert name in dir(openmm_cgml)
+
+
+def test_lazy_names_and_public_names_agree():
+    assert sorted([*openmm_cgml._MODULE_OF, "__version__"]) == sorted(openmm_cgml.__all__)
+
+
+def test_public_names_are_those_of_their_modules():
+    for name, module in openmm_cgml._MODULE_OF.items():
+        assert getattr(importlib.import_module(f"openmm_cgml.{module}"), name) is getattr(openmm_cgml, name)
+
+
+def test_an_unknown_name_is_an_attribute_error_that_lists_the_public_ones():
+    with pytest.raises(AttributeError, match="ForceField"):
+        openmm_cgml.ForceFeild  # noqa: B018
