@@ -1,0 +1,144 @@
+"""Atomistic molecules that ship with the package: geometry, bonds and an OpenMM force field in memory."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+
+import numpy as np
+from openmm import app
+
+from openmm_cgml.errors import InputError
+
+__all__ = ["ATOMISTIC_MODELS", "AtomisticModel", "find_atomistic_model"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AtomisticModel:
+    """One molecule with its force field.
+
+    Attributes:
+        name: Name used in `system.yaml`, e.g. "amber-cornell-benzene".
+        description: One line for reports.
+        source: Where the parameters come from.
+        residue_name: Residue name in topologies.
+        atom_names: Atom names in order.
+        elements: Element symbols in order.
+        positions: Starting geometry [nm], shape (n_atoms, 3), centred on the origin.
+        bonds: Pairs of atom positions in the tuple of names.
+        force_field_xml: OpenMM ForceField XML with a template for the residue.
+        expected: What this force field itself gives, by observable, as (value, unit); the honest target of a test.
+    """
+
+    name: str
+    description: str
+    source: str
+    residue_name: str
+    atom_names: tuple[str, ...]
+    elements: tuple[str, ...]
+    positions: np.ndarray
+    bonds: tuple[tuple[int, int], ...]
+    force_field_xml: str
+    expected: dict[str, tuple[float, str]] = field(default_factory=dict)
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms in the molecule."""
+        return len(self.atom_names)
+
+    @property
+    def masses(self) -> np.ndarray:
+        """Real atomic masses [Da], shape (n_atoms,)."""
+        return np.array([app.Element.getBySymbol(symbol).mass._value for symbol in self.elements])
+
+    def force_field(self) -> app.ForceField:
+        """The OpenMM force field, read from memory."""
+        return app.ForceField(io.StringIO(self.force_field_xml))
+
+    def topology(self, n_molecules: int) -> app.Topology:
+        """An OpenMM topology of `n_molecules` separate molecules, one residue each."""
+        topology = app.Topology()
+        chain = topology.addChain()
+        elements = [app.Element.getBySymbol(symbol) for symbol in self.elements]
+        for _ in range(n_molecules):
+            residue = topology.addResidue(self.residue_name, chain)
+            atoms = [topology.addAtom(n, e, residue) for n, e in zip(self.atom_names, elements, strict=True)]
+            for i, j in self.bonds:
+                topology.addBond(atoms[i], atoms[j])
+        return topology
+
+
+def find_atomistic_model(name: str) -> AtomisticModel:
+    """The shipped atomistic model called `name`.
+
+    Raises:
+        InputError: No model has that name.
+    """
+    if name not in ATOMISTIC_MODELS:
+        raise InputError(
+            f"unknown atomistic force field {name!r}; known: {', '.join(sorted(ATOMISTIC_MODELS))}. "
+            "For another molecule, attach openmm_cgml.reference.ForceRecorder to your own simulation."
+        )
+    return ATOMISTIC_MODELS[name]
+
+
+def _benzene() -> AtomisticModel:
+    angles = np.arange(6) * np.pi / 3.0
+    ring = np.stack([np.cos(angles), np.sin(angles), np.zeros(6)], axis=1)
+    positions = np.concatenate([0.140 * ring, 0.248 * ring])
+    positions.setflags(write=False)
+    atoms = [(f"C{i}", "CA") for i in range(1, 7)] + [(f"H{i}", "HA") for i in range(1, 7)]
+    bonds = tuple((i, (i + 1) % 6) for i in range(6)) + tuple((i, i + 6) for i in range(6))
+    atom_xml = "\n".join(f'      <Atom name="{name}" type="{kind}"/>' for name, kind in atoms)
+    bond_xml = "\n".join(f'      <Bond atomName1="{atoms[i][0]}" atomName2="{atoms[j][0]}"/>' for i, j in bonds)
+    return AtomisticModel(
+        name="amber-cornell-benzene",
+        description="benzene with the Cornell et al. types CA and HA and charges of -0.115 and +0.115",
+        source="W. D. Cornell et al., J. Am. Chem. Soc. 117, 5179 (1995); values as in OpenMM's amber96.xml",
+        residue_name="BNZ",
+        atom_names=tuple(name for name, _ in atoms),
+        elements=("C",) * 6 + ("H",) * 6,
+        positions=positions,
+        bonds=bonds,
+        force_field_xml=_CORNELL_XML.format(atoms=atom_xml, bonds=bond_xml),
+        expected={
+            "density": (0.840, "g/cm^3"),
+            "vaporization_enthalpy": (30.0, "kJ/mol"),
+            "first_peak_position": (0.562, "nm"),
+            "first_peak_height": (1.83, ""),
+        },
+    )
+
+
+# ordering="amber" makes OpenMM put the improper's atoms in Amber's order.
+_CORNELL_XML = """<ForceField>
+  <AtomTypes>
+    <Type name="CA" class="CA" element="C" mass="12.01078"/>
+    <Type name="HA" class="HA" element="H" mass="1.007947"/>
+  </AtomTypes>
+  <Residues>
+    <Residue name="BNZ">
+{atoms}
+{bonds}
+    </Residue>
+  </Residues>
+  <HarmonicBondForce>
+    <Bond class1="CA" class2="CA" length="0.14" k="392459.2"/>
+    <Bond class1="CA" class2="HA" length="0.108" k="307105.6"/>
+  </HarmonicBondForce>
+  <HarmonicAngleForce>
+    <Angle class1="CA" class2="CA" class3="CA" angle="2.09439510239" k="527.184"/>
+    <Angle class1="CA" class2="CA" class3="HA" angle="2.09439510239" k="292.88"/>
+  </HarmonicAngleForce>
+  <PeriodicTorsionForce ordering="amber">
+    <Proper class1="" class2="CA" class3="CA" class4="" periodicity1="2" phase1="3.14159265359" k1="15.167"/>
+    <Improper class1="CA" class2="" class3="" class4="HA" periodicity1="2" phase1="3.14159265359" k1="4.6024"/>
+  </PeriodicTorsionForce>
+  <NonbondedForce coulomb14scale="0.833333" lj14scale="0.5">
+    <Atom type="CA" charge="-0.115" sigma="0.339966950842" epsilon="0.359824"/>
+    <Atom type="HA" charge="0.115" sigma="0.259964245953" epsilon="0.06276"/>
+  </NonbondedForce>
+</ForceField>
+"""
+
+ATOMISTIC_MODELS = {model.name: model for model in (_benzene(),)}

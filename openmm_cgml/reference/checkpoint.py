@@ -1,0 +1,108 @@
+"""Checkpoints of an atomistic run: OpenMM's portable State as XML in a checksummed JSON envelope.
+
+OpenMM's binary checkpoints load without an error when they are truncated or belong to another System, so they are not
+used. The State holds positions, velocities, box and time as numbers only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import openmm
+
+from openmm_cgml.errors import ArtifactError
+from openmm_cgml.storage import read_json, write_atomically
+
+__all__ = ["Checkpoint", "read_newest_checkpoint", "write_checkpoint"]
+
+SCHEMA = "openmm-cgml/reference-checkpoint-1"
+KEPT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Where an atomistic run stands.
+
+    Attributes:
+        stage: Stage of the protocol.
+        step: Steps done in this stage.
+        n_frames: Frames recorded so far.
+        state: OpenMM State with positions, velocities, box and time, as XML.
+        densities: Densities sampled so far [g/cm^3], one per picosecond.
+    """
+
+    stage: str
+    step: int
+    n_frames: int
+    state: str
+    densities: tuple[float, ...] = field(default=())
+
+    def apply_to(self, context: openmm.Context) -> None:
+        """Sets positions, velocities, box and time of `context`."""
+        context.setState(openmm.XmlSerializer.deserialize(self.state))
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, order: int) -> None:
+    """Writes a checkpoint atomically and keeps the newest two.
+
+    Args:
+        folder: Folder of checkpoints.
+        checkpoint: What to write.
+        order: Place of the stage in the protocol, so that names sort by progress.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "schema": SCHEMA,
+        "stage": checkpoint.stage,
+        "step": checkpoint.step,
+        "n_frames": checkpoint.n_frames,
+        "densities": list(checkpoint.densities),
+        "state": checkpoint.state,
+    }
+    content["sha256"] = _digest(content)
+    write_atomically(folder / f"{order}-{checkpoint.stage}-{checkpoint.step:012d}.json", json.dumps(content))
+    for old in _files(folder)[:-KEPT]:
+        old.unlink()
+
+
+def read_newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint in `folder` whose checksum is right, or None if there is no checkpoint at all.
+
+    Raises:
+        ArtifactError: There are checkpoints but all are damaged.
+    """
+    problems = []
+    for path in reversed(_files(folder)):
+        try:
+            return _read(path)
+        except ArtifactError as error:
+            problems.append(str(error))
+    if problems:
+        raise ArtifactError(f"no usable checkpoint in {folder}: {'; '.join(problems)}; start again with --overwrite")
+    return None
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]-*.json"))
+
+
+def _read(path: Path) -> Checkpoint:
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise ArtifactError(f"{path}: not a checkpoint of this version ({SCHEMA})")
+    if content.pop("sha256", None) != _digest(content):
+        raise ArtifactError(f"{path}: checksum does not match, the file was damaged or edited")
+    return Checkpoint(
+        stage=content["stage"],
+        step=content["step"],
+        n_frames=content["n_frames"],
+        state=content["state"],
+        densities=tuple(content["densities"]),
+    )
+
+
+def _digest(content: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
