@@ -4,7 +4,8 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 TORCHFORCE_VENV := .venv-torchforce
-PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
+# -qq: pip's notes about the machine's own package sources are not ours; errors still show.
+PIP_INSTALL = -m pip install -qq --disable-pip-version-check
 # One thread per test process: the machine's cores are shared by JOBS processes.
 PYTEST = OMP_NUM_THREADS=1 OPENMM_CPU_THREADS=1 MPLBACKEND=Agg $(1)/bin/python -m pytest -n $(JOBS) --durations=10
 
