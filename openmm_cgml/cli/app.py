@@ -36,6 +36,7 @@ _EPILOG = (
     "Exit codes: 0 done, 2 usage or input, 3 file missing or damaged, 4 unstable, 5 no room (disk, memory, device), "
     "130 and 143 interrupted with finished work kept."
 )
+_TERMINATED = 143
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM}
 
 
@@ -114,6 +115,10 @@ def exit_codes() -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         raise _leave(130, "interrupted; finished work is kept, --resume goes on from there") from error
+    except SystemExit as error:
+        if error.code == _TERMINATED:
+            raise _leave(_TERMINATED, "terminated; finished work is kept, --resume goes on from there") from error
+        raise
     except OpenMMCGMLError as error:
         raise _leave(_exit_code(error), str(error)) from error
     except MemoryError as error:
@@ -140,8 +145,7 @@ def _leave(code: int, message: str) -> typer.Exit:
 
 
 def _leave_on_sigterm(number: int, frame: FrameType | None) -> None:
-    typer.echo("openmm-cgml: terminated; finished work is kept, --resume goes on from there", err=True)
-    sys.exit(143)
+    sys.exit(_TERMINATED)
 
 
 def _flush_quietly() -> None:
