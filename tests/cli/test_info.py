@@ -1,0 +1,85 @@
+import json
+
+import numpy as np
+import pytest
+
+from openmm_cgml.cli.info import describe, info
+from openmm_cgml.cli.run_record import recorded
+from openmm_cgml.errors import ArtifactError, InputError
+from openmm_cgml.frames import Frames
+from openmm_cgml.shards import FrameWriter
+from openmm_cgml.topology import CGTopology, ResidueTemplate
+
+TEMPLATE = ResidueTemplate(name="WAT", bead_names=("W",), bead_type_names=("W",), masses=(18.0,), bonds=())
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    topology = CGTopology.from_residues([(TEMPLATE, 3)])
+    metadata = {
+        "kind": "openmm-cgml/dataset", "labels": "instantaneous", "temperature": 300.0, "topology": topology.to_dict(),
+        "templates": [TEMPLATE.to_dict()], "mapping_fingerprint": "m", "source": {"force_field": "x"},
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    with FrameWriter(tmp_path / "data", metadata=metadata) as writer:
+        writer.append(
+            Frames(
+                positions=rng.normal(size=(4, 3, 3)), forces=rng.normal(size=(4, 3, 3)), box=np.tile(2.5 * np.eye(3), (4, 1, 1)),
+                energies={"inter": np.zeros(4)}, times=np.arange(4.0),
+            )  # fmt: skip
+        )
+    return tmp_path / "data"
+
+
+def test_a_dataset_is_recognized_by_its_content(dataset):
+    (found,) = describe(str(dataset))
+    assert found.kind == "dataset"
+    assert found.facts["frames"] == 4
+    assert found.facts["molecules"] == 3
+    assert found.facts["per frame"] == ["positions", "forces"]
+    assert found.facts["time [ps]"] == "0 to 3"
+
+
+def test_what_made_a_folder_is_told_after_what_is_in_it(dataset):
+    with recorded(dataset, "map", {"force_map": "uniform"}):
+        pass
+    assert [item.kind for item in describe(str(dataset))] == ["dataset", "run"]
+    assert [item.kind for item in describe(str(dataset / "manifest.json"))] == ["dataset", "run"]
+
+
+def test_damage_is_found_unless_verification_is_declined(dataset):
+    shard = next(dataset.glob("frames-*.h5"))
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(ArtifactError, match="changed since"):
+        describe(str(dataset))
+    assert describe(str(dataset), verify=False)[0].facts["checksums"] == "not compared"
+
+
+def test_a_shipped_system_is_found_by_name():
+    kinds = {item.kind for item in describe("benzene-3bead")}
+    assert "system" in kinds
+
+
+def test_text_and_json_say_the_same(dataset, capsys):
+    info(str(dataset))
+    text = capsys.readouterr().out
+    info(str(dataset), as_json=True)
+    (content,) = json.loads(capsys.readouterr().out)
+    assert content["kind"] == "dataset"
+    assert f"frames                {content['frames']}" in text
+
+
+def test_what_is_not_ours_is_said_so(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"schema": "other"}')
+    with pytest.raises(ArtifactError, match="'other' is none of this program's"):
+        describe(str(tmp_path))
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(ArtifactError, match="no model, system"):
+        describe(str(tmp_path))
+
+
+def test_an_unknown_name_lists_the_shipped_ones():
+    with pytest.raises(InputError, match="benzene-1bead"):
+        describe("benzene-7bead")
