@@ -59,7 +59,9 @@ class ForceMatchingDataset:
         self._store = store
         self._memory_limit = memory_limit
         if store.n_frames and store.n_particles != self.topology.n_beads:
-            raise ArtifactError(f"{store.path}: frames of {store.n_particles} beads, but a topology of {self.topology.n_beads}")
+            raise ArtifactError(
+                f"{store.path}: frames of {store.n_particles} beads, but a topology of {self.topology.n_beads}"
+            )
 
     @classmethod
     def open(
@@ -77,7 +79,9 @@ class ForceMatchingDataset:
         """
         dataset = cls(FrameStore.open(path, verify=verify), memory_limit=memory_limit)
         if dataset.n_frames == 0:
-            raise ArtifactError(f"{path}: the dataset holds no frames yet; finish it with `openmm-cgml map ... --resume`")
+            raise ArtifactError(
+                f"{path}: the dataset holds no frames yet; finish it with `openmm-cgml map ... --resume`"
+            )
         return dataset
 
     @classmethod
@@ -156,8 +160,10 @@ class ForceMatchingDataset:
     def chunks(self, size: int = 100) -> Iterator[Frames]:
         """All frames in order, at most `size` at a time."""
         for start in range(0, self.n_frames, size):
-            yield self._all[start : start + size] if self._fits_memory else self._store.read(
-                start, min(start + size, self.n_frames)
+            yield (
+                self._all[start : start + size]
+                if self._fits_memory
+                else self._store.read(start, min(start + size, self.n_frames))
             )
 
     def split(
@@ -246,7 +252,10 @@ def dataset_writer(
     elif not overwrite and path.is_dir() and any(path.iterdir()):
         raise OutputExistsError(f"{path} is not empty; use --resume to go on or --overwrite to start again")
     prepare_output(path, overwrite=overwrite, resume=resume)
-    with lock_directory(path), FrameWriter(path, metadata=metadata, frames_per_shard=FRAMES_PER_SHARD, resume=resume) as writer:
+    with (
+        lock_directory(path),
+        FrameWriter(path, metadata=metadata, frames_per_shard=FRAMES_PER_SHARD, resume=resume) as writer,
+    ):
         yield writer
 
 
@@ -263,7 +272,9 @@ def prepare_frames(frames: Frames, metadata: Mapping[str, Any], *, first: int = 
     """
     n_beads = len(metadata["topology"]["bead_names"])
     if frames.n_particles != n_beads:
-        raise InputError(f"frames of {frames.n_particles} beads, but a topology of {n_beads}; use the one they were mapped to")
+        raise InputError(
+            f"frames of {frames.n_particles} beads, but a topology of {n_beads}; use the one they were mapped to"
+        )
     if frames.forces is None:
         raise InputError("the frames hold no forces, and force matching needs them; record them with the trajectory")
     if metadata["labels"] == "mean-force" and frames.force_error is None:
@@ -275,11 +286,7 @@ def prepare_frames(frames: Frames, metadata: Mapping[str, Any], *, first: int = 
             f"they were probably not written when the trajectory was made"
         )
     return frames.replace(
-        **{
-            name: getattr(frames, name).astype(np.float32)
-            for name in PER_PARTICLE
-            if getattr(frames, name) is not None
-        }
+        **{name: getattr(frames, name).astype(np.float32) for name in PER_PARTICLE if getattr(frames, name) is not None}
     )
 
 

@@ -46,7 +46,10 @@ def split_blocks(
     for edge in edges[1:-1]:
         if owner_of_frame[edge] != owner_of_frame[edge - 1]:
             owner_of_frame[edge - gap : edge] = -1
-    return {name: np.flatnonzero(owner_of_frame == part) for part, name in zip(range(len(shares)), SPLIT_NAMES, strict=False)}
+    return {
+        name: np.flatnonzero(owner_of_frame == part)
+        for part, name in zip(range(len(shares)), SPLIT_NAMES, strict=False)
+    }
 
 
 def _allot(shares: NDArray[np.float64], n_blocks: int) -> NDArray[np.int64]:

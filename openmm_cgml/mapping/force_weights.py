@@ -1,7 +1,9 @@
 """Force weights of a mapping: uniform sums, and the sums with the least noise."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping as Dictionary
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -25,11 +27,29 @@ class ForceMapReport:
         n_samples: Force components averaged over for each pair of atoms.
     """
 
+    _LISTS: ClassVar[tuple[str, ...]] = ("bead_names", "uniform_rms", "optimal_rms")
+
     residue_name: str
     bead_names: tuple[str, ...]
     uniform_rms: tuple[float, ...]
     optimal_rms: tuple[float, ...]
     n_samples: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON content."""
+        return {**asdict(self), **{name: list(getattr(self, name)) for name in self._LISTS}}
+
+    @classmethod
+    def from_dict(cls, content: Dictionary[str, Any]) -> "ForceMapReport":
+        """Returns the report that `to_dict` wrote."""
+        return cls(**{**content, **{name: tuple(content[name]) for name in cls._LISTS}})
+
+    def to_text(self) -> str:
+        """Returns one line per bead."""
+        lines = [f"optimal force map of {self.residue_name} ({self.n_samples} samples), force rms [kJ/mol/nm]:"]
+        for bead, before, after in zip(self.bead_names, self.uniform_rms, self.optimal_rms, strict=True):
+            lines.append(f"  {bead}: {before:.1f} with uniform sums, {after:.1f} optimal ({after / before - 1:+.1%})")
+        return "\n".join(lines)
 
 
 def uniform_force_weights(position_weights: csr_array) -> csr_array:
@@ -45,8 +65,8 @@ def uniform_force_weights(position_weights: csr_array) -> csr_array:
     shared = np.flatnonzero(np.asarray(weights.sum(axis=0)).ravel() > 1)
     if len(shared):
         raise InputError(
-            f"Atoms {shared[:10].tolist()} belong to more than one bead ({len(shared)} atoms in all), so the sum of their "
-            f"forces is not the force on the bead. Put each atom in one bead, or give force weights explicitly."
+            f"atoms {shared[:10].tolist()} belong to more than one bead ({len(shared)} atoms in all), so the sum of "
+            f"their forces is not the force on the bead. Put each atom in one bead, or give force weights explicitly."
         )
     return weights
 
@@ -76,8 +96,8 @@ def check_constraints(
         listed = ", ".join(f"{names[i]} ({i})-{names[j]} ({j})" for i, j in constraints[bad[:5]])
         raise InputError(
             f"{len(bad)} constraints straddle beads, for example {listed}: the constraint force does not cancel in the "
-            f"force on the bead, and it is not recorded. Keep constrained atoms (a hydrogen and its carbon) in one bead, "
-            f"or record the reference without these constraints."
+            f"force on the bead, and it is not recorded. Keep constrained atoms (a hydrogen and its carbon) in one "
+            f"bead, or record the reference without these constraints."
         )
 
 
@@ -104,14 +124,14 @@ def optimal_force_weights(
     counts = np.zeros(len(kinds), dtype=np.int64)
     for chunk in frames:
         if chunk.forces is None:
-            raise InputError("The frames hold no forces; an optimal force map is made from the atomic forces.")
+            raise InputError("the frames hold no forces; an optimal force map is made from the atomic forces.")
         for k, kind in enumerate(kinds):
             samples = np.asarray(chunk.forces, dtype=np.float64)[:, kind.atoms].transpose(0, 1, 3, 2)
             samples = samples.reshape(-1, kind.atoms.shape[1])
             covariances[k] += samples.T @ samples
             counts[k] += len(samples)
     if not counts.all():
-        raise InputError("There are no frames to make an optimal force map from. Record some first.")
+        raise InputError("there are no frames to make an optimal force map from. Record some first.")
     rows, columns, values, reports = [], [], [], []
     for kind, covariance, count in zip(kinds, covariances, counts, strict=True):
         local = _solve(covariance / count, kind.position_weights, kind.groups)
@@ -145,7 +165,7 @@ def _residue_kinds(mapping: Mapping, atoms: AtomTopology) -> list[_ResidueKind]:
     straddling = np.flatnonzero(np.diff(atoms.residues[atoms.constraints], axis=1).ravel())
     if len(crossing) or len(straddling):
         what = "beads" if len(crossing) else "constraints"
-        raise InputError(f"Some {what} reach across residues; optimal force maps are made residue by residue.")
+        raise InputError(f"some {what} reach across residues; optimal force maps are made residue by residue.")
     members: dict[tuple[object, ...], list[tuple[np.ndarray, np.ndarray]]] = {}
     names = np.asarray(atoms.names)
     n_residues = len(atoms.residue_names)

@@ -81,7 +81,7 @@ class Mapping:
         )
         if mapping.fingerprint != data["fingerprint"]:
             raise InputError(
-                f"The mapping was changed after it was written: its fingerprint is {mapping.fingerprint}, "
+                f"the mapping was changed after it was written: its fingerprint is {mapping.fingerprint}, "
                 f"the recorded one {data['fingerprint']}. Make it again from the system.yaml."
             )
         return mapping
@@ -138,7 +138,7 @@ class Mapping:
         positions = np.asarray(frames.positions, dtype=np.float64)
         if positions.shape[1] != self.n_atoms:
             raise InputError(
-                f"The frames hold {positions.shape[1]} atoms, the mapping was made for {self.n_atoms}. "
+                f"the frames hold {positions.shape[1]} atoms, the mapping was made for {self.n_atoms}. "
                 f"Use the topology that belongs to this trajectory."
             )
         if frames.box is not None:
@@ -164,7 +164,7 @@ class Mapping:
             return NotImplemented
         if inner.n_beads != self.n_atoms:
             raise InputError(
-                f"The inner mapping gives {inner.n_beads} beads, the outer one starts from {self.n_atoms}. "
+                f"the inner mapping gives {inner.n_beads} beads, the outer one starts from {self.n_atoms}. "
                 f"Compose them as (beads to superbeads) @ (atoms to beads)."
             )
         return Mapping(
@@ -182,18 +182,18 @@ class Mapping:
         shapes = self.position_weights.shape, self.force_weights.shape
         if shapes[0] != shapes[1] or shapes[0][0] != self.target.n_beads:
             raise InputError(
-                f"Position weights have shape {shapes[0]} and force weights {shapes[1]}; both need "
+                f"position weights have shape {shapes[0]} and force weights {shapes[1]}; both need "
                 f"({self.target.n_beads} beads, number of atoms)."
             )
         bonds = self.source_bonds
         if len(bonds) and (bonds.min() < 0 or bonds.max() >= shapes[0][1] or (bonds[:, 0] == bonds[:, 1]).any()):
-            raise InputError(f"The bonds of the atoms must join two different atoms of 0 to {shapes[0][1] - 1}.")
+            raise InputError(f"the bonds of the atoms must join two different atoms of 0 to {shapes[0][1] - 1}.")
 
     def _check_position_weights(self) -> None:
         weights = self.position_weights
         for data in (weights.data, self.force_weights.data):
             if not np.isfinite(data).all():
-                raise InputError("A mapping weight is not finite. Check the masses of the atoms.")
+                raise InputError("a mapping weight is not finite. Check the masses of the atoms.")
         empty = np.flatnonzero(np.diff(weights.indptr) == 0)
         if len(empty):
             raise InputError(f"{self._name(empty[0])} holds no atoms ({len(empty)} such beads). Give it at least one.")
@@ -205,7 +205,7 @@ class Mapping:
         if len(wrong):
             listed = ", ".join(f"{self._name(bead)}: {sums[bead]:.8g}" for bead in wrong[:5])
             raise InputError(
-                f"The position weights of {len(wrong)} beads do not sum to 1 ({listed}). Divide each row by its sum."
+                f"the position weights of {len(wrong)} beads do not sum to 1 ({listed}). Divide each row by its sum."
             )
 
     def _check_consistency(self) -> None:
@@ -215,7 +215,7 @@ class Mapping:
             entry = np.abs(residual.data).argmax()
             row = np.searchsorted(residual.indptr, entry, side="right") - 1
             raise InputError(
-                f"The force weights do not fit the position weights: the product B C^T should be the identity, but it "
+                f"the force weights do not fit the position weights: the product B C^T should be the identity, but it "
                 f"is off by {residual.data[entry]:.3g} at {self._name(row)}, {self._name(residual.indices[entry])}. "
                 f"Use uniform_force_weights or optimal_force_weights."
             )
@@ -229,8 +229,8 @@ class Mapping:
             atom, bead = self.position_weights.indices[mixed[0]], beads[mixed[0]]
             raise InputError(
                 f"{self._name(bead)} mixes molecules: atom {atom} is not bonded to the bead's first atom "
-                f"{self.position_weights.indices[self.position_weights.indptr[bead]]}. A bead must lie in one molecule; "
-                f"if these atoms are one molecule, give the bonds between them."
+                f"{self.position_weights.indices[self.position_weights.indptr[bead]]}. A bead must lie in one "
+                f"molecule; if these atoms are one molecule, give the bonds between them."
             )
         owner = np.full(self.target.molecules.max() + 1, -1, dtype=np.int64)
         owner[self.target.molecules[::-1]] = first[::-1]

@@ -1,0 +1,191 @@
+"""Distances between beads by pair of types: closest approaches between and within molecules, and bond lengths."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from openmm_cgml.errors import InputError
+from openmm_cgml.frames import Frames
+from openmm_cgml.topology import CGTopology
+
+
+@dataclass(frozen=True, kw_only=True)
+class TypePairDistances:
+    """Distances between beads of two types [nm]; None where there is no such pair, or none within the search range.
+
+    Attributes:
+        types: The two types.
+        closest_inter: Closest approach of beads of different molecules.
+        closest_intra: Closest approach of unbonded beads of one molecule.
+        bonded_min: Shortest bond.
+        bonded_max: Longest bond.
+        bonded_mean: Mean bond length.
+        bonded_std: Its standard deviation.
+    """
+
+    types: tuple[str, str]
+    closest_inter: float | None
+    closest_intra: float | None
+    bonded_min: float | None
+    bonded_max: float | None
+    bonded_mean: float | None
+    bonded_std: float | None
+
+
+class DistanceRecord:
+    """Collects `TypePairDistances` chunk by chunk.
+
+    Attributes:
+        search_range: Range within which closest approaches are searched [nm]: as asked for, and at most half the
+            smallest box width met so far.
+    """
+
+    def __init__(self, topology: CGTopology, search_range: float) -> None:
+        """Starts without frames.
+
+        Raises:
+            InputError: A search range that is not positive.
+        """
+        if not search_range > 0:
+            raise InputError(f"search range {search_range} nm; it must be positive")
+        self.search_range = search_range
+        self._topology = topology
+        self._n_types = len(topology.type_names)
+        self._inter_exists, self._intra_exists = _existing_pairs(topology)
+        self._inter = np.full(self._n_types**2, np.inf)
+        self._intra = np.full(self._n_types**2, np.inf)
+        self._bonded = topology.bonds[:, 0] * topology.n_beads + topology.bonds[:, 1]
+        self._bonds = {key: _Lengths() for key in np.unique(self._keys(topology.bonds)).tolist()}
+
+    def add(self, frames: Frames) -> None:
+        """Takes more frames into account."""
+        positions = np.asarray(frames.positions, dtype=np.float64)
+        first, second = self._topology.bonds.T
+        lengths = np.linalg.norm(positions[:, first] - positions[:, second], axis=2)
+        keys = self._keys(self._topology.bonds)
+        for key, record in self._bonds.items():
+            record.add(lengths[:, keys == key])
+        for frame, bead_positions in enumerate(positions):
+            self._add_pairs(bead_positions, None if frames.box is None else frames.box[frame].astype(np.float64))
+
+    def result(self) -> tuple[TypePairDistances, ...]:
+        """Returns the distances of every pair of types that has pairs of beads."""
+        pairs = itertools.combinations_with_replacement(range(self._n_types), 2)
+        return tuple(self._pair(a, b) for a, b in pairs if self._has_pairs(a * self._n_types + b))
+
+    def _has_pairs(self, key: int) -> bool:
+        return bool(self._inter_exists[key] or self._intra_exists[key] or key in self._bonds)
+
+    def _pair(self, a: int, b: int) -> TypePairDistances:
+        key = a * self._n_types + b
+        bonds = self._bonds.get(key)
+        return TypePairDistances(
+            types=(self._topology.type_names[a], self._topology.type_names[b]),
+            closest_inter=float(self._inter[key]) if np.isfinite(self._inter[key]) else None,
+            closest_intra=float(self._intra[key]) if np.isfinite(self._intra[key]) else None,
+            bonded_min=bonds.low if bonds else None,
+            bonded_max=bonds.high if bonds else None,
+            bonded_mean=bonds.mean if bonds else None,
+            bonded_std=bonds.std if bonds else None,
+        )
+
+    def _add_pairs(self, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> None:
+        if box is not None:
+            # A hair less than half the smallest width, so that no pair is met at two images at once.
+            self.search_range = min(self.search_range, 0.4999 / np.linalg.norm(np.linalg.inv(box), axis=0).max())
+        # Once every kind of pair has been met, only pairs closer than the largest record can improve one.
+        open_records = max(
+            self._inter[self._inter_exists].max(initial=0.0), self._intra[self._intra_exists].max(initial=0.0)
+        )
+        pairs, lengths = close_pairs(positions, box, min(self.search_range, open_records))
+        keys = self._keys(pairs)
+        same = self._topology.molecules[pairs[:, 0]] == self._topology.molecules[pairs[:, 1]]
+        unbonded = same & ~np.isin(pairs[:, 0] * self._topology.n_beads + pairs[:, 1], self._bonded)
+        np.minimum.at(self._inter, keys[~same], lengths[~same])
+        np.minimum.at(self._intra, keys[unbonded], lengths[unbonded])
+
+    def _keys(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        types = np.sort(self._topology.bead_types[pairs], axis=1)
+        return types[:, 0] * self._n_types + types[:, 1]
+
+
+class _Lengths:
+    """Running extremes, mean and standard deviation."""
+
+    def __init__(self) -> None:
+        self.low, self.high = np.inf, 0.0
+        self._count, self._sum, self._squares = 0, 0.0, 0.0
+
+    def add(self, lengths: NDArray[np.float64]) -> None:
+        self.low, self.high = min(self.low, float(lengths.min())), max(self.high, float(lengths.max()))
+        self._count += lengths.size
+        self._sum += float(lengths.sum())
+        self._squares += float((lengths**2).sum())
+
+    @property
+    def mean(self) -> float:
+        return self._sum / self._count
+
+    @property
+    def std(self) -> float:
+        return max(self._squares / self._count - self.mean**2, 0.0) ** 0.5
+
+
+def close_pairs(
+    positions: NDArray[np.float64], box: NDArray[np.float64] | None, cutoff: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Returns the pairs i < j within `cutoff`, shape (n_pairs, 2), and their distances [nm].
+
+    Args:
+        positions: Positions of one frame [nm], shape (n, 3).
+        box: Box vectors as rows [nm], shape (3, 3), triclinic ones too; None without periodicity.
+        cutoff: Less than half the smallest width of the box [nm].
+    """
+    n = len(positions)
+    owners, points = (np.arange(n), positions) if box is None else _with_images(positions, box, cutoff)
+    pairs = cKDTree(points).query_pairs(cutoff, output_type="ndarray").astype(np.int64).reshape(-1, 2)
+    pairs = pairs[(pairs < n).any(axis=1)]  # one of the two lies in the box itself
+    lengths = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
+    pairs = np.sort(owners[pairs], axis=1)
+    keys, first = np.unique(pairs[:, 0] * n + pairs[:, 1], return_index=True)
+    return np.stack([keys // n, keys % n], axis=1), lengths[first]
+
+
+def _with_images(
+    positions: NDArray[np.float64], box: NDArray[np.float64], margin: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Returns owners and positions of the beads, moved into the box, followed by their images within `margin` of it."""
+    inverse = np.linalg.inv(box)
+    fractions = positions @ inverse
+    fractions -= np.floor(fractions)
+    owners = np.arange(len(positions))
+    reach = margin * np.linalg.norm(inverse, axis=0)
+    for axis, step in enumerate(np.eye(3)):
+        low, high = fractions[:, axis] < reach[axis], fractions[:, axis] > 1 - reach[axis]
+        fractions = np.concatenate([fractions, fractions[low] + step, fractions[high] - step])
+        owners = np.concatenate([owners, owners[low], owners[high]])
+    return owners, fractions @ box
+
+
+def _existing_pairs(topology: CGTopology) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Returns which pairs of types have inter and unbonded intra pairs of beads, each of shape (n_types * n_types,)."""
+    n_types = len(topology.type_names)
+    counts = np.zeros((topology.n_molecules, n_types), dtype=np.int64)
+    np.add.at(counts, (topology.molecules, topology.bead_types), 1)
+    total = np.outer(counts.sum(axis=0), counts.sum(axis=0)) - np.diag(_same_type_surplus(counts.sum(axis=0)))
+    within = counts.T @ counts - np.diag(_same_type_surplus(counts).sum(axis=0))
+    bonded = np.zeros_like(within)
+    types = np.sort(topology.bead_types[topology.bonds], axis=1)
+    np.add.at(bonded, (types[:, 0], types[:, 1]), 1)
+    upper = np.triu(np.ones((n_types, n_types), dtype=bool))
+    return ((total > within) & upper).ravel(), ((within > bonded) & upper).ravel()
+
+
+def _same_type_surplus(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns n^2 - n (n - 1) / 2, which turns a product of counts into a number of pairs on the diagonal."""
+    return counts * (counts + 1) // 2

@@ -1,0 +1,161 @@
+"""From an atomistic recording to a dataset: mapped in chunks, resumable, with memory bounded by a chunk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from openmm_cgml.dataset.force_matching import (
+    ForceMatchingDataset,
+    dataset_metadata,
+    dataset_writer,
+    prepare_frames,
+)
+from openmm_cgml.errors import ArtifactError, InputError
+from openmm_cgml.frames import Frames
+from openmm_cgml.mapping import ForceMapReport, Mapping, mapping_from_specification, optimal_force_weights
+from openmm_cgml.shards import FrameStore
+from openmm_cgml.specification import SystemSpecification
+from openmm_cgml.storage import read_json, write_json
+from openmm_cgml.topology import AtomTopology
+
+RECORDING_KIND = "openmm-cgml/recording"
+FORCE_MAPS = ("uniform", "optimal")
+MAPPING_FILE = "mapping.json"
+REPORT_FILE = "force_map.json"
+Progress = Callable[[int, int], None]
+
+
+def map_recording(
+    recording: str | os.PathLike[str],
+    specification: SystemSpecification,
+    output: str | os.PathLike[str],
+    *,
+    force_map: str = "uniform",
+    resume: bool = False,
+    overwrite: bool = False,
+    chunk_frames: int = 50,
+    progress: Progress | None = None,
+) -> ForceMatchingDataset:
+    """Maps an atomistic recording to beads and returns the dataset.
+
+    The mapping goes into the dataset's folder too (`mapping.json`). A killed run is finished with `resume`, which also
+    adds the frames that a growing recording has gained since.
+
+    Args:
+        recording: Folder that `run_reference` or a `ForceRecorder` wrote, or is still writing.
+        specification: The system, with its beads.
+        output: Folder of the dataset.
+        force_map: "uniform" sums, or the "optimal" weights with the least noise.
+        resume: Go on with what is there.
+        overwrite: Replace what is there.
+        chunk_frames: Frames in memory at a time.
+        progress: Called with the frames done and the frames in all.
+
+    Raises:
+        InputError: A recording without forces, of another system, or mapped in another way before.
+        ArtifactError: No recording there, or a damaged one.
+        OutputExistsError: The output is not empty and neither flag is set.
+    """
+    if force_map not in FORCE_MAPS:
+        raise InputError(f"force map {force_map!r}; known are {', '.join(FORCE_MAPS)}")
+    store = open_recording(recording)
+    atoms = AtomTopology.from_dict(store.metadata["atoms"])
+    kept = Path(output) / MAPPING_FILE
+    mapping = mapping_from_specification(specification, atoms)
+    reports: tuple[ForceMapReport, ...] = ()
+    if force_map == "optimal":
+        reused = _kept_mapping(kept, mapping) if resume else None
+        mapping, reports = (reused, ()) if reused else optimal_mapping(mapping, store.chunks(chunk_frames), atoms)
+    metadata = dataset_metadata(
+        topology=mapping.target,
+        temperature=store.metadata["temperature"],
+        mapping_fingerprint=mapping.fingerprint,
+        source=_source(store, mapping),
+        templates=specification.templates(),
+        kind="instantaneous",
+    )
+    with dataset_writer(output, metadata, overwrite=overwrite, resume=resume) as writer:
+        if writer.n_frames > store.n_frames:
+            raise InputError(
+                f"{output} holds {writer.n_frames} frames, the recording {store.n_frames}: it is not the one that was "
+                f"mapped before. Give that one, or use --overwrite to start again"
+            )
+        if not kept.exists():
+            write_json(kept, mapping.to_dict())
+        if reports:
+            write_json(Path(output) / REPORT_FILE, [report.to_dict() for report in reports])
+        for mapped in _mapped(store, mapping, writer.n_frames, chunk_frames):
+            writer.append(prepare_frames(mapped, metadata, first=writer.n_frames))
+            if progress is not None:
+                progress(writer.n_frames, store.n_frames)
+    return ForceMatchingDataset.open(output, verify=False)
+
+
+def read_force_map_reports(output: str | os.PathLike[str]) -> tuple[ForceMapReport, ...]:
+    """Returns what the optimal force map of a dataset gained, for each kind of residue; empty for uniform sums."""
+    path = Path(output) / REPORT_FILE
+    return tuple(ForceMapReport.from_dict(entry) for entry in read_json(path)) if path.exists() else ()
+
+
+def open_recording(path: str | os.PathLike[str]) -> FrameStore:
+    """Returns the frames of an atomistic recording: the folder itself, or its subfolder `recording`.
+
+    Raises:
+        ArtifactError: There is no recording, or it is damaged, empty or of another kind.
+    """
+    path = Path(path)
+    if not (path / "manifest.json").exists() and (path / "recording" / "manifest.json").exists():
+        path = path / "recording"
+    store = FrameStore.open(path)
+    if store.metadata.get("kind") != RECORDING_KIND:
+        raise ArtifactError(
+            f"{path}: holds {store.metadata.get('kind')!r}, not an atomistic recording; make one with "
+            f"`openmm-cgml reference`"
+        )
+    if store.n_frames == 0:
+        raise ArtifactError(f"{path}: the recording holds no finished frames yet; wait, or resume it")
+    return store
+
+
+def optimal_mapping(
+    mapping: Mapping, frames: Iterator[Frames], atoms: AtomTopology
+) -> tuple[Mapping, tuple[ForceMapReport, ...]]:
+    """Returns the mapping with the force weights of least noise for these frames, and what they gain."""
+    weights, reports = optimal_force_weights(mapping, frames, atoms)
+    changed = Mapping(
+        target=mapping.target, position_weights=mapping.position_weights, force_weights=weights,
+        source_bonds=mapping.source_bonds, provenance={**mapping.provenance, "forces": "optimal"},
+    )  # fmt: skip
+    return changed, reports
+
+
+def _mapped(store: FrameStore, mapping: Mapping, start: int, size: int) -> Iterator[Frames]:
+    for first in range(start, store.n_frames, size):
+        last = min(first + size, store.n_frames)
+        try:
+            yield mapping(store.read(first, last))
+        except InputError as error:
+            raise InputError(f"{store.path}, frames {first} to {last - 1}, counted from {first}: {error}") from error
+
+
+def _kept_mapping(path: Path, mapping: Mapping) -> Mapping | None:
+    """Returns the mapping of an earlier run, whose optimal weights came from the frames there were then."""
+    if not path.exists():
+        return None
+    kept = Mapping.from_dict(read_json(path))
+    uniform = Mapping(
+        target=kept.target, position_weights=kept.position_weights, force_weights=mapping.force_weights,
+        source_bonds=kept.source_bonds, provenance=mapping.provenance,
+    )  # fmt: skip
+    return kept if uniform.fingerprint == mapping.fingerprint and kept.provenance["forces"] == "optimal" else None
+
+
+def _source(store: FrameStore, mapping: Mapping) -> dict[str, Any]:
+    return {
+        "recording": store.metadata.get("source", {}),
+        "density": store.metadata.get("density"),
+        "mapping": dict(mapping.provenance),
+    }

@@ -1,0 +1,164 @@
+"""The mapping that a system.yaml describes: beads at the centers of mass of named atoms of each residue."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from openmm_cgml.errors import InputError
+from openmm_cgml.mapping.force_weights import check_constraints, uniform_force_weights
+from openmm_cgml.mapping.operator import Mapping
+from openmm_cgml.specification import ResidueSpecification, SystemSpecification
+from openmm_cgml.topology import AtomTopology, CGTopology, connected_components
+
+
+def mapping_from_specification(specification: SystemSpecification, atoms: AtomTopology) -> Mapping:
+    """Returns the mapping of the atoms to the beads of the specification, with uniform force weights.
+
+    Beads sit at the centers of mass of their atoms (real masses) and feel the sum of their forces. They come residue by
+    residue in the order of the atomistic topology. Residues are recognized by name and atoms by name, in any order.
+
+    Args:
+        specification: The system.
+        atoms: The atomistic topology; its number of residues may differ from the specification's.
+
+    Raises:
+        InputError: Residues, atoms or elements that differ from the specification's; constraints that straddle beads.
+    """
+    kinds = _match_residues(specification, atoms)
+    beads_per_residue = np.zeros(len(atoms.residue_names), dtype=np.int64)
+    for residue, members in kinds:
+        beads_per_residue[members] = len(residue.beads)
+    first_bead = np.concatenate([[0], np.cumsum(beads_per_residue)])
+    bead_of_atom = np.empty(atoms.n_atoms, dtype=np.int64)
+    for residue, members in kinds:
+        local = {name: number for number, bead in enumerate(residue.beads) for name in bead.atoms}
+        order = np.array([local[atom.name] for atom in residue.atoms])
+        bead_of_atom[_atoms_in_order(residue, members, atoms)] = first_bead[members][:, None] + order
+    target = _target(specification, atoms, kinds, first_bead, bead_of_atom)
+    weights = atoms.masses / np.bincount(bead_of_atom, weights=atoms.masses)[bead_of_atom]
+    positions = csr_array((weights, (bead_of_atom, np.arange(atoms.n_atoms))), shape=(target.n_beads, atoms.n_atoms))
+    forces = uniform_force_weights(positions)
+    check_constraints(forces, atoms.constraints, atoms.names)
+    return Mapping(
+        target=target,
+        position_weights=positions,
+        force_weights=forces,
+        source_bonds=atoms.bonds,
+        provenance={"specification": specification.name, "positions": "center of mass", "forces": "uniform"},
+    )
+
+
+_Kinds = list[tuple[ResidueSpecification, NDArray[np.int64]]]
+
+
+def _match_residues(specification: SystemSpecification, atoms: AtomTopology) -> _Kinds:
+    """Returns every kind of residue of the specification with the numbers of its residues."""
+    names = np.asarray(atoms.residue_names)
+    known = [residue.name for residue in specification.residues]
+    counts = Counter(atoms.residue_names)
+    unknown = sorted(set(counts) - set(known))
+    absent = [name for name in known if name not in counts]
+    if unknown or absent:
+        found = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
+        what = f"has residues {', '.join(unknown)}" if unknown else f"has no residue {', '.join(absent)}"
+        raise InputError(
+            f"the atomistic topology {what}; it holds {found}, and system {specification.name!r} describes "
+            f"{', '.join(known)}: use the system.yaml of this recording, or add the residue to it"
+        )
+    return [(residue, np.flatnonzero(names == residue.name)) for residue in specification.residues]
+
+
+def _atoms_in_order(
+    residue: ResidueSpecification, members: NDArray[np.int64], atoms: AtomTopology
+) -> NDArray[np.int64]:
+    """Returns the atoms of each residue in the order of the specification, shape (n_copies, n_atoms per residue)."""
+    wanted = np.array([atom.name for atom in residue.atoms])
+    sizes = np.bincount(atoms.residues, minlength=len(atoms.residue_names))[members]
+    names = np.asarray(atoms.names)
+    if (sizes != len(wanted)).any():
+        number = members[np.flatnonzero(sizes != len(wanted))[0]]
+        raise InputError(_difference(residue, int(number), names[atoms.residues == number].tolist()))
+    order = np.argsort(atoms.residues, kind="stable")
+    own = order[np.isin(atoms.residues[order], members)].reshape(len(members), len(wanted))
+    by_name = np.take_along_axis(own, np.argsort(names[own], axis=1), axis=1)
+    wrong = np.flatnonzero((names[by_name] != np.sort(wanted)).any(axis=1))
+    if len(wrong):
+        raise InputError(_difference(residue, int(members[wrong[0]]), names[own[wrong[0]]].tolist()))
+    result = np.empty_like(by_name)
+    result[:, np.argsort(wanted)] = by_name
+    elements = np.asarray(atoms.elements)[result]
+    different = np.argwhere(elements != np.array([atom.element for atom in residue.atoms]))
+    if len(different):
+        copy, place = different[0]
+        raise InputError(
+            f"residue {members[copy]} ({residue.name}): atom {wanted[place]} is element {elements[copy, place]}, the "
+            f"system.yaml says {residue.atoms[place].element}; correct the one that is wrong"
+        )
+    return result
+
+
+def _difference(residue: ResidueSpecification, number: int, found: list[str]) -> str:
+    wanted = [atom.name for atom in residue.atoms]
+    missing = list((Counter(wanted) - Counter(found)).elements())
+    extra = list((Counter(found) - Counter(wanted)).elements())
+    return (
+        f"residue {number} ({residue.name}) has {len(found)} atoms, the system.yaml describes {len(wanted)}: "
+        f"missing {', '.join(missing) or 'none'}; not described {', '.join(extra) or 'none'}. "
+        f"Each atom must be in one bead"
+    )
+
+
+def _target(
+    specification: SystemSpecification,
+    atoms: AtomTopology,
+    kinds: _Kinds,
+    first_bead: NDArray[np.int64],
+    bead_of_atom: NDArray[np.int64],
+) -> CGTopology:
+    """Returns the bead topology; bonds between residues are where atoms of two beads are bonded."""
+    n_beads = int(first_bead[-1])
+    residues = np.repeat(np.arange(len(atoms.residue_names)), np.diff(first_bead))
+    bead_types, bead_names = np.empty(n_beads, dtype=np.int64), np.empty(n_beads, dtype=object)
+    bonds = [np.unique(np.sort(bead_of_atom[_between_residues(atoms)], axis=1), axis=0)]
+    for residue, members in kinds:
+        own = first_bead[members][:, None] + np.arange(len(residue.beads))
+        bead_names[own] = [bead.name for bead in residue.beads]
+        bead_types[own] = [specification.type_names.index(bead.type) for bead in residue.beads]
+        pairs = np.array(residue.template().bonds, dtype=np.int64).reshape(-1, 2)
+        bonds.append((first_bead[members][:, None, None] + pairs).reshape(-1, 2))
+    molecules = np.empty(n_beads, dtype=np.int64)
+    molecules[bead_of_atom] = atoms.molecules
+    _, first, inverse = np.unique(molecules, return_index=True, return_inverse=True)
+    target = CGTopology(
+        type_names=specification.type_names,
+        bead_types=bead_types,
+        bead_names=tuple(bead_names.tolist()),
+        masses=np.asarray(np.bincount(bead_of_atom, weights=atoms.masses), dtype=np.float64),
+        molecules=np.argsort(np.argsort(first))[inverse],
+        residues=residues,
+        residue_names=atoms.residue_names,
+        bonds=np.concatenate(bonds),
+    )
+    _warn_of_loose_parts(target)
+    return target
+
+
+def _between_residues(atoms: AtomTopology) -> NDArray[np.int64]:
+    return atoms.bonds[atoms.residues[atoms.bonds[:, 0]] != atoms.residues[atoms.bonds[:, 1]]]
+
+
+def _warn_of_loose_parts(target: CGTopology) -> None:
+    parts = connected_components(target.n_beads, target.bonds)
+    n_parts = np.bincount(target.molecules[np.unique(parts, return_index=True)[1]], minlength=target.n_molecules)
+    loose = np.flatnonzero(n_parts > 1)
+    if len(loose):
+        warnings.warn(
+            f"{len(loose)} molecules, the first number {loose[0]}, consist of {n_parts[loose[0]]} parts without a bond "
+            f"between their beads; add bonds to the system.yaml if they should hold together",
+            stacklevel=3,
+        )
