@@ -1,0 +1,118 @@
+"""Everything a simulation needs, in one folder: structure and script."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_cgml.builder.box import build_box
+from openmm_cgml.builder.run_script import RunScript
+from openmm_cgml.builder.structure_file import write_structure
+from openmm_cgml.errors import InputError
+from openmm_cgml.force_field import ForceField
+from openmm_cgml.shipped import find_model, list_models
+from openmm_cgml.storage import prepare_output, write_atomically
+from openmm_cgml.system import TimeStep
+from openmm_cgml.topology import CGTopology
+from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
+
+_LONGEST_TIME_STEP = 0.005  # ps: what published models of this package are validated with
+_DURATION = 100.0  # ps
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BuildResult:
+    """What was written.
+
+    Attributes:
+        folder: The folder.
+        topology: The beads.
+        positions: Bead positions [nm], shape (n_beads, 3).
+        box: Box vectors [nm], shape (3, 3).
+        density: Density of the box [g/cm^3].
+        time_step: Time step in the script [ps].
+        allowed: The time step that the stiffest prior allows, or None without priors.
+    """
+
+    folder: Path
+    topology: CGTopology
+    positions: NDArray[np.float64]
+    box: NDArray[np.float64]
+    density: float
+    time_step: float
+    allowed: TimeStep | None
+
+
+def write_build(
+    model: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    molecules: int | Mapping[str, int],
+    *,
+    density: Any = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> BuildResult:
+    """Write `topology.cif` (with bonds, box and starting positions) and a runnable `run.py` into a folder.
+
+    Args:
+        model: Name of a shipped force field or path of a folder.
+        output: The folder to write.
+        molecules: How many molecules, by residue name; one number if the force field knows one residue.
+        density: Density [g/cm^3], a number or a text like "0.84 g/cm^3"; by default that of the training data.
+        seed: Seed of placement, velocities and thermostat.
+        overwrite: Replace what is in `output`.
+
+    Raises:
+        InputError: As `build_box`, and for a seed below 0.
+        OutputExistsError: If `output` holds something and `overwrite` is not set.
+    """
+    if not 0 <= seed < 2**31 - 1:
+        raise InputError(f"seed is {seed}; it must lie between 0 and {2**31 - 2}")
+    force_field = ForceField.load(model)
+    topology, positions, box = build_box(force_field, molecules, density=density, seed=seed)
+    training = force_field.training_summary
+    temperature = training.temperature if training else 300.0
+    allowed = force_field.suggest_time_step(topology, temperature=temperature)
+    time_step = _round_down(min(allowed.time_step if allowed else np.inf, _LONGEST_TIME_STEP))
+    script = RunScript(
+        title=f"{topology.n_molecules} molecules of {force_field.name}",
+        model=_reference(model),
+        temperature=temperature,
+        time_step=time_step,
+        note="" if allowed is None else f"the stiffest prior allows {1000 * allowed.time_step:.1f}",
+        duration=_DURATION,
+        seed=seed + 1,
+    )
+    folder = prepare_output(output, overwrite=overwrite)
+    write_structure(folder / "topology.cif", topology, positions, box)
+    write_atomically(folder / "run.py", script.text())
+    return BuildResult(
+        folder=folder,
+        topology=topology,
+        positions=positions,
+        box=box,
+        density=float(topology.masses.sum() / np.linalg.det(box) * DALTON_PER_NM3_IN_G_PER_CM3),
+        time_step=time_step,
+        allowed=allowed,
+    )
+
+
+def _round_down(time_step: float) -> float:
+    """The time step in full femtoseconds, or in halves and tenths where it is shorter."""
+    for unit in (1e-3, 1e-4, 1e-5):
+        if time_step >= unit:
+            return round(int(time_step / unit + 1e-9) * unit, 9)
+    return time_step
+
+
+def _reference(model: str | os.PathLike[str]) -> str:
+    """How a script in another folder names the model: a shipped one by name, others by their full path."""
+    folder = find_model(model)
+    shipped = folder.name in list_models() and find_model(folder.name).resolve() == folder.resolve()
+    return folder.name if shipped else str(folder.resolve())

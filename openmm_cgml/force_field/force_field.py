@@ -1,0 +1,443 @@
+"""`ForceField`: priors, network and what is known about them, on disk and as OpenMM Systems."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openmm
+import safetensors
+import safetensors.numpy
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from openmm import app, unit
+
+from openmm_cgml.engine import DeployedNetwork
+from openmm_cgml.errors import ArtifactError, InputError
+from openmm_cgml.force_field.artifact import (
+    CARD,
+    MANIFEST,
+    check_is_folder,
+    finish_interrupted_save,
+    read_folder,
+    write_folder,
+)
+from openmm_cgml.force_field.manifest import Manifest, TrainingSummary, read_manifest, write_document
+from openmm_cgml.force_field.model_card import write_model_card
+from openmm_cgml.force_field.self_test import network_range, record_self_test, verify_self_test
+from openmm_cgml.networks import NETWORKS, SchNet, build_network
+from openmm_cgml.potentials import Potential
+from openmm_cgml.priors import PriorSet
+from openmm_cgml.priors.term import FORMS
+from openmm_cgml.shipped import find_model
+from openmm_cgml.storage import parse_json
+from openmm_cgml.system import (
+    TimeStep,
+    add_forces,
+    box_vectors,
+    check_box,
+    create_forces,
+    cutoffs_of,
+    suggest_time_step,
+)
+from openmm_cgml.topology import CGTopology, ResidueTemplate
+
+_MASS_TOLERANCE = 1e-3  # relative; files round masses
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ForceField:
+    """Native priors and a network over the beads of known residues.
+
+    Attributes:
+        priors: The analytic part.
+        network: The learned part, or None for priors alone.
+        templates: Residues it was trained on, which are those it can be used for.
+        type_names: Bead types, in the order of the network's embedding.
+        manifest: Name, origin and validation.
+
+    Raises:
+        InputError: If templates and types do not fit each other or the network.
+    """
+
+    priors: PriorSet
+    network: SchNet | None
+    templates: tuple[ResidueTemplate, ...]
+    type_names: tuple[str, ...]
+    manifest: Manifest
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "templates", tuple(self.templates))
+        object.__setattr__(self, "type_names", tuple(self.type_names))
+        names = [template.name for template in self.templates]
+        if not names or len(set(names)) != len(names):
+            raise InputError(f"residues are {names}; a force field needs at least one, each name once")
+        CGTopology.from_residues([(template, 1) for template in self.templates], type_names=self.type_names)
+        if self.network is not None and self.network.n_types != len(self.type_names):
+            raise InputError(
+                f"the network knows {self.network.n_types} bead types, but {len(self.type_names)} are named: "
+                f"{', '.join(self.type_names)}"
+            )
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.manifest.name
+
+    @property
+    def training_summary(self) -> TrainingSummary | None:
+        """The data and settings it was trained with, or None if not recorded."""
+        return self.manifest.training
+
+    @cached_property
+    def bead_masses(self) -> dict[tuple[str, str], float]:
+        """Mass [Da] that each (residue name, bead name) must have."""
+        return {
+            (template.name, bead): mass
+            for template in self.templates
+            for bead, mass in zip(template.bead_names, template.masses, strict=True)
+        }
+
+    @cached_property
+    def cutoffs(self) -> dict[str, float]:
+        """Cutoff [nm] of each part that has one; a box must be at least twice as wide as the longest."""
+        potentials = self.priors.bind(self._one_of_each)
+        return cutoffs_of(potentials, None if self.network is None else network_range(self.network))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of what decides about energies and forces: priors, network and residues."""
+        digest = hashlib.sha256()
+        for name, data in sorted({**self._function_files(), "residues": _json(self._residues())}.items()):
+            digest.update(f"{name} {hashlib.sha256(data).hexdigest()}\n".encode())
+        return digest.hexdigest()
+
+    def create_system(
+        self,
+        topology: app.Topology | CGTopology,
+        *,
+        ml_backend: str = "auto",
+        box: Any = None,
+        remove_cm_motion: bool = False,
+    ) -> openmm.System:
+        """An OpenMM System with the bead masses, the periodic box, a native force per prior and one ML force.
+
+        Every force has a name and a force group of its own, from 1 on. There are no constraints.
+
+        Args:
+            topology: The beads; residues and beads are recognized by name, elements are not looked at.
+            ml_backend: "TorchForce", "PythonForce", or "auto" for the first of these that works here.
+            box: Edges (3,) or reduced vectors (3, 3) [nm] of the periodic box; by default the topology's own.
+            remove_cm_motion: Add a `CMMotionRemover`.
+
+        Raises:
+            InputError: If the topology holds something unknown to the force field, or the box is missing or too small.
+        """
+        beads = self.bead_topology(topology)
+        vectors = self._box_of(topology, box)
+        check_box(vectors, self.cutoffs)
+        forces = self._forces(beads, ml_backend)
+        system = openmm.System()
+        for mass in beads.masses.tolist():
+            system.addParticle(mass)
+        assert vectors is not None  # check_box refuses None
+        system.setDefaultPeriodicBoxVectors(*(openmm.Vec3(*row) for row in vectors.tolist()))
+        add_forces(system, forces)
+        if remove_cm_motion:
+            system.addForce(openmm.CMMotionRemover())
+        return system
+
+    def add_forces(
+        self,
+        system: openmm.System,
+        topology: app.Topology | CGTopology,
+        *,
+        ml_backend: str = "auto",
+        force_group: int | None = None,
+    ) -> None:
+        """Add the forces of this force field to a System that may hold others, and leave everything else as it is.
+
+        Args:
+            system: A System with one particle per bead, in the topology's order, and the periodic box set.
+            topology: The beads.
+            ml_backend: As in `create_system`.
+            force_group: Group of all the forces; by default each gets a free one above 0.
+
+        Raises:
+            InputError: As `create_system`, and if the particles of the System are not the beads.
+        """
+        beads = self.bead_topology(topology)
+        if system.getNumParticles() != beads.n_beads:
+            raise InputError(
+                f"the System has {system.getNumParticles()} particles and the topology {beads.n_beads} beads; "
+                "they must be the same"
+            )
+        masses = np.array([system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(beads.n_beads)])
+        self._check_masses(beads, np.where(masses == 0, beads.masses, masses), "the System")
+        check_box(box_vectors(system.getDefaultPeriodicBoxVectors()), self.cutoffs)
+        add_forces(system, self._forces(beads, ml_backend), force_group=force_group)
+
+    def bead_topology(self, topology: app.Topology | CGTopology) -> CGTopology:
+        """The topology in this force field's bead types, checked against its residues.
+
+        Raises:
+            InputError: If bead types, residues, beads, bonds or masses differ from those trained on; the message
+                names them, with indices, and what is known.
+        """
+        if not isinstance(topology, CGTopology):
+            return CGTopology.from_openmm(topology, self.templates, self.type_names)
+        used = np.unique(topology.bead_types).tolist()
+        unknown = [t for t in used if topology.type_names[t] not in self.type_names]
+        if unknown:
+            beads = np.flatnonzero(np.isin(topology.bead_types, unknown))
+            names = ", ".join(repr(topology.type_names[t]) for t in unknown)
+            raise InputError(
+                f"unknown bead type {names} (beads {_first(beads.tolist())}); force field {self.name!r} knows "
+                f"{', '.join(self.type_names)}"
+            )
+        known = CGTopology.from_openmm(topology.to_openmm(), self.templates, self.type_names)
+        given = [topology.type_names[t] for t in topology.bead_types.tolist()]
+        wanted = [self.type_names[t] for t in known.bead_types.tolist()]
+        differing = [i for i, pair in enumerate(zip(given, wanted, strict=True)) if pair[0] != pair[1]]
+        if differing:
+            i = differing[0]
+            raise InputError(
+                f"beads {_first(differing)}: bead {topology.bead_names[i]!r} of residue "
+                f"{topology.residue_names[topology.residues[i]]!r} has type {given[i]!r}; trained was {wanted[i]!r}"
+            )
+        self._check_masses(known, topology.masses, "the topology")
+        return replace(known, molecules=topology.molecules)
+
+    def bind(self, topology: app.Topology | CGTopology) -> tuple[Potential, ...]:
+        """The priors bound to the beads of a topology."""
+        return tuple(self.priors.bind(self.bead_topology(topology)))
+
+    def deploy(self, topology: app.Topology | CGTopology) -> DeployedNetwork | None:
+        """The network bound to the beads of a topology, or None without a network."""
+        beads = self.bead_topology(topology)
+        if self.network is None:
+            return None
+        return DeployedNetwork(self.network, beads, exclude_bonds=self.priors.exclude_bonds)
+
+    def suggest_time_step(
+        self, topology: app.Topology | CGTopology, *, temperature: float | None = None
+    ) -> TimeStep | None:
+        """The time step that the stiffest prior allows, or None without priors.
+
+        Args:
+            topology: The beads.
+            temperature: Temperature of the simulation [K]; by default that of the training data, else 300.
+        """
+        beads = self.bead_topology(topology)
+        if temperature is None:
+            temperature = self.manifest.training.temperature if self.manifest.training else 300.0
+        return suggest_time_step(self.priors.bind(beads), beads.masses, temperature=temperature)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the force field as a folder: JSON, safetensors, a model card and a self-test; no code.
+
+        The folder appears whole or not at all.
+
+        Args:
+            path: The folder to make.
+            overwrite: Replace the force field that is there.
+
+        Raises:
+            OutputExistsError: If the folder is there and `overwrite` is not set.
+            InputError: If the network has weights that are not finite.
+        """
+        path = Path(path)
+        files = self._function_files()
+        network = None if self.network is None else _copy_in_float64(self.network)
+        edge = 2 * max(self.cutoffs.values(), default=0.0)
+        record = record_self_test(self.priors, network, self.templates, self.type_names, edge)
+        files["selftest.safetensors"] = safetensors.numpy.save(record)
+        manifest = self.manifest.model_copy(update={"provenance": {**_versions(), **self.manifest.provenance}})
+        content = {**self._residues(), "fingerprint": self.fingerprint}
+        document = write_document(manifest, content, files)
+        write_folder(path, {**files, CARD: self._card(manifest).encode(), MANIFEST: document}, overwrite=overwrite)
+        return path
+
+    @classmethod
+    def load(cls, name_or_path: str | os.PathLike[str]) -> ForceField:
+        """The force field in a folder, or the shipped one of that name, after every check it must pass.
+
+        Args:
+            name_or_path: Name of a shipped model (`openmm-cgml info` lists them) or path of a folder.
+
+        Raises:
+            InputError: If there is no such force field.
+            ArtifactError: If it is damaged, of a newer format, no force field at all, or does not reproduce its
+                self-test.
+        """
+        given = Path(name_or_path)
+        if given.parts:
+            finish_interrupted_save(given)
+        if given.is_file():
+            check_is_folder(given)
+        path = find_model(name_or_path)
+        document, files = read_folder(path)
+        force_field = cls._from_content(document, files, path)
+        if document.get("fingerprint") != force_field.fingerprint:
+            raise ArtifactError(f"{path / MANIFEST}: its residues or fingerprint were edited; restore the original")
+        network = None if force_field.network is None else _copy_in_float64(force_field.network)
+        name = path / "selftest.safetensors"
+        if name.name not in files:
+            raise ArtifactError(f"{path}: {name.name} is missing; restore it from the original")
+        record = _read_tensors(safetensors.numpy.load, files[name.name], name)
+        verify_self_test(
+            record, force_field.priors, network, force_field.templates, force_field.type_names, name=str(name)
+        )
+        return force_field
+
+    @classmethod
+    def _from_content(cls, document: Mapping[str, Any], files: Mapping[str, bytes], path: Path) -> ForceField:
+        name = str(path / MANIFEST)
+        manifest = read_manifest(document, name=name)
+        try:
+            templates = tuple(ResidueTemplate.from_dict(content) for content in document["residues"])
+            type_names = tuple(map(str, document["bead_types"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"{name}: residues or bead types are damaged ({error}); restore it") from error
+        if "priors.json" not in files:
+            raise ArtifactError(f"{path}: priors.json is missing; restore it from the original")
+        try:
+            priors = PriorSet.from_json(files["priors.json"], name=str(path / "priors.json"))
+            network = _read_network(files, len(type_names), path)
+            return cls(priors=priors, network=network, templates=templates, type_names=type_names, manifest=manifest)
+        except InputError as error:
+            raise ArtifactError(f"{path}: {error}") from error
+
+    @cached_property
+    def _one_of_each(self) -> CGTopology:
+        return CGTopology.from_residues([(template, 1) for template in self.templates], type_names=self.type_names)
+
+    def _forces(self, beads: CGTopology, ml_backend: str) -> list[openmm.Force]:
+        return create_forces(self.priors.bind(beads), self.deploy(beads), ml_backend=ml_backend, periodic=True)
+
+    def _box_of(self, topology: app.Topology | CGTopology, box: Any) -> NDArray[np.float64] | None:
+        if box is None and not isinstance(topology, CGTopology):
+            box = topology.getPeriodicBoxVectors()
+        return box_vectors(box)
+
+    def _check_masses(self, beads: CGTopology, masses: NDArray[np.float64], where: str) -> None:
+        wrong = np.flatnonzero(np.abs(masses / beads.masses - 1) > _MASS_TOLERANCE)
+        if len(wrong):
+            i = int(wrong[0])
+            raise InputError(
+                f"{where} gives beads {_first(wrong.tolist())} other masses than the training data had: bead {i} "
+                f"({beads.bead_names[i]!r}) {masses[i]:g} Da instead of {beads.masses[i]:g}; use the trained masses, "
+                "and change them in the System afterwards if you mean to"
+            )
+
+    def _residues(self) -> dict[str, Any]:
+        return {"bead_types": list(self.type_names), "residues": [template.to_dict() for template in self.templates]}
+
+    def _function_files(self) -> dict[str, bytes]:
+        files = {"priors.json": self.priors.to_json().encode()}
+        if self.network is not None:
+            weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+            broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
+            if broken:
+                raise InputError(f"weight {broken[0]!r} holds values that are not finite; this network is not saved")
+            files["network.json"] = _json(self._network_settings() or {})
+            files["weights.safetensors"] = safetensors.torch.save(weights)
+        return files
+
+    def _network_settings(self) -> dict[str, Any] | None:
+        return None if self.network is None else self.network.config.model_dump(mode="json")
+
+    def _card(self, manifest: Manifest) -> str:
+        lines = [
+            f"{term.form.replace('_', ' ')} {'-'.join(term.types)}: "
+            + ", ".join(
+                f"{key} {value:.5g} {FORMS[term.form].units[key]}".removesuffix(" 1")
+                for key, value in term.parameters.items()
+            )
+            for term in self.priors.terms
+        ]
+        time_step = self.suggest_time_step(self._one_of_each)
+        text = "" if time_step is None else str(time_step)
+        return write_model_card(manifest, self.templates, self._network_settings(), lines, text)
+
+
+def _read_network(files: Mapping[str, bytes], n_types: int, path: Path) -> SchNet | None:
+    present = [name for name in ("network.json", "weights.safetensors") if name in files]
+    if not present:
+        return None
+    if len(present) == 1:
+        raise ArtifactError(
+            f"{path}: {present[0]} alone; network.json and weights.safetensors go together: restore both"
+        )
+    settings = parse_json(files["network.json"], name=str(path / "network.json"))
+    if not isinstance(settings, dict) or settings.get("kind") not in NETWORKS:
+        kind = settings.get("kind") if isinstance(settings, dict) else None
+        raise ArtifactError(f"{path / 'network.json'}: network {kind!r} is unknown; known are {', '.join(NETWORKS)}")
+    weights = _read_tensors(safetensors.torch.load, files["weights.safetensors"], path / "weights.safetensors")
+    network = build_network(settings["kind"], settings, n_types)
+    _check_weights(network.state_dict(), weights, path / "weights.safetensors")
+    dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    if dtypes == {torch.float64}:
+        network = network.double()
+    network.load_state_dict(weights, strict=True)
+    return network.eval().requires_grad_(False)
+
+
+def _check_weights(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], name: Path) -> None:
+    problems = [f"{key} is missing" for key in expected if key not in found]
+    problems += [f"{key} is unknown" for key in found if key not in expected]
+    common = [(key, expected[key], tensor) for key, tensor in found.items() if key in expected]
+    problems += [
+        f"{key} has shape {tuple(tensor.shape)}, not {tuple(wanted.shape)}"
+        for key, wanted, tensor in common
+        if tensor.shape != wanted.shape
+    ]
+    problems += [
+        f"{key} is {tensor.dtype}"
+        for key, wanted, tensor in common
+        if tensor.dtype not in ((torch.float32, torch.float64) if wanted.is_floating_point() else (wanted.dtype,))
+    ]
+    if len({tensor.dtype for _, wanted, tensor in common if wanted.is_floating_point()}) > 1:
+        problems.append("float32 and float64 are mixed")
+    problems += [f"{key} holds NaN or infinity" for key, _, tensor in common if not torch.isfinite(tensor).all()]
+    if problems:
+        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+        raise ArtifactError(f"{name}: {shown}; weights and network.json do not belong together: restore both")
+
+
+def _read_tensors(load: Any, data: bytes, name: Path) -> dict[str, Any]:
+    try:
+        return dict(load(data))
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{name}: not readable as safetensors ({error}); restore the original") from error
+
+
+def _copy_in_float64(network: SchNet) -> SchNet:
+    copy = build_network(network.config.kind, network.config.model_dump(), network.n_types).double()
+    copy.load_state_dict(network.state_dict())
+    return copy.eval().requires_grad_(False)
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    import openmm_cgml
+
+    return {"openmm_cgml": openmm_cgml.__version__, "openmm": version("openmm"), "torch": version("torch")}
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _first(numbers: Sequence[int], shown: int = 5) -> str:
+    text = ", ".join(map(str, numbers[:shown]))
+    return text if len(numbers) <= shown else f"{text}, ... ({len(numbers)} in all)"

@@ -1,0 +1,218 @@
+"""OpenMM forces from bound priors and a deployed network, and the checks on boxes and time steps that go with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import openmm
+from numpy.typing import NDArray
+from openmm import unit
+
+from openmm_cgml.engine import DeployedNetwork, choose_backend, create_ml_force
+from openmm_cgml.errors import InputError
+from openmm_cgml.potentials import HarmonicAngle, HarmonicBond, Potential, PowerRepulsion
+from openmm_cgml.units import BOLTZMANN
+
+_STEPS_PER_PERIOD = 20
+_COLLISION_ENERGY = 5.0  # in kT: a pair is that deep in its repulsion in less than one collision of a hundred
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeStep:
+    """The time step that the stiffest prior allows.
+
+    Attributes:
+        time_step: A twentieth of the shortest period [ps].
+        period: The shortest period [ps].
+        term: The term it belongs to, in words.
+    """
+
+    time_step: float
+    period: float
+    term: str
+
+    def __str__(self) -> str:
+        return (
+            f"{1000 * self.time_step:.1f} fs, a twentieth of the {1000 * self.period:.0f} fs period of the stiffest "
+            f"term ({self.term})"
+        )
+
+
+def create_forces(
+    potentials: Sequence[Potential], network: DeployedNetwork | None, *, ml_backend: str = "auto", periodic: bool = True
+) -> list[openmm.Force]:
+    """One named OpenMM force per prior and one for the network, which comes last.
+
+    Args:
+        potentials: Priors bound to the beads.
+        network: The network bound to the beads, or None for priors alone.
+        ml_backend: "TorchForce", "PythonForce", or "auto" for the first of these that works here.
+        periodic: Whether the System has a periodic box.
+    """
+    forces = [potential.to_openmm(periodic=periodic) for potential in potentials]
+    if network is not None:
+        forces.append(create_ml_force(network, backend=choose_backend(ml_backend).name, periodic=periodic))
+    return forces
+
+
+def add_forces(system: openmm.System, forces: Sequence[openmm.Force], *, force_group: int | None = None) -> None:
+    """Add forces to a System, each in a force group of its own or all in one.
+
+    Args:
+        system: The System, changed in place.
+        forces: The forces.
+        force_group: One group for all of them; None gives each the lowest group above 0 that no force is in yet.
+
+    Raises:
+        InputError: If there are not enough groups left; OpenMM has 32.
+    """
+    used = {force.getForceGroup() for force in system.getForces()} | {0}
+    free = [group for group in range(32) if group not in used]
+    if force_group is None and len(free) < len(forces):
+        raise InputError(
+            f"{len(forces)} forces need a force group each and the System has {len(free)} left of OpenMM's 32; "
+            "pass force_group to put them all in one"
+        )
+    for index, force in enumerate(forces):
+        force.setForceGroup(free[index] if force_group is None else force_group)
+        system.addForce(force)
+
+
+def box_vectors(box: object) -> NDArray[np.float64] | None:
+    """Box vectors as an array [nm], shape (3, 3); None stays None.
+
+    Args:
+        box: Vectors (rows) or the edges of a rectangular box, plain numbers in nm or an OpenMM Quantity.
+
+    Raises:
+        InputError: If the shape, a value or the orientation is wrong, or the vectors are not in OpenMM's reduced form.
+    """
+    if box is None:
+        return None
+    if unit.is_quantity(box):
+        box = box.value_in_unit(unit.nanometer)  # type: ignore[attr-defined]
+    elif isinstance(box, list | tuple) and any(unit.is_quantity(row) for row in box):
+        box = [row.value_in_unit(unit.nanometer) for row in box]
+    array = np.array(box, np.float64)
+    array = np.diag(array) if array.shape == (3,) else array
+    if array.shape != (3, 3) or not np.isfinite(array).all():
+        raise InputError(f"box is {array.tolist()}; give three finite edges or box vectors of shape (3, 3) [nm]")
+    if (np.diag(array) <= 0).any() or np.triu(array, 1).any():
+        raise InputError(
+            f"box vectors {array.tolist()} nm are not of the form (ax, 0, 0), (bx, by, 0), (cx, cy, cz) with ax, by "
+            "and cz > 0; rotate the system, or use openmm.app.internal.unitcell.reducePeriodicBoxVectors"
+        )
+    tolerance = 1e-6 * array[0, 0]
+    (ax, _, _), (bx, by, _), (cx, cy, _) = array
+    if max(2 * abs(bx) - ax, 2 * abs(cx) - ax) > tolerance or 2 * abs(cy) - by > tolerance:
+        raise InputError(
+            f"box vectors {array.tolist()} nm are not reduced; take the same lattice in reduced form from "
+            "openmm.app.internal.unitcell.reducePeriodicBoxVectors"
+        )
+    return array
+
+
+def check_box(box: NDArray[np.float64] | None, cutoffs: Mapping[str, float]) -> None:
+    """Refuse a box in which a bead would see two images of another within a cutoff.
+
+    Args:
+        box: Reduced box vectors [nm], shape (3, 3), or None.
+        cutoffs: Cutoff [nm] by the name of what has it.
+
+    Raises:
+        InputError: If there is no box, or its smallest width is below twice the longest cutoff.
+    """
+    if box is None:
+        raise InputError(
+            "the topology has no periodic box and this force field is for periodic systems; set it with "
+            "topology.setPeriodicBoxVectors(...) or pass box=... (a box much larger than the system stands for vacuum)"
+        )
+    if not cutoffs:
+        return
+    name = max(cutoffs, key=lambda key: cutoffs[key])
+    # OpenMM asks for this of the diagonal of reduced vectors, which is never above the distance between faces.
+    width, needed = float(np.diag(box).min()), 2 * cutoffs[name]
+    if width < needed:
+        raise InputError(
+            f"the box is {width:.4g} nm wide and the cutoff of the {name} is {cutoffs[name]:.4g} nm; the width must be "
+            f"at least {needed:.4g} nm: take a larger box, {math.ceil(100 * (needed / width) ** 3) / 100:g} times the "
+            "molecules at this density"
+        )
+
+
+def cutoffs_of(potentials: Sequence[Potential], network_cutoff: float | None) -> dict[str, float]:
+    """Cutoff [nm] of everything that has one, by name."""
+    cutoffs = {p.name: p.cutoff for p in potentials if isinstance(p, PowerRepulsion)}
+    return cutoffs if network_cutoff is None else {**cutoffs, "network": network_cutoff}
+
+
+def suggest_time_step(
+    potentials: Sequence[Potential], masses: NDArray[np.float64], *, temperature: float = 300.0
+) -> TimeStep | None:
+    """The time step that the stiffest prior allows: a twentieth of its period 2 pi sqrt(mu / k); None without priors.
+
+    The network has no part in the estimate. A repulsion counts with its curvature where its energy is 5 kT.
+
+    Args:
+        potentials: Priors bound to the beads.
+        masses: Bead masses [Da], shape (n_beads,).
+        temperature: Temperature of the simulation [K].
+    """
+    bonds = [p for p in potentials if isinstance(p, HarmonicBond)]
+    terms = [_bond_period(p, masses) for p in bonds]
+    terms += [_angle_period(p, bonds, masses) for p in potentials if isinstance(p, HarmonicAngle) and bonds]
+    terms += [_repulsion_period(p, masses, temperature) for p in potentials if isinstance(p, PowerRepulsion)]
+    found = [term for term in terms if term is not None]
+    if not found:
+        return None
+    period, name = min(found)
+    return TimeStep(time_step=period / _STEPS_PER_PERIOD, period=period, term=name)
+
+
+def _bond_period(potential: HarmonicBond, masses: NDArray[np.float64]) -> tuple[float, str] | None:
+    if not len(potential.indices):
+        return None
+    i, j = potential.indices.T
+    rate = potential.stiffness * (1 / masses[i] + 1 / masses[j])
+    stiffest = int(np.argmax(rate))
+    return 2 * math.pi / math.sqrt(rate[stiffest]), f"bond {i[stiffest]}-{j[stiffest]}"
+
+
+def _angle_period(
+    potential: HarmonicAngle, bonds: Sequence[HarmonicBond], masses: NDArray[np.float64]
+) -> tuple[float, str] | None:
+    """Period of the angle alone, with the diagonal element of Wilson's G matrix as its inverse mass."""
+    lengths = {
+        pair: length
+        for bond in bonds
+        for pair, length in zip(map(frozenset, bond.indices.tolist()), bond.length.tolist(), strict=True)
+    }
+    found = []
+    for (i, j, k), angle, stiffness in zip(
+        potential.indices.tolist(), potential.angle, potential.stiffness, strict=True
+    ):
+        if frozenset((i, j)) in lengths and frozenset((j, k)) in lengths:
+            first, second = lengths[frozenset((i, j))], lengths[frozenset((j, k))]
+            middle = 1 / first**2 + 1 / second**2 - 2 * math.cos(angle) / (first * second)
+            inverse = 1 / (masses[i] * first**2) + 1 / (masses[k] * second**2) + middle / masses[j]
+            found.append((2 * math.pi / math.sqrt(stiffness * inverse), f"angle {i}-{j}-{k}"))
+    return min(found, default=None)
+
+
+def _repulsion_period(
+    potential: PowerRepulsion, masses: NDArray[np.float64], temperature: float
+) -> tuple[float, str] | None:
+    types = np.unique(potential.bead_types)
+    lightest = {int(t): float(masses[potential.bead_types == t].min()) for t in types}
+    energy, power = _COLLISION_ENERGY * BOLTZMANN * temperature, int(potential.exponent)
+    found = []
+    for a in lightest:
+        for b in lightest:
+            distance = potential.sigma[a, b] * (potential.epsilon[a, b] / energy) ** (1 / power)
+            stiffness = power * (power + 1) * energy / distance**2
+            rate = stiffness * (1 / lightest[a] + 1 / lightest[b])
+            found.append((2 * math.pi / math.sqrt(rate), f"repulsion at 5 kT, {distance:.3f} nm"))
+    return min(found, default=None)

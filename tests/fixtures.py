@@ -1,0 +1,89 @@
+"""Tiny force fields with random weights, and boxes to use them in."""
+
+import numpy as np
+import torch
+
+from openmm_cgml.force_field import ForceField, Manifest, TrainingSummary
+from openmm_cgml.networks import SchNet, SchNetConfig
+from openmm_cgml.priors import PriorSet, PriorTerm
+from openmm_cgml.topology import ResidueTemplate
+
+BENZENE_1 = ResidueTemplate(name="BNZ", bead_names=("B1",), bead_type_names=("B",), masses=(78.1134,))
+BENZENE_3 = ResidueTemplate(
+    name="BNZ",
+    bead_names=("C1", "C2", "C3"),
+    bead_type_names=("C2H2",) * 3,
+    masses=(26.0378,) * 3,
+    bonds=((0, 1), (1, 2), (0, 2)),
+)
+DENSITY = 0.84
+"""Density of the boxes [g/cm^3]."""
+
+
+def tiny_force_field(n_beads=1, *, network=True, seed=0, dtype=torch.float32, include_bonded=True):
+    """A force field for benzene of one or three beads with a small random network and real priors."""
+    template = BENZENE_1 if n_beads == 1 else BENZENE_3
+    types = tuple(dict.fromkeys(template.bead_type_names))
+    return ForceField(
+        priors=_priors(n_beads),
+        network=_network(n_beads, seed, dtype, include_bonded) if network else None,
+        templates=(template,),
+        type_names=types,
+        manifest=Manifest(
+            name=f"tiny-benzene-{n_beads}bead",
+            description="Random weights, for tests.",
+            training=TrainingSummary(temperature=300.0, density=DENSITY, n_frames=3, n_molecules=64),
+        ),
+    )
+
+
+def benzene_box(n_beads=1, n_molecules=64, *, seed=0, density=DENSITY):
+    """Topology, positions and box vectors of a random box of benzene at liquid density."""
+    from openmm_cgml.builder import build_box
+
+    return build_box(tiny_force_field(n_beads, network=False), n_molecules, density=density, seed=seed)
+
+
+def displaced(positions, box, *, seed=0, scale=0.01):
+    """Positions with noise, and each bead moved by lattice vectors of its own, which change no energy."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(-2, 3, size=positions.shape)
+    return positions + rng.normal(scale=scale, size=positions.shape) + images @ box
+
+
+def _network(n_beads, seed, dtype, include_bonded):
+    config = SchNetConfig(
+        n_features=12,
+        n_filters=16,
+        n_inter_blocks=2,
+        n_intra_blocks=0 if n_beads == 1 else 1,
+        n_basis=10,
+        cutoff=0.7,
+        intra_cutoff=None if n_beads == 1 else 0.5,
+        include_bonded=include_bonded,
+        energy_scale=10.0,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = SchNet(config, 1)
+        # Random readouts start small; larger weights make the network's share of the forces count in comparisons.
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.mul_(1.2)
+    return network.to(dtype).eval().requires_grad_(False)
+
+
+def _priors(n_beads):
+    kind = "B" if n_beads == 1 else "C2H2"
+    terms = [
+        PriorTerm(
+            form="power_repulsion",
+            types=(kind, kind),
+            parameters={"sigma": 0.36, "epsilon": 4.184, "exponent": 12, "cutoff": 0.7, "switch_distance": 0.6},
+        )
+    ]
+    if n_beads == 3:
+        terms.append(
+            PriorTerm(form="harmonic_bond", types=(kind, kind), parameters={"length": 0.237, "stiffness": 80000.0})
+        )
+    return PriorSet(terms=tuple(terms), exclude_bonds=2)
