@@ -94,8 +94,8 @@ class SchNet(nn.Module):
         self.embedding = nn.Embedding(n_types, config.n_features)
         self.inter_basis = GaussianSmearing(0.0, self.cutoff, config.n_basis, trainable=False)
         self.intra_basis = GaussianSmearing(0.0, self.intra_cutoff, config.n_basis, trainable=False)
-        self.inter_blocks = nn.ModuleList(_block(config, self.cutoff) for _ in range(config.n_inter_blocks))
-        self.intra_blocks = nn.ModuleList(_block(config, self.intra_cutoff) for _ in range(config.n_intra_blocks))
+        self.inter_blocks = nn.ModuleList(_PairInteraction(config, self.cutoff) for _ in range(config.n_inter_blocks))
+        self.intra_blocks = nn.ModuleList(_PairInteraction(config, self.intra_cutoff) for _ in range(config.n_intra_blocks))
         self.readout = _readout(config)
         self.intra_readout = _readout(config) if self.separate else nn.Identity()
 
@@ -115,27 +115,16 @@ class SchNet(nn.Module):
 
         Without separate readouts the second part is zero and the first holds everything.
         """
-        embedded = self.embedding(bead_types)
-        x = embedded
-        basis = self.inter_basis(inter.distances)
-        for block in self.inter_blocks:
-            filters = block.conv.net(basis) * block.conv.cutoff(inter.distances).unsqueeze(-1)
-            h = block.conv.lin1(x)
-            message = torch.zeros_like(h)
-            message = message.index_add(0, inter.first, filters * h.index_select(0, inter.second))
-            message = message.index_add(0, inter.second, filters * h.index_select(0, inter.first))
-            x = x + block.lin(block.act(block.conv.lin2(message)))
-        y = torch.zeros_like(embedded)
+        x = self.embedding(bead_types)
+        y = torch.zeros_like(x)
         if len(self.intra_blocks) > 0:
-            y = embedded
+            y = x
             intra_basis = self.intra_basis(intra.distances)
-            for block in self.intra_blocks:
-                filters = block.conv.net(intra_basis) * block.conv.cutoff(intra.distances).unsqueeze(-1)
-                h = block.conv.lin1(y)
-                message = torch.zeros_like(h)
-                message = message.index_add(0, intra.first, filters * h.index_select(0, intra.second))
-                message = message.index_add(0, intra.second, filters * h.index_select(0, intra.first))
-                y = y + block.lin(block.act(block.conv.lin2(message)))
+            for intra_block in self.intra_blocks:
+                y = y + intra_block(y, intra, intra_basis)
+        inter_basis = self.inter_basis(inter.distances)
+        for inter_block in self.inter_blocks:
+            x = x + inter_block(x, inter, inter_basis)
         if self.separate:
             between = self.energy_scale * self.readout(x).squeeze(-1)
             within = torch.zeros_like(between)
@@ -146,9 +135,22 @@ class SchNet(nn.Module):
         return energies, torch.zeros_like(energies)
 
 
-def _block(config: SchNetConfig, cutoff: float) -> nn.Module:
-    activation = act_class_mapping[_ACTIVATIONS[config.activation]]
-    return InteractionBlock(config.n_features, config.n_basis, config.n_filters, activation, 0.0, cutoff)
+class _PairInteraction(InteractionBlock):
+    """TorchMD-Net's interaction block on pairs that are listed once."""
+
+    def __init__(self, config: SchNetConfig, cutoff: float) -> None:
+        activation = act_class_mapping[_ACTIVATIONS[config.activation]]
+        super().__init__(config.n_features, config.n_basis, config.n_filters, activation, 0.0, cutoff)
+        del self.mlp  # the same module as `conv.net`; a state dict should hold it once
+
+    def forward(self, x: Tensor, pairs: PairList, basis: Tensor) -> Tensor:
+        """Update of the features `x` (n_beads, n_features), given the radial basis (n_pairs, n_basis) of the pairs."""
+        filters = self.conv.net(basis) * self.conv.cutoff(pairs.distances).unsqueeze(-1)
+        h = self.conv.lin1(x)
+        message = torch.zeros_like(h)
+        message = message.index_add(0, pairs.first, filters * h.index_select(0, pairs.second))
+        message = message.index_add(0, pairs.second, filters * h.index_select(0, pairs.first))
+        return self.lin(self.act(self.conv.lin2(message)))
 
 
 def _readout(config: SchNetConfig) -> nn.Sequential:

@@ -1,0 +1,111 @@
+"""A trained network bound to one topology: positions and box in, energy and forces out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from openmm_cgml.engine.neighbors import NeighborList
+from openmm_cgml.errors import InputError
+from openmm_cgml.networks import SchNet
+from openmm_cgml.networks.schnet import PairList
+from openmm_cgml.topology import CGTopology
+
+DEFAULT_SKIN = 0.1
+"""Skin of the neighbor list [nm]."""
+
+
+class DeployedNetwork(nn.Module):
+    """Energy and forces of the network for the beads of one topology.
+
+    Differences of positions are taken in float64 before anything is cast to the network's precision, so beads that
+    have diffused many boxes away lose no accuracy. Gradients must be enabled when it is called.
+    """
+
+    def __init__(
+        self, network: SchNet, topology: CGTopology, *, exclude_bonds: int = 1, skin: float = DEFAULT_SKIN
+    ) -> None:
+        """
+        Args:
+            network: The trained network; it is used, not copied.
+            topology: The beads it will see; every bead type of it is one of the network's.
+            exclude_bonds: Beads up to this many bonds apart are excluded pairs; a network whose configuration says
+                `include_bonded: false` does not see them at all.
+            skin: Skin of the neighbor list [nm].
+
+        Raises:
+            InputError: If the topology has more bead types than the network.
+        """
+        super().__init__()
+        if len(topology.type_names) > network.n_types:
+            raise InputError(f"the topology has {len(topology.type_names)} bead types, the network {network.n_types}")
+        self.network = network
+        self.has_intra: bool = len(network.intra_blocks) > 0
+        self.inter_cutoff: float = network.cutoff
+        self.intra_cutoff: float = network.intra_cutoff
+        self.cutoff: float = max(network.cutoff, network.intra_cutoff) if self.has_intra else network.cutoff
+        self.include_bonded: bool = network.config.include_bonded
+        self.n_beads: int = topology.n_beads
+        self.exclude_bonds: int = exclude_bonds
+        self.topology = topology
+        self.neighbors = NeighborList(self.cutoff, skin)
+        self.register_buffer("bead_types", torch.tensor(topology.bead_types), persistent=False)
+        self.register_buffer("molecules", torch.tensor(topology.molecules), persistent=False)
+        excluded = torch.tensor(topology.exclusions(exclude_bonds))
+        self.register_buffer("excluded", excluded[:, 0] * self.n_beads + excluded[:, 1], persistent=False)
+
+    def forward(self, positions: Tensor, box: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3), both float64.
+
+        Args:
+            positions: Positions [nm], shape (n_beads, 3).
+            box: Reduced box vectors [nm], shape (3, 3), or None without periodic boundaries.
+
+        Raises:
+            RuntimeError: If the box is too small, or the energy or a force is not finite.
+        """
+        if positions.shape[0] != self.n_beads:
+            raise RuntimeError(f"{positions.shape[0]} positions for a network of {self.n_beads} beads")
+        where = positions.detach().to(torch.float64)
+        cell = box.to(torch.float64) if box is not None else None
+        pairs, vectors, distances = self.neighbors(where, cell)
+        first, second = pairs[0], pairs[1]
+        same = self.molecules.index_select(0, first) == self.molecules.index_select(0, second)
+        if not self.include_bonded and self.excluded.shape[0] > 0:
+            kept = (~torch.isin(first * self.n_beads + second, self.excluded)).nonzero().squeeze(1)
+            first, second, vectors = first[kept], second[kept], vectors[kept]
+            distances, same = distances[kept], same[kept]
+        between = (~same).nonzero().squeeze(1)
+        within = same.nonzero().squeeze(1)
+        dtype = self.network.embedding.weight.dtype
+        r_inter = distances.index_select(0, between).to(dtype).requires_grad_(True)
+        r_intra = distances.index_select(0, within).to(dtype).requires_grad_(True)
+        inter = PairList(first.index_select(0, between), second.index_select(0, between), r_inter)
+        intra = PairList(first.index_select(0, within), second.index_select(0, within), r_intra)
+        energy = self.network(self.bead_types, inter, intra).to(torch.float64).sum()
+        slopes = torch.autograd.grad([energy], [r_inter, r_intra], allow_unused=True)
+        forces = torch.zeros_like(where)
+        forces = _add_pair_forces(forces, first, second, vectors, distances, between, slopes[0])
+        forces = _add_pair_forces(forces, first, second, vectors, distances, within, slopes[1])
+        energy = energy.detach()
+        if not bool(torch.isfinite(energy)) or not bool(torch.isfinite(forces).all()):
+            raise RuntimeError(
+                "the network's energy or a force is not finite; the positions before this step are the last good ones"
+            )
+        return energy, forces
+
+
+def _add_pair_forces(
+    forces: Tensor,
+    first: Tensor,
+    second: Tensor,
+    vectors: Tensor,
+    distances: Tensor,
+    chosen: Tensor,
+    slope: Tensor | None,
+) -> Tensor:
+    if slope is None or chosen.shape[0] == 0:
+        return forces
+    pull = (slope.to(torch.float64) / distances.index_select(0, chosen)).unsqueeze(1) * vectors.index_select(0, chosen)
+    forces = forces.index_add(0, first.index_select(0, chosen), -pull)
+    return forces.index_add(0, second.index_select(0, chosen), pull)

@@ -1,0 +1,82 @@
+"""The network as OpenMM's `PythonForce`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import torch
+
+from openmm_cgml.engine.deployed import DeployedNetwork
+from openmm_cgml.networks import build_network
+from openmm_cgml.topology import CGTopology
+
+_log = logging.getLogger(__name__)
+
+
+class NetworkFunction:
+    """The callable that `PythonForce` holds: `State` in, energy and forces out.
+
+    OpenMM copies and serialises it with the System; what is stored is the network's settings, weights and topology, so
+    a copy works in another process that has this package.
+    """
+
+    def __init__(self, deployed: DeployedNetwork, *, periodic: bool) -> None:
+        """
+        Args:
+            deployed: The network bound to the topology of the System.
+            periodic: Whether to use the State's box.
+        """
+        self.deployed = deployed.eval()
+        self.periodic = periodic
+
+    def __call__(self, state: Any) -> tuple[float, Any]:
+        positions = torch.from_numpy(state.getPositions(asNumpy=True)._value)
+        box = None
+        if self.periodic:
+            box = torch.from_numpy(state.getPeriodicBoxVectors(asNumpy=True)._value)
+        try:
+            with torch.enable_grad():
+                energy, forces = self.deployed(positions, box)
+        except RuntimeError:
+            _log.error("the network failed", exc_info=True)  # OpenMM passes on the message but not the traceback
+            raise
+        return float(energy), forces.numpy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from safetensors.torch import save
+
+        deployed = self.deployed
+        network = deployed.network
+        description = {
+            "kind": network.config.kind,
+            "settings": network.config.model_dump(),
+            "n_types": network.n_types,
+            "topology": deployed.topology.to_dict(),
+            "exclude_bonds": deployed.exclude_bonds,
+            "skin": deployed.neighbors.skin,
+            "dtype": str(network.embedding.weight.dtype).removeprefix("torch."),
+            "periodic": self.periodic,
+        }
+        weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
+        return _rebuild, (json.dumps(description), weights)
+
+
+def _rebuild(description: str, weights: bytes) -> NetworkFunction:
+    from safetensors.torch import load
+
+    content = json.loads(description)
+    network = build_network(content["kind"], content["settings"], content["n_types"])
+    network = network.to(getattr(torch, content["dtype"]))
+    network.load_state_dict(load(weights))
+    topology = CGTopology.from_dict(content["topology"])
+    deployed = DeployedNetwork(network, topology, exclude_bonds=content["exclude_bonds"], skin=content["skin"])
+    return NetworkFunction(deployed, periodic=content["periodic"])
+
+
+def create_python_force(deployed: DeployedNetwork, *, periodic: bool) -> Any:
+    """A `PythonForce` that evaluates `deployed`."""
+    import openmm
+
+    return openmm.PythonForce(NetworkFunction(deployed, periodic=periodic))
