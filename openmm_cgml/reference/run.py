@@ -20,6 +20,7 @@ from openmm_cgml.reference.checkpoint import Checkpoint, read_newest_checkpoint,
 from openmm_cgml.reference.interaction_split import split_interactions
 from openmm_cgml.interruption import Interruption
 from openmm_cgml.reference.liquid_box import box_length, build_liquid, scale_centers
+from openmm_cgml.reference.platforms import find_platform
 from openmm_cgml.reference.recorder import ForceRecorder
 from openmm_cgml.shards import FrameStore, FrameWriter
 from openmm_cgml.specification import ReferenceSpecification, SystemSpecification
@@ -143,7 +144,7 @@ def run_reference(
 
     Args:
         specification: The system; it needs a `reference` section and exactly one kind of residue.
-        output: Folder to write to: `recording/`, `checkpoints/`, `run.json`.
+        output: Folder to write to: `recording/`, `checkpoints/`, `protocol.json`, `report.json`.
         config: Lengths and settings.
         resume: Go on where an earlier run in `output` stopped; only a longer `duration` may differ.
         overwrite: Delete what is in `output` first.
@@ -158,8 +159,8 @@ def run_reference(
     plan = _plan(specification, config)
     folder = prepare_output(output, overwrite=overwrite, resume=resume)
     with lock_directory(folder), Interruption() as interruption:
-        _check_same_run(folder / "run.json", plan.describe())
-        return _Run(plan, folder, interruption, progress or _no_progress).finish()
+        _check_same_run(folder / "protocol.json", plan.describe())
+        return _Run(plan, folder, interruption, progress or no_progress).finish()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -237,8 +238,8 @@ def _check_same_run(path: Path, description: dict[str, Any]) -> None:
     write_json(path, description)
 
 
-def _no_progress(stage: str, done: float, total: float) -> None:
-    return None
+def no_progress(stage: str, done: float, total: float) -> None:
+    """A `Progress` that shows nothing."""
 
 
 class _Run:
@@ -249,7 +250,7 @@ class _Run:
         self._folder = folder
         self._interruption = interruption
         self._progress = progress
-        self._platform, self._properties = _platform(plan.config)
+        self._platform, self._properties = find_platform(plan.config.platform, plan.config.threads)
 
     def finish(self) -> ReferenceResult:
         point = read_newest_checkpoint(self._folder / _CHECKPOINTS) or self._build()
@@ -419,20 +420,6 @@ class _Run:
         order = STAGES.index(checkpoint.stage)
         write_checkpoint(self._folder / _CHECKPOINTS, checkpoint, order=order)
         return checkpoint
-
-
-def _platform(config: ReferenceConfig) -> tuple[openmm.Platform, dict[str, str]]:
-    if config.platform is None:
-        platforms = [openmm.Platform.getPlatform(i) for i in range(openmm.Platform.getNumPlatforms())]
-        platform = max(platforms, key=lambda candidate: candidate.getSpeed())
-    else:
-        try:
-            platform = openmm.Platform.getPlatform(config.platform)
-        except openmm.OpenMMException as error:
-            names = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
-            raise InputError(f"OpenMM has no platform {config.platform!r} here; it has: {', '.join(names)}") from error
-    threads = {"Threads": str(config.threads)} if config.threads and platform.getName() == "CPU" else {}
-    return platform, threads
 
 
 def _state(simulation: app.Simulation) -> str:

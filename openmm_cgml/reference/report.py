@@ -1,0 +1,220 @@
+"""What a recording says about the liquid, beside the force field's own known values and experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from openmm_cgml.analysis.block_average import compute_average
+from openmm_cgml.analysis.molecules import compute_centers_of_mass
+from openmm_cgml.analysis.rdf import RadialDistribution, compute_rdf
+from openmm_cgml.analysis.result import Result
+from openmm_cgml.analysis.thermo import compute_temperatures, count_degrees_of_freedom
+from openmm_cgml.dataset import open_recording
+from openmm_cgml.errors import InputError
+from openmm_cgml.shards import FrameStore
+from openmm_cgml.specification import SystemSpecification
+from openmm_cgml.topology import AtomTopology
+from openmm_cgml.units import BOLTZMANN
+
+__all__ = ["Observable", "ReferenceReport", "format_report", "report_reference"]
+
+_BIN_WIDTH = 0.01  # nm
+_R_MAX = 1.5  # nm
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Observable(Result):
+    """One figure of the report.
+
+    Attributes:
+        value: The measured value.
+        standard_error: Its statistical error; None if it has none.
+        unit: Unit of all values; empty for plain numbers.
+        simulated: What this force field is known to give; None if not known.
+        experiment: Experimental value; None if not known.
+    """
+
+    value: float
+    standard_error: float | None
+    unit: str
+    simulated: float | None
+    experiment: float | None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ReferenceReport(Result):
+    """Summary of an atomistic recording.
+
+    Attributes:
+        system: Name of the system.
+        n_frames: Frames used.
+        n_molecules: Molecules in the box.
+        duration: Time that the frames span [ps].
+        observables: Figures by name.
+        rdf: Radial distribution function of the molecules' centres of mass.
+    """
+
+    system: str
+    n_frames: int
+    n_molecules: int
+    duration: float
+    observables: Mapping[str, Observable]
+    rdf: RadialDistribution
+
+
+def report_reference(
+    recording: str | Path, specification: SystemSpecification, *, density_samples: np.ndarray | None = None
+) -> ReferenceReport:
+    """Density, enthalpy of vaporization, energies, temperature and g(r) of a recording, with statistical errors.
+
+    The enthalpy of vaporization is -U_inter/N + RT: the gas is taken as ideal, with the molecules' internal energy of
+    the liquid. Errors of averages come from their correlation time, those of g(r)'s peak from a jackknife over blocks.
+
+    Args:
+        recording: Folder of the recording or of its run.
+        specification: The system, for literature values.
+        density_samples: Densities of the constant-pressure run [g/cm^3], which give the density's error.
+
+    Raises:
+        ArtifactError: There is no usable recording.
+        InputError: It holds fewer than ten frames, or no intermolecular energies.
+    """
+    store = open_recording(recording)
+    if store.n_frames < 10:
+        raise InputError(f"{store.path} has {store.n_frames} finished frames; a report needs at least 10")
+    atoms = AtomTopology.from_dict(store.metadata["atoms"])
+    n_molecules = len(np.unique(atoms.molecules))
+    centers, boxes, times, energies = _collect(store, atoms)
+    interval = float(np.median(np.diff(times)))
+    r_max = min(_R_MAX, np.floor(0.5 * boxes[:, [0, 1, 2], [0, 1, 2]].min() / _BIN_WIDTH) * _BIN_WIDTH)
+    rdf = compute_rdf(centers, boxes, r_max=r_max, bin_width=_BIN_WIDTH)
+    values = {
+        "density": _density(float(store.metadata["density"]), density_samples),
+        **_energies(energies, atoms, n_molecules, interval, float(store.metadata["temperature"])),
+        **_peak(rdf, n_molecules / float(np.linalg.det(boxes.astype(float)).mean())),
+    }
+    return ReferenceReport(
+        system=specification.name,
+        n_frames=store.n_frames,
+        n_molecules=n_molecules,
+        duration=float(times[-1] - times[0]) + interval,
+        observables={name: _beside_literature(name, *value, specification) for name, value in values.items()},
+        rdf=rdf,
+    )
+
+
+def format_report(report: ReferenceReport) -> str:
+    """The report as a text table."""
+    rows = [("", "this run", "force field", "experiment", "unit")]
+    for name, item in report.observables.items():
+        error = "" if item.standard_error is None else f" +- {item.standard_error:.2g}"
+        rows.append((
+            name.replace("_", " "),
+            f"{item.value:.4g}{error}",
+            "" if item.simulated is None else f"{item.simulated:g}",
+            "" if item.experiment is None else f"{item.experiment:g}",
+            item.unit,
+        ))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    head = f"{report.system}: {report.n_frames} frames, {report.duration:g} ps, {report.n_molecules} molecules"
+    return "\n".join([head, *lines])
+
+
+def _collect(
+    store: FrameStore, atoms: AtomTopology
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    centers, boxes, times = [], [], []
+    energies: dict[str, list[np.ndarray]] = {}
+    for frames in store.chunks(50):
+        if "inter" not in frames.energies or frames.box is None or frames.times is None:
+            raise InputError(f"{store.path} lacks intermolecular energies, boxes or times; record it with an interaction split")
+        centers.append(compute_centers_of_mass(frames.positions, atoms.masses, atoms.molecules))
+        boxes.append(frames.box)
+        times.append(frames.times)
+        for name, values in frames.energies.items():
+            energies.setdefault(name, []).append(values)
+    joined = {name: np.concatenate(values).astype(float) for name, values in energies.items()}
+    return np.concatenate(centers), np.concatenate(boxes), np.concatenate(times), joined
+
+
+_Value = tuple[float, float | None, str]
+
+
+def _density(density: float, samples: np.ndarray | None) -> _Value:
+    if samples is None or len(samples) < 4:
+        return density, None, "g/cm^3"
+    return density, compute_average(samples).standard_error, "g/cm^3"
+
+
+def _energies(
+    energies: Mapping[str, np.ndarray], atoms: AtomTopology, n_molecules: int, interval: float, temperature: float
+) -> dict[str, _Value]:
+    result: dict[str, _Value] = {}
+    for component, name in (
+        ("inter", "intermolecular_energy"),
+        ("bonded", "bonded_energy"),
+        ("intra_nonbonded", "intramolecular_nonbonded_energy"),
+    ):
+        average = compute_average(energies[component] / n_molecules, interval=interval)
+        result[name] = (average.mean, average.standard_error, "kJ/mol")
+    inter, error, unit = result["intermolecular_energy"]
+    degrees = count_degrees_of_freedom(atoms.n_atoms, n_constraints=len(atoms.constraints), center_of_mass_fixed=True)
+    warmth = compute_average(compute_temperatures(energies["kinetic"], degrees), interval=interval)
+    return {
+        "vaporization_enthalpy": (BOLTZMANN * temperature - inter, error, unit),
+        **result,
+        "temperature": (warmth.mean, warmth.standard_error, "K"),
+    }
+
+
+def _peak(rdf: RadialDistribution, number_density: float) -> dict[str, _Value]:
+    """First peak, first minimum and the number of neighbours up to it, with jackknife errors."""
+
+    def jackknife(function: Callable[[np.ndarray], float]) -> tuple[float, float | None]:
+        n_blocks = len(rdf.block_g)
+        if n_blocks < 2:
+            return function(rdf.g), None
+        total = rdf.block_g.sum(axis=0)
+        left_out = np.array([function((total - block) / (n_blocks - 1)) for block in rdf.block_g])
+        return function(rdf.g), float(np.sqrt((n_blocks - 1) * left_out.var()))
+
+    highest = int(np.argmax(rdf.g))
+    after = rdf.g[highest:]
+    lowest = highest + int(np.argmin(after[: max(2, round(0.4 / _BIN_WIDTH))]))
+    volumes = 4.0 / 3.0 * np.pi * np.diff(rdf.bin_edges**3)
+    return {
+        "first_peak_position": (*jackknife(lambda g: _vertex(rdf.r, g)[0]), "nm"),
+        "first_peak_height": (*jackknife(lambda g: _vertex(rdf.r, g)[1]), ""),
+        "first_minimum_position": (float(rdf.r[lowest]), None, "nm"),
+        "coordination_number": (
+            *jackknife(lambda g: float(number_density * (g * volumes)[: lowest + 1].sum())), ""
+        ),
+    }
+
+
+def _vertex(r: np.ndarray, g: np.ndarray) -> tuple[float, float]:
+    """Position and height of the highest peak, from a parabola through the bins within 0.035 nm of the maximum."""
+    near = np.abs(r - r[int(np.argmax(g))]) < 0.035
+    a, b, c = np.polyfit(r[near], g[near], 2)
+    position = -b / (2.0 * a)
+    return float(position), float(c - b * b / (4.0 * a))
+
+
+def _beside_literature(
+    name: str, value: float, error: float | None, unit: str, specification: SystemSpecification
+) -> Observable:
+    known = specification.literature.get(name)
+    if known is not None and known.unit != unit:
+        raise InputError(f"literature value {name!r} of system {specification.name!r} must be in {unit!r}, not {known.unit!r}")
+    return Observable(
+        value=value,
+        standard_error=error,
+        unit=unit,
+        simulated=known.simulated if known else None,
+        experiment=known.experiment if known else None,
+    )
