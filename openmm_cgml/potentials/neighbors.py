@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,8 @@ from openmm_cgml.errors import InputError
 
 
 def find_pairs(
-    positions: NDArray[np.floating],
-    box: NDArray[np.floating] | None,
+    positions: NDArray[Any],
+    box: NDArray[Any] | None,
     cutoff: float,
     *,
     exclusions: NDArray[np.int64] | None = None,
@@ -41,8 +42,10 @@ def find_pairs(
         search = _orthorhombic if np.array_equal(box, np.diag(np.diag(box))) else _triclinic
         pairs = search(positions, box, cutoff)
     if exclusions is not None and len(exclusions):
-        n_beads = len(positions)
-        pairs = pairs[~np.isin(pairs[:, 0] * n_beads + pairs[:, 1], exclusions[:, 0] * n_beads + exclusions[:, 1])]
+        keys = pairs[:, 0] * len(positions) + pairs[:, 1]
+        excluded = np.sort(exclusions[:, 0] * len(positions) + exclusions[:, 1])
+        nearest = np.minimum(np.searchsorted(excluded, keys), len(excluded) - 1)
+        pairs = pairs[excluded[nearest] != keys]
     return np.ascontiguousarray(pairs.T, dtype=np.int64)
 
 

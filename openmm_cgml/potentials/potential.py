@@ -97,7 +97,7 @@ def frozen_array(values: ArrayLike, dtype: type, shape: Sequence[int | None], wh
     Raises:
         InputError: If the shape is another one, or an element is not finite.
     """
-    array = np.array(values, dtype=dtype, order="C", copy=True)
+    array: NDArray[Any] = np.array(values, dtype=dtype, order="C", copy=True)
     if array.size == 0 and len(shape) == 2 and shape[1] is not None:
         array = array.reshape(0, shape[1])
     if array.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape, strict=True)):

@@ -85,7 +85,7 @@ class PowerRepulsion(Potential):
         frames, pairs = self._pairs(flat, boxes)
         beads = flat.reshape(-1, 3)
         offset = frames * n_beads
-        vectors = beads[offset + pairs[1]] - beads[offset + pairs[0]]
+        vectors = beads.index_select(0, offset + pairs[1]) - beads.index_select(0, offset + pairs[0])
         if boxes is not None:
             vectors = minimum_image(vectors[:, None, :], boxes[frames])[:, 0, :]
         types = torch.tensor(self.bead_types, device=positions.device)

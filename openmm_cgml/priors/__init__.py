@@ -1,0 +1,33 @@
+"""Priors: analytic terms by bead type, set by hand or fitted, that the network corrects."""
+
+from openmm_cgml.priors.config import AnglePriorConfig, BondPriorConfig, PriorConfig, RepulsionPriorConfig
+from openmm_cgml.priors.fitting import (
+    PriorWarning,
+    closest_approach,
+    fit_angle_priors,
+    fit_bond_priors,
+    fit_priors,
+    fit_repulsion_priors,
+)
+from openmm_cgml.priors.prior_set import PriorSet
+from openmm_cgml.priors.scan import RepulsionScan, check_repulsion, scan_repulsion
+from openmm_cgml.priors.term import FORMS, PriorTerm
+
+__all__ = [
+    "FORMS",
+    "AnglePriorConfig",
+    "BondPriorConfig",
+    "PriorConfig",
+    "PriorSet",
+    "PriorTerm",
+    "PriorWarning",
+    "RepulsionPriorConfig",
+    "RepulsionScan",
+    "check_repulsion",
+    "closest_approach",
+    "fit_angle_priors",
+    "fit_bond_priors",
+    "fit_priors",
+    "fit_repulsion_priors",
+    "scan_repulsion",
+]
