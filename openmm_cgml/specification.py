@@ -139,7 +139,7 @@ class SystemSpecification(Config):
     pressure: Pressure = 1.01325
     residues: tuple[ResidueSpecification, ...] = pydantic.Field(min_length=1)
     reference: ReferenceSpecification | None = None
-    literature: dict[str, LiteratureValue] = {}
+    literature: dict[str, LiteratureValue] = pydantic.Field(default_factory=dict)
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Self:

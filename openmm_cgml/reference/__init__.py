@@ -3,7 +3,15 @@
 from openmm_cgml.reference.atomistic_models import ATOMISTIC_MODELS, AtomisticModel, find_atomistic_model
 from openmm_cgml.reference.interaction_split import ENERGY_GROUPS, has_interaction_split, split_interactions
 from openmm_cgml.reference.liquid_box import build_liquid
+from openmm_cgml.reference.mean_force import (
+    MeanForceConfig,
+    NoiseFloor,
+    add_bead_restraints,
+    compute_mean_forces,
+    format_noise_floor,
+)
 from openmm_cgml.reference.recorder import ForceRecorder, read_frame
+from openmm_cgml.reference.report import Observable, ReferenceReport, format_report, report_reference
 from openmm_cgml.reference.run import ReferenceConfig, ReferenceResult, create_reference_system, run_reference
 
 __all__ = [
@@ -11,13 +19,22 @@ __all__ = [
     "ENERGY_GROUPS",
     "AtomisticModel",
     "ForceRecorder",
+    "MeanForceConfig",
+    "NoiseFloor",
+    "Observable",
     "ReferenceConfig",
+    "ReferenceReport",
     "ReferenceResult",
+    "add_bead_restraints",
     "build_liquid",
+    "compute_mean_forces",
     "create_reference_system",
     "find_atomistic_model",
+    "format_noise_floor",
+    "format_report",
     "has_interaction_split",
     "read_frame",
+    "report_reference",
     "run_reference",
     "split_interactions",
 ]

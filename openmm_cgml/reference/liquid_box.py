@@ -97,8 +97,9 @@ def scale_centers(positions: np.ndarray, n_atoms: int, scale: float) -> np.ndarr
     return (molecules + (scale - 1.0) * centers).reshape(-1, 3)
 
 
-def _relax(simulation: app.Simulation, positions: np.ndarray, length: float, temperature: float,
-           *, n_steps: int, seed: int) -> None:
+def _relax(
+    simulation: app.Simulation, positions: np.ndarray, length: float, temperature: float, *, n_steps: int, seed: int
+) -> None:
     simulation.context.setPeriodicBoxVectors(*(length * np.eye(3)))
     simulation.context.setPositions(positions)
     simulation.minimizeEnergy(tolerance=100.0, maxIterations=50)
@@ -117,8 +118,10 @@ def _whole_positions(simulation: app.Simulation) -> np.ndarray:
 def _random_rotation(generator: np.random.Generator) -> np.ndarray:
     # A uniformly random unit quaternion gives a uniformly random rotation (Shoemake 1992).
     w, x, y, z = (lambda q: q / np.linalg.norm(q))(generator.normal(size=4))
-    return np.array([
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ])
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )

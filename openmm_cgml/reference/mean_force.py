@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import openmm
 import pydantic
-from openmm import unit
 
 from openmm_cgml.analysis.result import Result
 from openmm_cgml.config import BondStiffness, Config, Time
@@ -217,7 +217,7 @@ class _Sampler:
         config: MeanForceConfig,
     ) -> None:
         if not has_interaction_split(system):
-            raise InputError("mean forces need an interaction-split System: apply split_interactions(system, molecules)")
+            raise InputError("mean forces need an interaction-split System: apply split_interactions to it")
         if system.getNumParticles() != mapping.n_atoms:
             raise InputError(f"the System has {system.getNumParticles()} atoms, the recording {mapping.n_atoms}")
         if any(isinstance(force, openmm.MonteCarloBarostat) for force in system.getForces()):
@@ -313,7 +313,7 @@ class _Average:
 
 
 def _average(samples: np.ndarray) -> _Average:
-    """Mean and standard error (n_beads, 3) of samples (n_samples, n_beads, 3); correlation is pooled over components."""
+    """Mean and standard error (n_beads, 3) of samples (n_samples, n_beads, 3); correlation is pooled."""
     n_samples = len(samples)
     mean = samples.mean(axis=0)
     deviations = samples - mean
@@ -358,10 +358,13 @@ def _pool(floors: list[NoiseFloor]) -> NoiseFloor:
 
 
 def _write_noise_floors(path: Path, floors: Dictionary[str, list[NoiseFloor]]) -> None:
-    write_json(path, {
-        name: {"pooled": _pool(of_kind).to_dict(), "configurations": [floor.to_dict() for floor in of_kind]}
-        for name, of_kind in floors.items()
-    })
+    write_json(
+        path,
+        {
+            name: {"pooled": _pool(of_kind).to_dict(), "configurations": [floor.to_dict() for floor in of_kind]}
+            for name, of_kind in floors.items()
+        },
+    )
 
 
 def _read_noise_floors(path: Path, n_configurations: int) -> dict[str, list[NoiseFloor]]:
@@ -387,7 +390,7 @@ def _choose_frames(output: Path, store: FrameStore, config: MeanForceConfig, *, 
             f"the {config.configurations} configurations asked for; record more, or raise last_fraction"
         )
     edges = np.linspace(first, store.n_frames, config.configurations + 1)
-    return [int((low + high) / 2) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    return [int((low + high) / 2) for low, high in pairwise(edges)]
 
 
 def _system_of(specification: SystemSpecification, store: FrameStore, n_atoms: int) -> openmm.System:
@@ -397,8 +400,8 @@ def _system_of(specification: SystemSpecification, store: FrameStore, n_atoms: i
     recorded = store.metadata["source"].get("force_field")
     if recorded != model.name or n_atoms % model.n_atoms:
         raise InputError(
-            f"{store.path} was recorded with force field {recorded!r}, system {specification.name!r} uses {model.name!r}; "
-            "use the system that it was recorded with"
+            f"{store.path} was recorded with force field {recorded!r}, system {specification.name!r} uses "
+            f"{model.name!r}; use the system that it was recorded with"
         )
     box = store.read(0, 1).box
     if box is None:

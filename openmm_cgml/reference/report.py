@@ -22,6 +22,8 @@ from openmm_cgml.units import BOLTZMANN
 
 __all__ = ["Observable", "ReferenceReport", "format_report", "report_reference"]
 
+MIN_FRAMES = 10
+"""Fewest frames that a report is made from."""
 _BIN_WIDTH = 0.01  # nm
 _R_MAX = 1.5  # nm
 
@@ -84,8 +86,8 @@ def report_reference(
         InputError: It holds fewer than ten frames, or no intermolecular energies.
     """
     store = open_recording(recording)
-    if store.n_frames < 10:
-        raise InputError(f"{store.path} has {store.n_frames} finished frames; a report needs at least 10")
+    if store.n_frames < MIN_FRAMES:
+        raise InputError(f"{store.path} has {store.n_frames} finished frames; a report needs at least {MIN_FRAMES}")
     atoms = AtomTopology.from_dict(store.metadata["atoms"])
     n_molecules = len(np.unique(atoms.molecules))
     centers, boxes, times, energies = _collect(store, atoms)
@@ -112,13 +114,15 @@ def format_report(report: ReferenceReport) -> str:
     rows = [("", "this run", "force field", "experiment", "unit")]
     for name, item in report.observables.items():
         error = "" if item.standard_error is None else f" +- {item.standard_error:.2g}"
-        rows.append((
-            name.replace("_", " "),
-            f"{item.value:.4g}{error}",
-            "" if item.simulated is None else f"{item.simulated:g}",
-            "" if item.experiment is None else f"{item.experiment:g}",
-            item.unit,
-        ))
+        rows.append(
+            (
+                name.replace("_", " "),
+                f"{item.value:.4g}{error}",
+                "" if item.simulated is None else f"{item.simulated:g}",
+                "" if item.experiment is None else f"{item.experiment:g}",
+                item.unit,
+            )
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     head = f"{report.system}: {report.n_frames} frames, {report.duration:g} ps, {report.n_molecules} molecules"
@@ -132,7 +136,9 @@ def _collect(
     energies: dict[str, list[np.ndarray]] = {}
     for frames in store.chunks(50):
         if "inter" not in frames.energies or frames.box is None or frames.times is None:
-            raise InputError(f"{store.path} lacks intermolecular energies, boxes or times; record it with an interaction split")
+            raise InputError(
+                f"{store.path} lacks intermolecular energies, boxes or times; record it with an interaction split"
+            )
         centers.append(compute_centers_of_mass(frames.positions, atoms.masses, atoms.molecules))
         boxes.append(frames.box)
         times.append(frames.times)
@@ -191,9 +197,7 @@ def _peak(rdf: RadialDistribution, number_density: float) -> dict[str, _Value]:
         "first_peak_position": (*jackknife(lambda g: _vertex(rdf.r, g)[0]), "nm"),
         "first_peak_height": (*jackknife(lambda g: _vertex(rdf.r, g)[1]), ""),
         "first_minimum_position": (float(rdf.r[lowest]), None, "nm"),
-        "coordination_number": (
-            *jackknife(lambda g: float(number_density * (g * volumes)[: lowest + 1].sum())), ""
-        ),
+        "coordination_number": (*jackknife(lambda g: float(number_density * (g * volumes)[: lowest + 1].sum())), ""),
     }
 
 
@@ -210,7 +214,9 @@ def _beside_literature(
 ) -> Observable:
     known = specification.literature.get(name)
     if known is not None and known.unit != unit:
-        raise InputError(f"literature value {name!r} of system {specification.name!r} must be in {unit!r}, not {known.unit!r}")
+        raise InputError(
+            f"literature value {name!r} of system {specification.name!r} must be in {unit!r}, not {known.unit!r}"
+        )
     return Observable(
         value=value,
         standard_error=error,

@@ -15,16 +15,17 @@ from openmm import app, unit
 
 from openmm_cgml.config import Config, Density, Time
 from openmm_cgml.errors import InputError, SimulationError
+from openmm_cgml.interruption import Interruption
 from openmm_cgml.reference.atomistic_models import AtomisticModel, find_atomistic_model
 from openmm_cgml.reference.checkpoint import Checkpoint, read_newest_checkpoint, write_checkpoint
 from openmm_cgml.reference.interaction_split import split_interactions
-from openmm_cgml.interruption import Interruption
 from openmm_cgml.reference.liquid_box import box_length, build_liquid, scale_centers
 from openmm_cgml.reference.platforms import find_platform
 from openmm_cgml.reference.recorder import ForceRecorder
+from openmm_cgml.reference.report import MIN_FRAMES, ReferenceReport, format_report, report_reference
 from openmm_cgml.shards import FrameStore, FrameWriter
 from openmm_cgml.specification import ReferenceSpecification, SystemSpecification
-from openmm_cgml.storage import lock_directory, prepare_output, read_json, write_json
+from openmm_cgml.storage import lock_directory, prepare_output, read_json, write_atomically, write_json
 from openmm_cgml.topology import AtomTopology
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 
@@ -89,12 +90,14 @@ class ReferenceResult:
         density: Density of the recorded box [g/cm^3].
         density_samples: Densities of the constant-pressure run after the discarded part [g/cm^3]; empty if the density
             was given.
+        report: Averages and g(r) of the recording; None with fewer than ten frames.
     """
 
     recording: Path
     n_frames: int
     density: float
     density_samples: np.ndarray
+    report: ReferenceReport | None
 
 
 def create_reference_system(
@@ -144,7 +147,7 @@ def run_reference(
 
     Args:
         specification: The system; it needs a `reference` section and exactly one kind of residue.
-        output: Folder to write to: `recording/`, `checkpoints/`, `protocol.json`, `report.json`.
+        output: Folder to write to: `recording/`, `checkpoints/`, `protocol.json`, `report.json`, `report.txt`.
         config: Lengths and settings.
         resume: Go on where an earlier run in `output` stopped; only a longer `duration` may differ.
         overwrite: Delete what is in `output` first.
@@ -196,7 +199,8 @@ def _plan(specification: SystemSpecification, config: ReferenceConfig) -> _Plan:
     if settings is None:
         raise InputError(f"system {specification.name!r} has no `reference` section; add one to its system.yaml")
     if len(specification.residues) != 1:
-        raise InputError(f"atomistic boxes hold one kind of molecule, {specification.name!r} has {len(specification.residues)}")
+        n_kinds = len(specification.residues)
+        raise InputError(f"atomistic boxes hold one kind of molecule, {specification.name!r} has {n_kinds}")
     residue, model = specification.residues[0], find_atomistic_model(settings.force_field)
     atoms = tuple((atom.name, atom.element) for atom in residue.atoms)
     if residue.name != model.residue_name or atoms != tuple(zip(model.atom_names, model.elements, strict=True)):
@@ -297,9 +301,11 @@ class _Run:
             self._progress("density", step * plan.settings.time_step, config.density_duration)
             due = len(densities) % round(_EQUILIBRATION_CHECKPOINT) == 0
             if due or step >= total or self._interruption.is_requested:
-                point = self._save(Checkpoint(
-                    stage="density", step=step, n_frames=0, state=_state(simulation), densities=tuple(densities)
-                ))
+                point = self._save(
+                    Checkpoint(
+                        stage="density", step=step, n_frames=0, state=_state(simulation), densities=tuple(densities)
+                    )
+                )
             self._interruption.raise_again()
         return self._scale_to_mean_density(simulation, tuple(densities))
 
@@ -313,12 +319,10 @@ class _Run:
         scaled.context.setPositions(scale_centers(positions, plan.model.n_atoms, length / now))
         scaled.context.setVelocities(state.getVelocities())
         scaled.context.setTime(0.0)
-        return self._save(Checkpoint(
-            stage="relaxation", step=0, n_frames=0, state=_state(scaled), densities=densities
-        ))
+        return self._save(Checkpoint(stage="relaxation", step=0, n_frames=0, state=_state(scaled), densities=densities))
 
     def _counted(self, densities: tuple[float, ...]) -> np.ndarray:
-        return np.asarray(densities[round(self._plan.config.density_discard):])
+        return np.asarray(densities[round(self._plan.config.density_discard) :])
 
     def _relax(self, point: Checkpoint) -> Checkpoint:
         plan = self._plan
@@ -334,9 +338,9 @@ class _Run:
             self._interruption.raise_again()
         simulation.context.setTime(0.0)
         simulation.context.setStepCount(0)
-        return self._save(Checkpoint(
-            stage="recording", step=0, n_frames=0, state=_state(simulation), densities=point.densities
-        ))
+        return self._save(
+            Checkpoint(stage="recording", step=0, n_frames=0, state=_state(simulation), densities=point.densities)
+        )
 
     def _record(self, point: Checkpoint) -> ReferenceResult:
         plan, config = self._plan, self._plan.config
@@ -361,19 +365,28 @@ class _Run:
                 if self._interruption.is_requested or writer.n_frames == n_frames:
                     writer.flush()
                 if writer.n_frames == writer.n_stored:
-                    self._save(Checkpoint(
-                        stage="recording",
-                        step=simulation.currentStep,
-                        n_frames=writer.n_frames,
-                        state=_state(simulation),
-                        densities=point.densities,
-                    ))
+                    self._save(
+                        Checkpoint(
+                            stage="recording",
+                            step=simulation.currentStep,
+                            n_frames=writer.n_frames,
+                            state=_state(simulation),
+                            densities=point.densities,
+                        )
+                    )
                 self._interruption.raise_again()
+        return self._result(density, self._counted(point.densities))
+
+    def _result(self, density: float, samples: np.ndarray) -> ReferenceResult:
+        recording = self._folder / RECORDING
+        n_frames = FrameStore.open(recording, verify=False).n_frames
+        report = None
+        if n_frames >= MIN_FRAMES:
+            report = report_reference(recording, self._plan.specification, density_samples=samples)
+            write_atomically(self._folder / "report.json", report.to_json())
+            write_atomically(self._folder / "report.txt", format_report(report) + "\n")
         return ReferenceResult(
-            recording=self._folder / RECORDING,
-            n_frames=FrameStore.open(self._folder / RECORDING, verify=False).n_frames,
-            density=density,
-            density_samples=self._counted(point.densities),
+            recording=recording, n_frames=n_frames, density=density, density_samples=samples, report=report
         )
 
     def _simulation(self, length: float, *, pressure: float | None = None, seed: int = 0) -> app.Simulation:

@@ -1,0 +1,167 @@
+"""`openmm-cgml reference`: an atomistic run that records forces, or mean forces of frames recorded before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from openmm_cgml.specification import SystemSpecification
+
+_RUN = "Atomistic run"
+_MEAN_FORCE = "Mean forces"
+
+
+def reference(
+    system: Annotated[str, typer.Argument(help="Name of a shipped system, or a folder with a system.yaml.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
+    molecules: Annotated[
+        int | None, typer.Option(help="Molecules; default as in system.yaml.", rich_help_panel=_RUN)
+    ] = None,
+    duration: Annotated[str | None, typer.Option(help='Recorded time, "700 ps".', rich_help_panel=_RUN)] = None,
+    frame_interval: Annotated[
+        str | None, typer.Option(help='Time between frames, "0.2 ps".', rich_help_panel=_RUN)
+    ] = None,
+    density_duration: Annotated[
+        str | None, typer.Option(help='Constant-pressure run that finds the density, "80 ps".', rich_help_panel=_RUN)
+    ] = None,
+    density: Annotated[
+        str | None, typer.Option(help='Skip that run and use this density, "0.84 g/cm^3".', rich_help_panel=_RUN)
+    ] = None,
+    mean_force: Annotated[
+        Path | None,
+        typer.Option(help="Recording whose frames are held to average forces.", rich_help_panel=_MEAN_FORCE),
+    ] = None,
+    configurations: Annotated[
+        int | None, typer.Option(help="Frames to hold, from the recording's last part; 4.", rich_help_panel=_MEAN_FORCE)
+    ] = None,
+    last_fraction: Annotated[
+        float | None, typer.Option(help="That part of the recording; 0.2.", rich_help_panel=_MEAN_FORCE)
+    ] = None,
+    sampling: Annotated[
+        str | None, typer.Option(help='Time averaged over per frame, "30 ps".', rich_help_panel=_MEAN_FORCE)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of box, velocities and thermostat.")] = None,
+    platform: Annotated[str | None, typer.Option(help="OpenMM platform; default the fastest.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the CPU platform.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Run an atomistic system and record positions, forces and energies; or, with --mean-force, average forces.
+
+    A run finds the density at constant pressure, then records at constant volume into OUTPUT/recording, which can be
+    used while the run goes on. Mean forces hold the beads of a few recorded frames and give a dataset and the noise
+    floor of force matching. Both stop at Ctrl-C with everything kept and go on with --resume.
+    """
+    from openmm_cgml.cli.run_record import recorded
+    from openmm_cgml.specification import read_specification
+
+    run_options = {
+        "molecules": molecules,
+        "duration": duration,
+        "frame_interval": frame_interval,
+        "density_duration": density_duration,
+        "density": density,
+    }
+    mean_force_options = {"configurations": configurations, "last_fraction": last_fraction, "sampling": sampling}
+    shared = {"seed": seed, "platform": platform, "threads": threads}
+    if mean_force is None:
+        _refuse_given(mean_force_options, "without --mean-force")
+    else:
+        _refuse_given(run_options, "with --mean-force")
+    arguments = {
+        "system": system,
+        "output": output,
+        "mean_force": mean_force,
+        **run_options,
+        **mean_force_options,
+        **shared,
+    }
+    with recorded(output, "reference", arguments) as result:
+        specification = read_specification(system)
+        if mean_force is None:
+            text = _record(specification, output, {**run_options, **shared}, resume, overwrite, result)
+        else:
+            options = {"duration": mean_force_options.pop("sampling"), **mean_force_options, **shared}
+            text = _average(mean_force, specification, output, options, resume, overwrite, result)
+    typer.echo(text)
+
+
+def _record(
+    specification: SystemSpecification,
+    output: Path,
+    options: dict[str, Any],
+    resume: bool,
+    overwrite: bool,
+    record: dict[str, Any],
+) -> str:
+    from openmm_cgml.reference import ReferenceConfig, format_report, run_reference
+
+    config = ReferenceConfig(**_given(options))
+    with _progress() as progress:
+        result = run_reference(specification, output, config, resume=resume, overwrite=overwrite, progress=progress)
+    record.update(n_frames=result.n_frames, density=result.density)
+    table = "too few frames for a report" if result.report is None else format_report(result.report)
+    return f"{table}\n\nrecording: {result.recording}   (map it with `openmm-cgml map`)"
+
+
+def _average(
+    recording: Path,
+    specification: SystemSpecification,
+    output: Path,
+    options: dict[str, Any],
+    resume: bool,
+    overwrite: bool,
+    record: dict[str, Any],
+) -> str:
+    from openmm_cgml.reference import MeanForceConfig, compute_mean_forces, format_noise_floor
+
+    config = MeanForceConfig(**_given(options))
+    with _progress() as progress:
+        dataset, floors = compute_mean_forces(
+            recording, specification, output, config, resume=resume, overwrite=overwrite, progress=progress
+        )
+    record.update(n_frames=dataset.n_frames, noise_floor={name: floor.to_dict() for name, floor in floors.items()})
+    return (
+        f"{dataset.n_frames} configurations, {config.n_samples} samples each; kJ/mol/nm per component\n"
+        f"{format_noise_floor(floors)}\n\ndataset: {output}   (read it with ForceMatchingDataset.open)"
+    )
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _refuse_given(options: dict[str, Any], why: str) -> None:
+    from openmm_cgml.errors import InputError
+
+    if names := ", ".join("--" + name.replace("_", "-") for name in _given(options)):
+        raise InputError(f"{names} has no meaning {why}; leave it out")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float, float], None]]:
+    """A bar with the speed and the time left; each stage gets its own line."""
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        TextColumn("{task.completed:.1f}/{task.total:.1f} {task.fields[unit]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns) as bar:
+
+        def show(stage: str, done: float, total: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total, unit="g/cm^3" if stage == "build" else "ps")
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield show
