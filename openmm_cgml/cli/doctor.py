@@ -116,32 +116,10 @@ def _check_package(distribution: str) -> Finding:
     except metadata.PackageNotFoundError:
         detail = "not installed" if needed else "not installed (optional)"
         return Finding(distribution, missing, detail, fix)
-    if known := _known_conflict(distribution):
-        return Finding(distribution, missing, f"{version}: {known}", fix)
     ok, text = _probe(f"import {module}")
     if ok:
         return Finding(distribution, "ok", version)
     return Finding(distribution, missing, f"{version} is installed but cannot be imported: {text}", f"{fix} --force-reinstall")
-
-
-def _known_conflict(distribution: str) -> str:
-    """Why an installed distribution is known not to work with its neighbours, or nothing."""
-    if distribution != "openmmtorch":
-        return ""
-    torch_version, openmm_version = _release("torch"), _release("openmm")
-    if torch_version and torch_version >= (2, 10):
-        return "fails with torch 2.10 and newer; needs torch 2.9, so PythonForce is used"
-    if openmm_version and openmm_version >= (8, 6):
-        return "is built for OpenMM 8.5; copying a System with it crashes on 8.6, so PythonForce is used"
-    return ""
-
-
-def _release(distribution: str) -> tuple[int, ...]:
-    try:
-        parts = metadata.version(distribution).split("+")[0].split(".")[:2]
-    except metadata.PackageNotFoundError:
-        return ()
-    return tuple(int(part) for part in parts if part.isdigit())
 
 
 def _check_platforms() -> Finding:
@@ -171,7 +149,8 @@ def _check_backend() -> Finding:
     if not ok:
         return Finding("ML backend", "problem", f"none works: {text}", f"{_INSTALL} --force-reinstall")
     choice = json.loads(text)
-    return Finding("ML backend", "ok", f"{choice['name']}: {choice['reason']}")
+    fix = "" if choice["name"] == "TorchForce" else f"{_TORCHFORCE}   (for TorchForce, in an environment of its own)"
+    return Finding("ML backend", "note" if fix else "ok", f"{choice['name']}: {choice['reason']}", fix)
 
 
 def _check_gpu() -> Finding:

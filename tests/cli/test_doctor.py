@@ -61,10 +61,12 @@ def test_a_missing_optional_package_is_no_problem(answering, monkeypatch):
     assert (finding.state, finding.fix) == ("note", 'pip install "openmm-cgml[torchforce]"')
 
 
-def test_versions_known_to_fail_together_are_explained(answering, monkeypatch):
-    answering({})
-    monkeypatch.setattr(module.metadata, "version", lambda name: {"torch": "2.13.0+cpu"}.get(name, "1.5"))
-    assert "needs torch 2.9" in find(examine(), "openmmtorch").detail
+def test_a_fallback_to_pythonforce_comes_with_its_reason_and_the_way_to_torchforce(answering):
+    answering({"choose_backend": (True, json.dumps({"name": "PythonForce", "reason": "openmmtorch needs torch 2.9"}))})
+    finding = find(examine(), "ML backend")
+    assert finding.state == "note"
+    assert "openmmtorch needs torch 2.9" in finding.detail
+    assert "torchforce" in finding.fix
 
 
 def test_no_backend_is_a_problem_with_its_reason(answering):
