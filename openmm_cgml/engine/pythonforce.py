@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from openmm_cgml.engine.cpu import TabulatedNetwork
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.networks import build_network
 from openmm_cgml.topology import CGTopology
@@ -22,27 +23,32 @@ class NetworkFunction:
     a copy works in another process that has this package.
     """
 
-    def __init__(self, deployed: DeployedNetwork, *, periodic: bool) -> None:
+    def __init__(self, deployed: DeployedNetwork, *, periodic: bool, exact: bool = False) -> None:
         """
         Args:
             deployed: The network bound to the topology of the System.
             periodic: Whether to use the State's box.
+            exact: Evaluate the network itself instead of its filter tables.
         """
         self.deployed = deployed.eval()
         self.periodic = periodic
+        self.exact = exact
+        self._tabulated = None if exact else TabulatedNetwork(deployed)
 
     def __call__(self, state: Any) -> tuple[float, Any]:
-        positions = torch.from_numpy(state.getPositions(asNumpy=True)._value)
-        box = None
-        if self.periodic:
-            box = torch.from_numpy(state.getPeriodicBoxVectors(asNumpy=True)._value)
+        positions = state.getPositions(asNumpy=True)._value
+        box = state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None
         try:
+            if self._tabulated is not None:
+                return self._tabulated(positions, box)
             with torch.enable_grad():
-                energy, forces = self.deployed(positions, box)
+                energy, forces = self.deployed(
+                    torch.from_numpy(positions), None if box is None else torch.from_numpy(box)
+                )
+            return float(energy), forces.numpy()
         except RuntimeError:
             _log.error("the network failed", exc_info=True)  # OpenMM passes on the message but not the traceback
             raise
-        return float(energy), forces.numpy()
 
     def __reduce__(self) -> tuple[Any, ...]:
         from safetensors.torch import save
@@ -58,6 +64,7 @@ class NetworkFunction:
             "skin": deployed.neighbors.skin,
             "dtype": str(network.embedding.weight.dtype).removeprefix("torch."),
             "periodic": self.periodic,
+            "exact": self.exact,
         }
         weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
         return _rebuild, (json.dumps(description), weights)
@@ -72,11 +79,11 @@ def _rebuild(description: str, weights: bytes) -> NetworkFunction:
     network.load_state_dict(load(weights))
     topology = CGTopology.from_dict(content["topology"])
     deployed = DeployedNetwork(network, topology, exclude_bonds=content["exclude_bonds"], skin=content["skin"])
-    return NetworkFunction(deployed, periodic=content["periodic"])
+    return NetworkFunction(deployed, periodic=content["periodic"], exact=content["exact"])
 
 
-def create_python_force(deployed: DeployedNetwork, *, periodic: bool) -> Any:
-    """A `PythonForce` that evaluates `deployed`."""
+def create_python_force(deployed: DeployedNetwork, *, periodic: bool, exact: bool = False) -> Any:
+    """A `PythonForce` that evaluates `deployed`, or its filter tables unless `exact`."""
     import openmm
 
-    return openmm.PythonForce(NetworkFunction(deployed, periodic=periodic))
+    return openmm.PythonForce(NetworkFunction(deployed, periodic=periodic, exact=exact))
