@@ -1,0 +1,76 @@
+"""What a simulation runs with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+
+from openmm_cgml.config import Config, Friction, Temperature, Time
+
+
+class SimulationConfig(Config):
+    """Settings of one simulation; times are rounded to whole steps.
+
+    Attributes:
+        temperature: Temperature of the thermostat and of the starting velocities [K].
+        duration: Simulated time ("CG time") [ps].
+        time_step: Integration step [ps].
+        friction: Friction of the Langevin thermostat [1/ps].
+        ensemble: "NVT" (LangevinMiddleIntegrator) or "NVE" (VerletIntegrator).
+        frame_interval: Time between recorded frames and log lines [ps].
+        checkpoint_interval: Time between checkpoints, rounded to whole frames [ps].
+        seed: Seed of the starting velocities and the thermostat.
+        platform: OpenMM platform, or "auto" for the fastest that works.
+        threads: CPU threads; None leaves it to OpenMM.
+        ml_backend: "auto", "TorchForce" or "PythonForce".
+        minimize: Relax the starting positions first.
+    """
+
+    temperature: Temperature
+    duration: Time
+    time_step: Time
+    friction: Friction = 1.0
+    ensemble: Literal["NVT", "NVE"] = "NVT"
+    frame_interval: Time = 1.0
+    checkpoint_interval: Time = 50.0
+    seed: int = pydantic.Field(default=0, ge=0, lt=2**31 - 2**16)
+    platform: Literal["auto", "Reference", "CPU", "CUDA", "HIP", "OpenCL"] = "auto"
+    threads: int | None = pydantic.Field(default=None, ge=1)
+    ml_backend: Literal["auto", "TorchForce", "PythonForce"] = "auto"
+    minimize: bool = True
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> SimulationConfig:
+        for name in ("temperature", "duration", "time_step", "frame_interval", "checkpoint_interval"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name):g}; it must be greater than zero")
+        if self.friction < 0:
+            raise ValueError(f"friction is {self.friction:g}/ps; it must not be negative")
+        for name in ("duration", "frame_interval"):
+            if getattr(self, name) < 0.999 * self.time_step:
+                raise ValueError(
+                    f"{name} is {getattr(self, name):g} ps, less than one time step of {self.time_step:g} ps; "
+                    "times without a unit are in ps"
+                )
+        if self.frame_interval > 1.001 * self.duration:
+            raise ValueError(
+                f"frame_interval is {self.frame_interval:g} ps, longer than the duration of {self.duration:g} ps: "
+                "nothing would be recorded"
+            )
+        return self
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of the whole simulation, a multiple of `steps_per_frame`."""
+        return max(1, round(self.duration / self.time_step / self.steps_per_frame)) * self.steps_per_frame
+
+    @property
+    def steps_per_frame(self) -> int:
+        """Steps between recorded frames."""
+        return max(1, round(self.frame_interval / self.time_step))
+
+    @property
+    def steps_per_checkpoint(self) -> int:
+        """Steps between checkpoints, a multiple of `steps_per_frame`."""
+        return max(1, round(self.checkpoint_interval / (self.time_step * self.steps_per_frame))) * self.steps_per_frame

@@ -1,0 +1,74 @@
+"""What a finished simulation reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from openmm_cgml.errors import ArtifactError
+from openmm_cgml.storage import read_json, write_json
+
+RESULT = "result.json"
+SCHEMA = "openmm-cgml/simulation-result/1"
+COMPLETE, INTERRUPTED, UNSTABLE = "complete", "interrupted", "unstable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationResult:
+    """The outcome of a simulation.
+
+    Attributes:
+        output: Folder of the run.
+        status: "complete", "interrupted" or "unstable".
+        steps: Steps done.
+        time: Simulated time ("CG time") [ps].
+        n_frames: Recorded frames.
+        wall_time: Time spent in steps and output, over all resumed parts [s].
+        steps_per_second: Mean speed.
+        ns_per_day: Mean speed [ns/day].
+        mean_temperature: Mean over the last four fifths of the frames [K]; None without frames.
+        temperature_error: Standard error of that mean, from its correlation time [K]; None with too few frames.
+        mean_potential_energy: Mean per bead over the same frames [kJ/mol]; None without frames.
+        largest_bond_deviation: Largest relative deviation of a bond from its reference length; None without bonds.
+        closest_contact: Smallest distance between molecules as a fraction of the closest approach in the training data,
+            1 if none was smaller; None where that approach is not known.
+        reason: What was seen if the simulation is unstable, else None.
+        notes: Remarks worth a reader's time.
+    """
+
+    output: Path
+    status: str
+    steps: int
+    time: float
+    n_frames: int
+    wall_time: float
+    steps_per_second: float
+    ns_per_day: float
+    mean_temperature: float | None
+    temperature_error: float | None
+    mean_potential_energy: float | None
+    largest_bond_deviation: float | None
+    closest_contact: float | None
+    reason: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def write(self) -> None:
+        """Write `result.json` into the run's folder."""
+        content = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "output"}
+        write_json(self.output / RESULT, {**content, "notes": list(self.notes), "schema": SCHEMA})
+
+    @classmethod
+    def read(cls, output: Path) -> SimulationResult:
+        """The result in a run's folder.
+
+        Raises:
+            ArtifactError: If there is none, or it is damaged.
+        """
+        content: dict[str, Any] = read_json(output / RESULT)
+        if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
+            raise ArtifactError(f"{output / RESULT}: not a result of schema {SCHEMA!r}")
+        try:
+            return cls(output=output, **{**content, "notes": tuple(content["notes"])})
+        except (TypeError, KeyError) as error:
+            raise ArtifactError(f"{output / RESULT}: fields are missing or unknown ({error})") from error

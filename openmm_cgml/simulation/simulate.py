@@ -1,0 +1,116 @@
+"""Simulation with a force field."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from openmm import app
+
+from openmm_cgml.engine import choose_backend
+from openmm_cgml.force_field import ForceField
+from openmm_cgml.simulation.config import SimulationConfig
+from openmm_cgml.simulation.result import SimulationResult
+from openmm_cgml.simulation.run import simulate_system
+from openmm_cgml.simulation.stability import ContactReferences
+from openmm_cgml.simulation.start import compare_with_period
+from openmm_cgml.system import box_vectors
+from openmm_cgml.topology import CGTopology
+from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
+
+_FAR_TEMPERATURE, _FAR_DENSITY = 0.05, 0.05
+"""Relative distances from the training conditions that are worth a note."""
+
+
+def simulate(
+    force_field: ForceField,
+    topology: CGTopology | app.Topology,
+    positions: np.ndarray,
+    box: object,
+    *,
+    output: str | os.PathLike[str],
+    config: SimulationConfig,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> SimulationResult:
+    """Simulate beads with a force field, writing frames, a log and checkpoints into `output`.
+
+    Args:
+        force_field: The force field.
+        topology: The beads.
+        positions: Starting positions [nm], shape (n_beads, 3); not used when resuming from a checkpoint.
+        box: Box vectors [nm], shape (3, 3), or edge lengths, shape (3,).
+        output: Folder of the run.
+        config: Settings.
+        resume: Go on from the newest checkpoint in `output`, or start if there is none yet.
+        overwrite: Delete what is in `output` once the starting structure has passed its checks.
+        progress: Show progress on standard error.
+
+    Raises:
+        InputError: As `simulate_system`, and if the time step is too long for the priors.
+        OutputExistsError: If `output` holds something and neither flag is set, or another process works in it.
+        ArtifactError: If no checkpoint fits the files of the run.
+        UnstableSimulationError: If the simulation became unstable; everything up to there is kept.
+    """
+    beads, box = force_field.bead_topology(topology), box_vectors(box)
+    notes = _compare_with_training(force_field, beads, box, config)
+    allowed = force_field.suggest_time_step(beads, temperature=config.temperature)
+    if allowed is not None and (note := compare_with_period(config.time_step, allowed.period, allowed.term)):
+        notes.append(note)
+    record: dict[str, Any] = {"force_field": {"name": force_field.name, "fingerprint": force_field.fingerprint}}
+    backend: str = config.ml_backend
+    if force_field.network is not None:
+        choice = choose_backend(config.ml_backend)
+        backend = choice.name
+        record["ml_backend"] = {"name": choice.name, "reason": choice.reason}
+    return simulate_system(
+        force_field.create_system(beads, ml_backend=backend, box=box),
+        beads,
+        positions,
+        box,
+        output=output,
+        config=config,
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
+        identity=force_field.fingerprint,
+        contacts=_contacts(force_field, beads),
+        record=record,
+        notes=notes,
+    )
+
+
+def _contacts(force_field: ForceField, topology: CGTopology) -> ContactReferences | None:
+    """Closest approaches recorded in training, by pair of bead types."""
+    training = force_field.training_summary
+    if training is None or not training.closest_approach:
+        return None
+    names = topology.type_names
+    closest = np.zeros((len(names), len(names)))
+    for a, first in enumerate(names):
+        for b, second in enumerate(names):
+            known = training.closest_approach
+            closest[a, b] = known.get(f"{first}-{second}", known.get(f"{second}-{first}", 0.0))
+    return ContactReferences(bead_types=topology.bead_types, molecules=topology.molecules, closest=closest)
+
+
+def _compare_with_training(
+    force_field: ForceField, topology: CGTopology, box: np.ndarray | None, config: SimulationConfig
+) -> list[str]:
+    """Notes on conditions far from those of the training data, where a coarse-grained model is an extrapolation."""
+    training = force_field.training_summary
+    if training is None:
+        return []
+    notes = []
+    if abs(config.temperature / training.temperature - 1) > _FAR_TEMPERATURE:
+        notes.append(
+            f"{config.temperature:g} K is far from the {training.temperature:g} K of the training data; "
+            "a coarse-grained force field holds at its own temperature"
+        )
+    if box is not None and training.density is not None:
+        density = float(topology.masses.sum() / np.linalg.det(box)) * DALTON_PER_NM3_IN_G_PER_CM3
+        if abs(density / training.density - 1) > _FAR_DENSITY:
+            notes.append(f"{density:.3f} g/cm^3 is far from the {training.density:.3f} g/cm^3 of the training data")
+    return notes
