@@ -57,7 +57,8 @@ def scan_repulsion(
     scans = []
     for types, contact in closest.items():
         distances = np.linspace(contact, lowest_fraction * contact, n_points)
-        energies = np.asarray(pair_energy(*types, distances), np.float64)
+        first, second = types
+        energies = np.asarray(pair_energy(first, second, distances), np.float64)
         falls = np.flatnonzero(~(np.diff(energies) > 0))
         hole = float(distances[falls[0]]) if len(falls) else None
         scans.append(RepulsionScan(types=types, distances=distances, energies=energies, hole=hole))

@@ -1,0 +1,215 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import openmm
+import pytest
+
+from openmm_cgml.errors import ArtifactError, InputError
+from openmm_cgml.frames import Frames
+from openmm_cgml.potentials import HarmonicAngle, HarmonicBond, PowerRepulsion
+from openmm_cgml.priors import PriorSet, PriorTerm
+from openmm_cgml.topology import CGTopology, ResidueTemplate
+
+BOND = PriorTerm(form="harmonic_bond", types=("B", "A"), parameters={"length": 0.25, "stiffness": 5000})
+ANGLE = PriorTerm(form="harmonic_angle", types=("A", "B", "A"), parameters={"angle": 2.0, "stiffness": 50})
+
+
+def repulsion(a: str, b: str, sigma: float = 0.4, **changes: float) -> PriorTerm:
+    shared = {"epsilon": 4.184, "exponent": 7, "cutoff": 0.8, "switch_distance": 0.7}
+    return PriorTerm(form="power_repulsion", types=(a, b), parameters={"sigma": sigma, **shared, **changes})
+
+
+REPULSIONS = (repulsion("A", "A"), repulsion("A", "B", 0.45), repulsion("B", "B", 0.5))
+PRIORS = PriorSet(terms=(BOND, ANGLE, *REPULSIONS), exclude_bonds=1, provenance={"made": "by hand"})
+
+
+def chain(types: str = "ABA", bonds: tuple[tuple[int, int], ...] = ((0, 1), (1, 2)), count: int = 20) -> CGTopology:
+    template = ResidueTemplate(
+        name="MOL",
+        bead_names=tuple(f"{t}{i}" for i, t in enumerate(types)),
+        bead_type_names=tuple(types),
+        masses=(20.0,) * len(types),
+        bonds=bonds,
+    )
+    return CGTopology.from_residues([(template, count)])
+
+
+def frames_of(topology: CGTopology, n_frames: int = 5, edge: float = 2.4) -> Frames:
+    """Molecules of three beads on a lattice, shaken."""
+    rng = np.random.default_rng(0)
+    lattice = np.stack(np.meshgrid(*[np.arange(3) * edge / 3] * 3), axis=-1).reshape(-1, 3)[: topology.n_molecules]
+    shape = np.arange(3)[:, None] * [0.24, 0.03, 0.0]
+    noise = rng.normal(0, 0.02, (n_frames, topology.n_molecules, 3, 3))
+    positions = (lattice[:, None] + shape + noise).reshape(n_frames, -1, 3)
+    return Frames(positions=positions, box=np.tile(edge * np.eye(3), (n_frames, 1, 1)))
+
+
+def test_binding_gives_one_potential_per_form() -> None:
+    bond, angle, power = PRIORS.bind(chain())
+    assert isinstance(bond, HarmonicBond)
+    assert len(bond.indices) == 40
+    assert set(bond.length) == {0.25}
+    assert isinstance(angle, HarmonicAngle)
+    assert angle.indices[0].tolist() == [0, 1, 2]
+    assert isinstance(power, PowerRepulsion)
+    assert power.sigma.tolist() == [[0.4, 0.45], [0.45, 0.5]]
+    assert power.exclusions.tolist()[:2] == [[0, 1], [1, 2]]
+
+
+def test_types_that_do_not_occur_need_no_terms() -> None:
+    (power,) = PRIORS.bind(chain("B", (), 4))
+    assert power.sigma.tolist() == [[0.5]]
+
+
+@pytest.mark.physics
+def test_forces_equal_those_of_the_openmm_system() -> None:
+    topology = chain()
+    frames = frames_of(topology)
+    energies, forces = PRIORS.evaluate(topology, frames)
+    system = openmm.System()
+    for mass in topology.masses:
+        system.addParticle(mass)
+    for potential in PRIORS.bind(topology):
+        system.addForce(potential.to_openmm(periodic=True))
+    system.setDefaultPeriodicBoxVectors(*frames.box[0])
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+    for index in range(len(frames)):
+        context.setPositions(frames.positions[index])
+        state = context.getState(energy=True, forces=True)
+        assert energies[index] == pytest.approx(state.getPotentialEnergy()._value, rel=1e-9)
+        theirs = state.getForces(asNumpy=True)._value
+        assert np.abs(forces[index] - theirs).max() < 1e-6 * np.sqrt(np.mean(theirs**2))
+    wrong = replace(PRIORS, exclude_bonds=2).forces(topology, frames)
+    assert np.abs(wrong[-1] - theirs).max() > 1e-3 * np.sqrt(np.mean(theirs**2)), "the control must fail"
+
+
+@pytest.mark.physics
+def test_intermolecular_part_is_what_acts_between_molecules() -> None:
+    topology = chain()
+    frames = frames_of(topology)
+    inter = PRIORS.forces(topology, frames, part="inter")
+    rest = PRIORS.forces(topology, frames) - inter
+    net = rest.reshape(len(frames), topology.n_molecules, 3, 3).sum(axis=2)
+    assert np.abs(net).max() < 1e-9 * np.abs(rest).max()  # what is left acts within molecules alone
+    apart = Frames(positions=frames.positions + 100 * topology.molecules[:, None])
+    assert not PRIORS.forces(topology, apart, part="inter").any()
+    assert np.abs(inter.reshape(len(frames), -1, 3, 3).sum(axis=2)).max() > 1, "the control must fail"
+
+
+def test_evaluation_in_chunks_gives_the_same_as_frame_by_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    topology = chain()
+    frames = frames_of(topology, 7)
+    together = PRIORS.evaluate(topology, frames)
+    monkeypatch.setattr("openmm_cgml.priors.prior_set._BEADS_PER_CHUNK", 130)
+    pieces = PRIORS.evaluate(topology, frames)
+    np.testing.assert_allclose(together[0], pieces[0], rtol=1e-12)
+    np.testing.assert_allclose(together[1], pieces[1], rtol=1e-10, atol=1e-8)
+    np.testing.assert_array_equal(PRIORS.energies(topology, frames), pieces[0])
+
+
+def test_pair_energy_is_that_of_two_beads() -> None:
+    distance = np.array([0.3, 0.5, 0.75])
+    dimer = chain("AB", (), 1)
+    expected = [
+        PRIORS.energies(dimer, Frames(positions=np.array([[[0.0, 0, 0], [0, r, 0]]])), part="all")[0] for r in distance
+    ]
+    np.testing.assert_allclose(PRIORS.pair_energy("B", "A", distance), expected, rtol=1e-12)
+    assert PRIORS.pair_energy("A", "A", np.array([0.4]))[0] == pytest.approx(4.184)
+    assert not PriorSet(terms=(BOND,)).pair_energy("A", "B", distance).any()
+
+
+def test_missing_terms_are_named() -> None:
+    with pytest.raises(InputError, match=r"no harmonic_bond for bead types A-A \(beads \[0, 1\] .* known are A-B"):
+        PRIORS.bind(chain("AAB"))
+    with pytest.raises(InputError, match="no harmonic_angle for bead types B-A-B"):
+        PRIORS.bind(chain("BAB"))
+    with pytest.raises(InputError, match="no power_repulsion for bead types A-B, B-B"):
+        PriorSet(terms=(BOND, REPULSIONS[0])).bind(chain())
+    with pytest.raises(InputError, match="no harmonic_bond"):
+        PriorSet(terms=REPULSIONS).bind(chain())
+
+
+def test_frames_of_another_topology_are_refused() -> None:
+    with pytest.raises(InputError, match="frames have 60 beads, the topology 30"):
+        PRIORS.forces(chain(count=10), frames_of(chain()))
+
+
+def test_box_below_twice_the_cutoff_is_refused() -> None:
+    topology = chain()
+    with pytest.raises(InputError, match=r"1\.4 nm wide and the cutoff 0\.8 nm"):
+        PRIORS.forces(topology, frames_of(topology, edge=1.4))
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ((BOND, BOND), "harmonic_bond A-B appears twice"),
+        ((repulsion("A", "B"), repulsion("B", "A")), "power_repulsion A-B appears twice"),
+        ((repulsion("A", "A"), repulsion("A", "B", exponent=6)), "share one exponent, but here it is 7 for A-A, 6 for"),
+        ((repulsion("A", "A"), repulsion("A", "B", cutoff=0.9)), "share one cutoff"),
+    ],
+)
+def test_terms_that_contradict_each_other_are_refused(terms: tuple[PriorTerm, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        PriorSet(terms=terms)
+
+
+@pytest.mark.parametrize(
+    ("form", "types", "parameters", "message"),
+    [
+        ("morse", ("A", "B"), {}, "unknown prior form 'morse'; known are harmonic_bond"),
+        ("harmonic_bond", ("A",), {}, "needs 2 bead types"),
+        ("harmonic_bond", ("A", "B"), {"length": 0.2, "k": 1}, "missing: stiffness; unknown: k"),
+        ("harmonic_bond", ("A", "B"), {"length": 0.2, "stiffness": -3}, "A-B: stiffness is -3 kJ/mol/nm.2; it must be"),
+        ("harmonic_bond", ("A", "B"), {"length": np.nan, "stiffness": 1}, "length is nan"),
+    ],
+)
+def test_wrong_terms_are_refused(form: str, types: tuple[str, ...], parameters: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        PriorTerm(form=form, types=types, parameters=parameters)
+
+
+def test_json_round_trip_is_readable_and_exact() -> None:
+    text = PRIORS.to_json()
+    again = PriorSet.from_json(text)
+    assert again.to_dict() == PRIORS.to_dict()
+    assert again.terms == PRIORS.terms
+    content = json.loads(text)
+    assert content["units"]["harmonic_bond"] == {"length": "nm", "stiffness": "kJ/mol/nm^2"}
+    assert content["terms"][0] == {
+        "form": "harmonic_bond",
+        "types": ["A", "B"],
+        "parameters": {"length": 0.25, "stiffness": 5000.0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda c: c.pop("units"), r"priors.json: keys missing: \['units'\]"),
+        (lambda c: c.update(extra=1), r"unknown: \['extra'\]"),
+        (lambda c: c.update(schema="other"), "schema is 'other'"),
+        (lambda c: c.update(version="2.0"), "version is '2.0'; this program reads 1.0"),
+        (lambda c: c["units"]["harmonic_bond"].update(length="angstrom"), "units are"),
+        (lambda c: c["terms"][1]["parameters"].pop("angle"), "term 1: harmonic_angle A-B-A: parameters missing: angle"),
+        (lambda c: c["terms"][0]["parameters"].update(stiffness=-1), "term 0: .* stiffness is -1"),
+        (lambda c: c["terms"][0]["parameters"].update(stiffness="1"), "term 0: stiffness is '1'; expected a number"),
+        (lambda c: c["terms"][0].update(types="AB"), "term 0: types must be a list"),
+        (lambda c: c["terms"].append(c["terms"][0]), "harmonic_bond A-B appears twice"),
+        (lambda c: c.update(terms={}), "terms is dict; expected a list"),
+        (lambda c: c.update(exclude_bonds=-1), "exclude_bonds is -1"),
+        (lambda c: c.update(exclude_bonds=None), "exclude_bonds must be an integer"),
+    ],
+)
+def test_damaged_json_is_refused_by_name(damage, message: str) -> None:
+    content = PRIORS.to_dict()
+    content = json.loads(json.dumps(content))
+    damage(content)
+    with pytest.raises(ArtifactError, match=message):
+        PriorSet.from_json(json.dumps(content), name="priors.json")
+
+
+def test_json_with_a_repeated_key_is_refused() -> None:
+    with pytest.raises(ArtifactError, match="twice"):
+        PriorSet.from_json('{"schema": "a", "schema": "b"}')
