@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from openmm_cgml.frames import PER_PARTICLE, Frames
 from openmm_cgml.shards import FrameStore, FrameWriter
 from openmm_cgml.storage import lock_directory, prepare_output
 from openmm_cgml.topology import CGTopology, ResidueTemplate
+
+logger = logging.getLogger(__name__)
 
 KIND = "openmm-cgml/dataset"
 LABEL_KINDS = ("instantaneous", "mean-force")
@@ -256,6 +259,8 @@ def dataset_writer(
         lock_directory(path),
         FrameWriter(path, metadata=metadata, frames_per_shard=FRAMES_PER_SHARD, resume=resume) as writer,
     ):
+        if writer.removed:
+            logger.warning("%s: deleted what a killed writer left unfinished: %s", path, ", ".join(writer.removed))
         yield writer
 
 

@@ -74,7 +74,7 @@ class BondForest:
             frame, bond = np.argwhere(bad)[0]
             i, j = self.bonds[bond]
             raise InputError(
-                f"frame {frame}: the bond between atoms {i} and {j} is {lengths[frame, bond]:.4f} nm long, not "
-                f"below half the smallest box width ({half_widths[frame]:.4f} nm), so it is unclear which periodic image "
+                f"frame {frame}: the bond between atoms {i} and {j} is {lengths[frame, bond]:.4f} nm long, not below "
+                f"half the smallest box width ({half_widths[frame]:.4f} nm), so it is unclear which periodic image "
                 f"belongs to the molecule. Check the bonds, the box vectors and their unit (nm), or use a larger box."
             )
