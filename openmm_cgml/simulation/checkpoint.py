@@ -13,6 +13,7 @@ It is written under a temporary name, flushed to disk and renamed; the two newes
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -25,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from openmm_cgml.errors import ArtifactError
-from openmm_cgml.storage import read_json, sha256_of, sync_directory, write_atomically, write_json
+from openmm_cgml.storage import read_json, sha256_of, sync_directory
 
 SCHEMA = "openmm-cgml/checkpoint/1"
 GENERATIONS = 2
@@ -78,10 +79,19 @@ def _write_members(folder: Path, checkpoint: Checkpoint) -> None:
     arrays = {"positions": checkpoint.positions, "velocities": checkpoint.velocities}
     if checkpoint.box is not None:
         arrays["box"] = checkpoint.box
-    write_atomically(folder / _STATE, save({k: np.ascontiguousarray(v, dtype=np.float64) for k, v in arrays.items()}))
-    write_atomically(folder / _CONTEXT, checkpoint.context)
-    write_json(folder / _META, {**checkpoint.meta, "schema": SCHEMA, "step": checkpoint.step})
-    write_atomically(folder / _SUMS, _checksums(folder))
+    meta = {**checkpoint.meta, "schema": SCHEMA, "step": checkpoint.step}
+    _write(folder / _STATE, save({k: np.ascontiguousarray(v, dtype=np.float64) for k, v in arrays.items()}))
+    _write(folder / _CONTEXT, checkpoint.context)
+    _write(folder / _META, json.dumps(meta, indent=2, sort_keys=True, allow_nan=False).encode())
+    _write(folder / _SUMS, _checksums(folder).encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file and flush it to disk; the rename of its folder makes it appear."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _checksums(folder: Path) -> str:

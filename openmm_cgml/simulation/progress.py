@@ -19,7 +19,8 @@ _SECONDS_PER_DAY = 86400.0
 class ProgressReport(Protocol):
     """Takes the number of steps done."""
 
-    def __call__(self, step: int) -> None: ...
+    def __call__(self, step: int) -> None:
+        """Show that `step` steps are done."""
 
 
 def ns_per_day(steps_per_second: float, time_step: float) -> float:
@@ -58,6 +59,8 @@ def show_progress(n_steps: int, start: int, time_step: float, *, enabled: bool) 
 
 
 class _SpeedColumn(ProgressColumn):
+    """Speed in steps per second and ns per day."""
+
     def __init__(self, time_step: float) -> None:
         super().__init__()
         self._time_step = time_step

@@ -1,9 +1,9 @@
 """Detection of simulations that have become unstable, as numbers that can be reported.
 
-After "Forces are not enough" (Fu et al., arXiv 2210.07237): a value that is not finite; a temperature outside [0.7, 1.5]
-of its target over 10 ps, or threefold at any moment; a bond further than 25 % from its reference length; a contact at
-less than half the closest approach in the training data. Each limit is widened where so few beads or so soft a bond
-would reach it by thermal noise alone.
+After "Forces are not enough" (Fu et al., arXiv 2210.07237): a value that is not finite; a temperature outside
+[0.7, 1.5] of its target over 10 ps, or threefold at any moment; a bond further than 25 % from its reference length;
+a contact at less than half the closest approach in the training data. Each limit is widened where so few beads or so
+soft a bond would reach it by thermal noise alone.
 """
 
 from __future__ import annotations

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from openmm_cgml.errors import ArtifactError
-from openmm_cgml.simulation.checkpoint import Checkpoint, discard_newer, find_checkpoint, read_checkpoint, write_checkpoint
+from openmm_cgml.simulation.checkpoint import (
+    Checkpoint,
+    discard_newer,
+    find_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 MEMBERS = ["state.safetensors", "context.chk", "meta.json", "SHA256SUMS"]
 
@@ -37,7 +43,7 @@ def test_every_truncation_is_noticed(tmp_path, member):
     whole = (path / member).read_bytes()
     for length in range(0, len(whole), 7):
         (path / member).write_bytes(whole[:length])
-        with pytest.raises(ArtifactError, match="damaged|incomplete"):
+        with pytest.raises(ArtifactError, match=r"damaged|incomplete"):
             read_checkpoint(path)
     (path / member).write_bytes(whole)
     read_checkpoint(path)
@@ -51,7 +57,7 @@ def test_every_flipped_bit_is_noticed(tmp_path, member):
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
         (path / member).write_bytes(damaged)
-        with pytest.raises(ArtifactError, match="damaged"):
+        with pytest.raises(ArtifactError, match=r"damaged"):
             read_checkpoint(path)
 
 
@@ -74,7 +80,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_is_named(tmp_path)
 def test_an_error_is_raised_when_no_generation_is_whole(tmp_path):
     path = write_checkpoint(tmp_path, make_checkpoint(50))
     (path / "meta.json").unlink()
-    with pytest.raises(ArtifactError, match="--overwrite"):
+    with pytest.raises(ArtifactError, match=r"--overwrite"):
         find_checkpoint(tmp_path)
 
 
@@ -88,8 +94,8 @@ def test_a_failed_write_leaves_the_earlier_checkpoints_alone(tmp_path, monkeypat
     def fail(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("openmm_cgml.simulation.checkpoint.write_json", fail)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr("openmm_cgml.simulation.checkpoint._write", fail)
+    with pytest.raises(OSError, match=r"No space"):
         write_checkpoint(tmp_path, make_checkpoint(100))
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000000050"]
 

@@ -27,13 +27,13 @@ def test_a_position_that_is_not_finite_is_named_with_its_bead_and_step():
 
 @pytest.mark.parametrize("values", [{"potential_energy": np.inf}, {"temperature": np.nan}])
 def test_an_energy_that_is_not_finite_is_unstable(values):
-    with pytest.raises(UnstableSimulationError, match="is (inf|nan)"):
+    with pytest.raises(UnstableSimulationError, match=r"is (inf|nan)"):
         check(StabilityMonitor(300.0, 3000), **values)
 
 
 def test_a_threefold_temperature_is_unstable_at_once():
     check(StabilityMonitor(300.0, 3000), temperature=890.0)
-    with pytest.raises(UnstableSimulationError, match="temperature 910 K, target 300 K"):
+    with pytest.raises(UnstableSimulationError, match=r"temperature 910 K, target 300 K"):
         check(StabilityMonitor(300.0, 3000), temperature=910.0)
 
 
@@ -45,7 +45,7 @@ def test_the_mean_temperature_over_ten_picoseconds_is_judged(temperature, stable
     if stable:
         check(monitor, time=9.0, temperature=temperature)
     else:
-        with pytest.raises(UnstableSimulationError, match="mean temperature"):
+        with pytest.raises(UnstableSimulationError, match=r"mean temperature"):
             check(monitor, time=9.0, temperature=temperature)
 
 
@@ -73,7 +73,7 @@ def test_the_window_survives_a_restart():
     for time in range(9):
         check(first, time=float(time), temperature=205.0)
     second.restore(first.history)
-    with pytest.raises(UnstableSimulationError, match="mean temperature"):
+    with pytest.raises(UnstableSimulationError, match=r"mean temperature"):
         check(second, time=9.0, temperature=205.0)
 
 
@@ -85,7 +85,7 @@ def test_a_stretched_bond_is_unstable_and_named(length, stable):
         check(monitor)
         assert monitor.largest_bond_deviation == pytest.approx(0.05 / 0.45)
     else:
-        with pytest.raises(UnstableSimulationError, match="bond between beads 0 and 1 is 0.5 nm long, 28% off"):
+        with pytest.raises(UnstableSimulationError, match=r"bond between beads 0 and 1 is 0.5 nm long, 28% off"):
             check(monitor)
 
 
@@ -103,16 +103,14 @@ def test_a_soft_bond_may_stretch_as_far_as_thermal_noise_takes_it():
 
 
 def contacts(closest, molecules=(0, 1, 2)):
-    return ContactReferences(
-        bead_types=np.zeros(3, int), molecules=np.array(molecules), closest=np.array([[closest]])
-    )
+    return ContactReferences(bead_types=np.zeros(3, int), molecules=np.array(molecules), closest=np.array([[closest]]))
 
 
 def test_contacts_below_the_data_are_reported_and_a_collapse_is_unstable():
     monitor = StabilityMonitor(300.0, 3000, contacts=contacts(0.4))
     check(monitor)
     assert monitor.closest_contact == pytest.approx(np.sqrt(0.12) / 0.4)
-    with pytest.raises(UnstableSimulationError, match="beads 0 and 2 are 0.3464 nm apart"):
+    with pytest.raises(UnstableSimulationError, match=r"beads 0 and 2 are 0.3464 nm apart"):
         check(StabilityMonitor(300.0, 3000, contacts=contacts(0.7)))
 
 

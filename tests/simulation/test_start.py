@@ -58,7 +58,9 @@ def test_a_time_step_is_compared_with_the_stiffest_bond():
     masses = np.full(3, 78.0)
     assert check_time_step(0.0087, bonds, masses) is None
     assert "bond 1-2" in check_time_step(0.012, bonds, masses)
-    with pytest.raises(InputError, match=r"a time step of 20 fs is too long .*bond 1-2.* 175.5 fs: use at most 8.77 fs"):
+    with pytest.raises(
+        InputError, match=r"a time step of 20 fs is too long .*bond 1-2.* 175.5 fs: use at most 8.77 fs"
+    ):
         check_time_step(0.020, bonds, masses)
 
 
@@ -68,10 +70,10 @@ def test_overlapping_beads_are_named(liquid):
     forces = np.zeros((64, 3))
     check_forces(positions, forces, liquid.box, liquid.topology.masses, 300.0, 0.005)
     forces[7, 0] = 1e6
-    with pytest.raises(InputError, match="bead 7 is 0.01 nm from bead 3.*minimize first"):
+    with pytest.raises(InputError, match=r"bead 7 is 0.01 nm from bead 3.*minimize first"):
         check_forces(positions, forces, liquid.box, liquid.topology.masses, 300.0, 0.005)
     forces[7, 0] = np.nan
-    with pytest.raises(InputError, match="force on bead 7"):
+    with pytest.raises(InputError, match=r"force on bead 7"):
         check_forces(positions, forces, liquid.box, liquid.topology.masses, 300.0, 0.005)
 
 
@@ -83,5 +85,5 @@ def test_starting_contacts_are_compared_with_the_training_data(liquid):
 
     assert check_contacts(contacts(0.49), liquid.positions, liquid.box) is None
     assert "0.83 of the closest approach" in check_contacts(contacts(0.6), liquid.positions, liquid.box)
-    with pytest.raises(InputError, match="minimize first"):
+    with pytest.raises(InputError, match=r"minimize first"):
         check_contacts(contacts(0.8), liquid.positions, liquid.box)
