@@ -1,0 +1,186 @@
+"""How good the forces of a fitted force field are, on data it was trained on and on data it was not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_cgml.networks import SchNet
+from openmm_cgml.training.batches import FrameStore, Key
+from openmm_cgml.training.data import FitData
+from openmm_cgml.training.pair_slopes import compute_slopes, pair_forces
+
+_MOST_TRAINING_FRAMES = 200  # an estimate of the training error does not need more
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Predictions:
+    """Forces and energies of priors plus network on some frames, and their references.
+
+    Attributes:
+        forces: Predicted forces [kJ/mol/nm], shape (n, 3) over all beads of all frames.
+        reference: Mapped forces, shape (n, 3).
+        error: Standard error of the reference, shape (n, 3), or None for instantaneous forces.
+        inter: Predicted intermolecular part less that of the priors, shape (n, 3).
+        inter_residual: What it should be, shape (n, 3), or None if the data were not split.
+        bead_types: Type of each row, shape (n,).
+        energy_errors: Energy errors per bead [kJ/mol], one per frame that has an energy.
+    """
+
+    forces: NDArray[np.float64]
+    reference: NDArray[np.float64]
+    error: NDArray[np.float64] | None
+    inter: NDArray[np.float64]
+    inter_residual: NDArray[np.float64] | None
+    bead_types: NDArray[np.int64]
+    energy_errors: NDArray[np.float64]
+
+
+def predict(
+    network: SchNet, store: FrameStore, keys: Sequence[Key], *, n_knots: int, batch_size: int = 8
+) -> Predictions:
+    """Forces of priors plus network on frames.
+
+    Args:
+        network: The network.
+        store: The frames.
+        keys: Which of them.
+        n_knots: Knots of the filters; 0 evaluates them at every pair.
+        batch_size: Frames at a time.
+    """
+    device = network.embedding.weight.device
+    columns: dict[str, list[Any]] = {name: [] for name in Predictions.__annotations__}
+    for start in range(0, len(keys), batch_size):
+        chosen = keys[start : start + batch_size]
+        batch = store.batch(chosen).to(device)
+        slopes = compute_slopes(network, batch, n_knots=n_knots, create_graph=False)
+        n = len(batch.bead_types)
+        inter, intra = pair_forces(slopes.inter, batch.inter, n), pair_forces(slopes.intra, batch.intra, n)
+        prior = np.concatenate([store.parts[part].prior_forces[frame] for part, frame in chosen]).astype(np.float64)
+        columns["forces"].append((inter + intra).double().cpu().numpy() + prior)
+        columns["reference"].append(batch.forces.double().cpu().numpy() + prior)
+        columns["inter"].append(inter.double().cpu().numpy())
+        if batch.forces_inter is not None:
+            columns["inter_residual"].append(batch.forces_inter.double().cpu().numpy())
+        errors = [store.parts[part].force_error for part, _ in chosen]
+        if all(error is not None for error in errors):
+            columns["error"].append(np.concatenate([e[f] for e, (_, f) in zip(errors, chosen, strict=True)]))  # type: ignore[index]
+        columns["bead_types"].append(batch.bead_types.cpu().numpy())
+        if batch.energies is not None:
+            totals = slopes.energies.new_zeros(batch.n_frames).index_add(0, batch.frame_of_bead, slopes.energies)
+            counts = batch.frame_of_bead.bincount(minlength=batch.n_frames)
+            difference = ((totals - batch.energies) / counts).double().cpu().numpy()
+            columns["energy_errors"].append(difference[np.isfinite(difference)])
+    joined = {name: np.concatenate(values) if values else None for name, values in columns.items()}
+    if joined["energy_errors"] is None:
+        joined["energy_errors"] = np.zeros(0)
+    return Predictions(**joined)  # type: ignore[arg-type]
+
+
+def force_errors(predictions: Predictions, type_names: Sequence[str]) -> dict[str, Any]:
+    """Errors of the forces [kJ/mol/nm], as a fraction of their standard deviation, and by bead type.
+
+    Args:
+        predictions: Forces and references.
+        type_names: Names of the bead types.
+    """
+    result = _errors(predictions.forces, predictions.reference)
+    result["by_type"] = {
+        name: _errors(predictions.forces[chosen], predictions.reference[chosen])
+        for number, name in enumerate(type_names)
+        if (chosen := predictions.bead_types == number).any()
+    }
+    if predictions.inter_residual is not None:
+        difference = predictions.inter - predictions.inter_residual
+        result["inter_force_rmse"] = _rms(difference)
+    if len(predictions.energy_errors):
+        errors = predictions.energy_errors
+        result["energy_rmse_per_bead"] = _rms(errors)
+        result["energy_fluctuation_rmse_per_bead"] = float(errors.std())
+    return result
+
+
+def mean_force_errors(predictions: Predictions) -> dict[str, float]:
+    """RMSE [kJ/mol/nm] and R2 against mean forces, as they are and with the labels' own noise taken off.
+
+    R2 = 1 - sum (F - F_mean)^2 / sum F_mean^2; corrected, the sum of squared standard errors of the labels is
+    subtracted from both sums, which are otherwise both too large by it.
+
+    Args:
+        predictions: Forces and averaged references with their standard errors.
+    """
+    assert predictions.error is not None
+    squares = float(np.square(predictions.forces - predictions.reference).mean())
+    signal = float(np.square(predictions.reference).mean())
+    noise = float(np.square(predictions.error).mean())
+    result = {
+        "rmse": math.sqrt(squares),
+        "r2": 1 - squares / signal,
+        "label_noise": math.sqrt(noise),
+        "rmse_corrected": math.sqrt(max(squares - noise, 0.0)),
+        "mean_force_rms": math.sqrt(max(signal - noise, 0.0)),
+    }
+    if signal > noise:
+        result["r2_corrected"] = 1 - (squares - noise) / (signal - noise)
+    return result
+
+
+def fit_metrics(network: SchNet, data: FitData, *, n_knots: int) -> dict[str, Any]:
+    """All figures of a fit, for `metrics.json` and the manifest.
+
+    Args:
+        network: The network that is exported.
+        data: Data of the fit.
+        n_knots: Knots of the filters.
+    """
+    result: dict[str, Any] = {"units": {"force": "kJ/mol/nm", "energy": "kJ/mol"}}
+    for name in ("train", "validation", "test"):
+        keys = [key for key in data.keys[name] if data.datasets[key[0]].kind != "mean-force"]
+        if name == "train":
+            keys = keys[:: -(-len(keys) // _MOST_TRAINING_FRAMES)]
+        if keys:
+            predictions = predict(network, data.store, keys, n_knots=n_knots)
+            result[name] = {"n_frames": len(keys), **force_errors(predictions, data.type_names)}
+    if data.keys["mean_force_test"]:
+        predictions = predict(network, data.store, data.keys["mean_force_test"], n_knots=n_knots)
+        result["mean_force"] = {"n_frames": len(data.keys["mean_force_test"]), **mean_force_errors(predictions)}
+        result["noise_floor"] = _noise_floor(data, result)
+    return result
+
+
+def _noise_floor(data: FitData, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Standard deviation of instantaneous forces about their mean force: no model can have a smaller force RMSE."""
+    for dataset in data.datasets:
+        samples = dataset.source.get("samples_per_configuration")
+        if dataset.kind == "mean-force" and samples:
+            errors = dataset.frames().force_error
+            assert errors is not None
+            return {
+                "force_rmse": _rms(np.asarray(errors, np.float64)) * math.sqrt(float(samples)),
+                "from": "mean-force runs",
+            }
+    total = next(metrics[name]["force_std"] for name in ("test", "validation", "train") if name in metrics)
+    signal = metrics["mean_force"]["mean_force_rms"]
+    return {
+        "force_rmse": math.sqrt(max(total**2 - signal**2, 0.0)),
+        "from": "variance of the forces less that of the mean force",
+    }
+
+
+def _errors(forces: NDArray[np.float64], reference: NDArray[np.float64]) -> dict[str, Any]:
+    rmse, spread = _rms(forces - reference), _rms(reference)
+    return {
+        "force_rmse": rmse,
+        "force_std": spread,
+        "force_rmse_over_std": rmse / spread,
+        "r2": 1 - (rmse / spread) ** 2,
+    }
+
+
+def _rms(values: NDArray[np.floating]) -> float:
+    return float(np.sqrt(np.square(values, dtype=np.float64).mean()))
