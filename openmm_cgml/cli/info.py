@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,9 +38,8 @@ def info(
         return
     for item in found:
         typer.echo(f"{item.kind}: {item.path}")
-        width = max((len(name) for name in item.facts), default=0)
-        for name, value in item.facts.items():
-            typer.echo(f"  {name:<{width}}  {_text(value)}".rstrip())
+        for line in _lines(item.facts):
+            typer.echo(line)
 
 
 def describe(target: str, *, verify: bool = True) -> list[Description]:
@@ -73,6 +72,7 @@ def _describe_folder(path: Path, verify: bool) -> list[Description]:
     readers: dict[str, Callable[[Path, bool], Description]] = {
         "manifest.json": _describe_manifest,
         "system.yaml": _describe_system,
+        "simulation.json": _describe_simulation,
         "run.json": _describe_run,
     }
     return [read(path, verify) for name, read in readers.items() if (path / name).is_file()]
@@ -110,7 +110,7 @@ def _describe_model(path: Path, manifest: dict[str, Any], verify: bool) -> Descr
             for template in force_field.templates
         )
         facts["cutoffs [nm]"] = force_field.cutoffs
-        facts["priors"] = [str(term) for term in force_field.priors.terms]
+        facts["priors"] = {f"{term.form} {'-'.join(term.types)}": _text(dict(term.parameters)) for term in force_field.priors.terms}
     network = read_json(path / "network.json") if (path / "network.json").is_file() else None
     facts["network"] = network if network is not None else "none, priors only"
     for name in ("training", "validation"):
@@ -165,31 +165,45 @@ def _describe_system(path: Path, verify: bool) -> Description:
     return Description("system", path, facts)
 
 
-def _describe_run(path: Path, verify: bool) -> Description:
-    from openmm_cgml.cli.run_record import SCHEMA
+def _describe_simulation(path: Path, verify: bool) -> Description:
     from openmm_cgml.errors import ArtifactError
     from openmm_cgml.storage import read_json
 
-    record = read_json(path / "run.json")
+    record = read_json(path / "simulation.json")
     schema = str(record.get("schema")) if isinstance(record, dict) else "none"
-    if schema == SCHEMA:
-        hidden = ("schema", "earlier")
-        facts = {name: value for name, value in record.items() if name not in hidden}
-        facts["earlier runs"] = len(record["earlier"])
-        return Description("run", path, facts)
     if not schema.startswith(_SIMULATION_SCHEMA):
-        raise ArtifactError(f"{path / 'run.json'}: schema {schema!r} is none of this program's")
+        raise ArtifactError(f"{path / 'simulation.json'}: schema {schema!r} is none of this program's")
     facts = {name: value for name, value in record.items() if name != "schema"}
     result = path / "result.json"
     facts["result"] = read_json(result) if result.is_file() else "not finished"
     return Description("simulation", path, facts)
 
 
+def _describe_run(path: Path, verify: bool) -> Description:
+    from openmm_cgml.cli.run_record import read_run_record
+
+    record = read_run_record(path / "run.json")
+    facts = {name: value for name, value in record.items() if name not in ("schema", "earlier")}
+    facts["earlier runs"] = len(record["earlier"])
+    return Description("run", path, facts)
+
+
+def _lines(facts: Mapping[str, Any], depth: int = 1) -> list[str]:
+    """Facts as indented lines: a mapping's entries go below its name, lists are joined, what is empty is left out."""
+    shown = {name: value for name, value in facts.items() if value not in (None, "", {}, [])}
+    width = max((len(name) for name, value in shown.items() if not isinstance(value, Mapping)), default=0)
+    lines = []
+    for name, value in shown.items():
+        if isinstance(value, Mapping):
+            lines += ["  " * depth + name, *_lines(value, depth + 1)]
+        else:
+            lines.append("  " * depth + f"{name:<{width}}  {_text(value)}")
+    return lines
+
+
 def _text(value: Any) -> str:
-    """A fact as indented text: mappings one entry per line, lists joined, numbers short."""
-    if isinstance(value, dict):
-        entries = (f"{name}: {_text(entry)}" for name, entry in value.items() if entry not in (None, "", {}, []))
-        return "".join(f"\n      {line}" for entry in entries for line in entry.splitlines())
     if isinstance(value, list):
-        return ", ".join(_text(entry) for entry in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return "; ".join(map(_text, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(entry)}" for name, entry in value.items() if entry not in (None, "", {}, []))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

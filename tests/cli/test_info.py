@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -57,6 +58,14 @@ def test_damage_is_found_unless_verification_is_declined(dataset):
     assert describe(str(dataset), verify=False)[0].facts["checksums"] == "not compared"
 
 
+def test_a_simulation_is_told_with_its_result(tmp_path):
+    (tmp_path / "simulation.json").write_text('{"schema": "openmm-cgml/simulation/1", "config": {"temperature": 300.0}}')
+    (found,) = describe(str(tmp_path))
+    assert (found.kind, found.facts["result"]) == ("simulation", "not finished")
+    (tmp_path / "result.json").write_text('{"status": "complete"}')
+    assert describe(str(tmp_path))[0].facts["result"] == {"status": "complete"}
+
+
 def test_a_shipped_system_is_found_by_name():
     kinds = {item.kind for item in describe("benzene-3bead")}
     assert "system" in kinds
@@ -68,7 +77,8 @@ def test_text_and_json_say_the_same(dataset, capsys):
     info(str(dataset), as_json=True)
     (content,) = json.loads(capsys.readouterr().out)
     assert content["kind"] == "dataset"
-    assert f"frames                {content['frames']}" in text
+    assert re.search(rf"^  frames +{content['frames']}$", text, re.MULTILINE)
+    assert re.search(r"^  source\n    force_field  x$", text, re.MULTILINE)
 
 
 def test_what_is_not_ours_is_said_so(tmp_path):
