@@ -316,21 +316,37 @@ def _average(samples: np.ndarray) -> _Average:
     """Mean and standard error (n_beads, 3) of samples (n_samples, n_beads, 3); correlation is pooled."""
     n_samples = len(samples)
     mean = samples.mean(axis=0)
-    deviations = samples - mean
-    covariances = [float((deviations[lag:] * deviations[: n_samples - lag]).mean()) for lag in range(n_samples // 2)]
-    inefficiency = 1.0
-    for lag, covariance in enumerate(covariances[1:], start=1):
-        if covariance <= 0.0:
-            break
-        inefficiency += 2.0 * (1.0 - lag / n_samples) * covariance / covariances[0]
-    inefficiency = min(inefficiency, n_samples / 2)
+    inefficiency = _statistical_inefficiency(samples - mean)
     # The variance about a mean of n/g independent samples is too small by 1 - g/n.
-    variance = (deviations**2).mean(axis=0) / (1.0 - inefficiency / n_samples)
+    variance = ((samples - mean) ** 2).mean(axis=0) / (1.0 - inefficiency / n_samples)
     error = np.sqrt(variance * inefficiency / n_samples)
     floor = _noise_floor(
         float((mean**2).mean() - (error**2).mean()), float(variance.mean()), float((error**2).mean()), inefficiency
     )
     return _Average(mean=mean, error=error, floor=floor)
+
+
+def _statistical_inefficiency(deviations: np.ndarray) -> float:
+    """Variance of the mean over that of independent samples, g = 1 + 2 sum_k (1 - k/n) rho_k, pooled over components.
+
+    Deviations from a mean over n samples lower every autocovariance by g/n times the variance; this is put back by
+    iteration, without which a short series looks less correlated than it is. The sum ends at the first k >= 2.5 g.
+    """
+    n = len(deviations)
+    lags = np.arange(n // 2)
+    covariances = np.array([(deviations[lag:] * deviations[: n - lag]).mean() for lag in lags])
+    if covariances[0] == 0.0:
+        return 1.0
+    inefficiency = 1.0
+    for _ in range(50):
+        share = inefficiency / n
+        correlations = covariances * (1.0 - share) / covariances[0] + share
+        sums = 1.0 + 2.0 * np.cumsum(((1.0 - lags / n) * correlations)[1:])
+        enough = np.flatnonzero(lags[1:] >= 2.5 * sums)
+        previous, inefficiency = inefficiency, float(np.clip(sums[enough[0]] if len(enough) else sums[-1], 1.0, n / 4))
+        if abs(inefficiency - previous) < 1e-6:
+            break
+    return inefficiency
 
 
 def _noise_floor(mean_square: float, variance: float, square_error: float, inefficiency: float) -> NoiseFloor:

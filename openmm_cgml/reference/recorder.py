@@ -96,7 +96,7 @@ def read_frame(context: openmm.Context, *, exclude_groups: Sequence[int] = ()) -
         for name, group in ENERGY_GROUPS.items():
             parts[name], energies[name] = _forces_and_energy(context, {group})
         forces_inter = parts["inter"]
-        forces = sum(parts.values())
+        forces = parts["bonded"] + parts["inter"] + parts["intra_nonbonded"]
         other = _used_groups(system) - set(ENERGY_GROUPS.values()) - set(exclude_groups)
         if other:
             forces = forces + _forces_and_energy(context, other)[0]

@@ -1,0 +1,52 @@
+"""A small, dilute and cheap box of benzene, and what is needed to simulate it."""
+
+import openmm
+from openmm import app
+
+from openmm_cgml.reference import create_reference_system, find_atomistic_model
+from openmm_cgml.reference.liquid_box import box_length, place_on_lattice
+from openmm_cgml.specification import ReferenceSpecification, read_specification
+
+N_MOLECULES = 27
+DENSITY = 0.5
+MODEL = find_atomistic_model("amber-cornell-benzene")
+SETTINGS = ReferenceSpecification(
+    force_field=MODEL.name, density=DENSITY, cutoff=0.7, switch_distance=0.6, time_step=0.004
+)
+LENGTH = box_length(float(MODEL.masses.sum()) * N_MOLECULES, DENSITY)
+
+
+def specification(name="benzene-1bead"):
+    return read_specification(name).model_copy(update={"reference": SETTINGS})
+
+
+def positions(seed=0):
+    return place_on_lattice(MODEL, N_MOLECULES, LENGTH, seed)
+
+
+def split_system():
+    return create_reference_system(MODEL, N_MOLECULES, SETTINGS, LENGTH)
+
+
+def plain_system():
+    topology = MODEL.topology(N_MOLECULES)
+    topology.setUnitCellDimensions(openmm.Vec3(LENGTH, LENGTH, LENGTH))
+    return MODEL.force_field().createSystem(
+        topology,
+        nonbondedMethod=app.PME,
+        nonbondedCutoff=SETTINGS.cutoff,
+        switchDistance=SETTINGS.switch_distance,
+        constraints=app.HBonds,
+        hydrogenMass=SETTINGS.hydrogen_mass,
+    )
+
+
+def simulation(system, topology=None, platform="CPU"):
+    topology = topology or MODEL.topology(N_MOLECULES)
+    integrator = openmm.LangevinMiddleIntegrator(300.0, 1.0, SETTINGS.time_step)
+    integrator.setRandomNumberSeed(1)
+    properties = {"Threads": "1"} if platform == "CPU" else {}
+    result = app.Simulation(topology, system, integrator, openmm.Platform.getPlatform(platform), properties)
+    result.context.setPositions(positions())
+    result.context.setVelocitiesToTemperature(300.0, 1)
+    return result
