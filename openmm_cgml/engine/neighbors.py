@@ -128,6 +128,8 @@ class NeighborList(nn.Module):
         Raises:
             RuntimeError: If twice the cutoff is wider than the box, or a position is not finite.
         """
+        if not bool(torch.isfinite(positions).all()):
+            raise RuntimeError("a position is not finite; the run was unstable before this step")
         if box is None:
             cell = self._enclosing_box(positions)
         else:

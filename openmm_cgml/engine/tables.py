@@ -126,7 +126,7 @@ def _bake_readout(layers: nn.Module, scale: float) -> BakedReadout:
         hidden=_array(layers[0].weight),
         hidden_bias=_array(layers[0].bias),
         out=_array(scale * layers[2].weight[0]),
-        out_bias=scale * float(layers[2].bias[0]),
+        out_bias=scale * float(layers[2].bias.detach()[0]),
     )
 
 

@@ -1,0 +1,115 @@
+import copy
+import importlib.util
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import openmm
+import pytest
+import torch
+
+from openmm_cgml.engine import BACKENDS, DeployedNetwork, choose_backend, create_ml_force
+from openmm_cgml.engine.backends import torchforce_problem
+from openmm_cgml.engine.pythonforce import NetworkFunction
+from openmm_cgml.errors import InputError, MissingDependencyError
+from tests.engine.test_invariances import BOX, _deployed, _positions
+
+WITH_TORCHFORCE = importlib.util.find_spec("openmmtorch") is not None
+
+
+def _evaluate(force, masses, positions, platform, box=BOX):
+    system = openmm.System()
+    for mass in masses:
+        system.addParticle(mass)
+    if box is not None:
+        system.setDefaultPeriodicBoxVectors(*[openmm.Vec3(*row) for row in box])
+    system.addForce(force)
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(platform))
+    context.setPositions(positions)
+    state = context.getState(energy=True, forces=True)
+    return state.getPotentialEnergy()._value, state.getForces(asNumpy=True)._value
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("platform", ["Reference", "CPU"])
+@pytest.mark.parametrize("periodic", [True, False])
+def test_openmm_gives_exactly_what_the_network_gives(backend, platform, periodic):
+    if backend == "TorchForce" and not WITH_TORCHFORCE:
+        pytest.skip("openmmtorch is not installed")
+    deployed, x = _deployed(dtype=torch.float32), _positions()
+    energy, forces = deployed(x, torch.tensor(BOX) if periodic else None)
+    force = create_ml_force(deployed, backend=backend, periodic=periodic, exact=True)
+    found, found_forces = _evaluate(force, deployed.topology.masses, x.numpy(), platform, BOX if periodic else None)
+    assert found == float(energy)
+    np.testing.assert_array_equal(found_forces, forces.numpy())
+
+
+def test_tables_are_the_default_of_pythonforce_and_agree():
+    deployed, x = _deployed(dtype=torch.float32), _positions()
+    energy, forces = deployed(x, torch.tensor(BOX))
+    force = create_ml_force(deployed, backend="PythonForce", periodic=True)
+    found, found_forces = _evaluate(force, deployed.topology.masses, x.numpy(), "CPU")
+    assert found == pytest.approx(float(energy), rel=1e-5)
+    assert 0 < np.abs(found_forces - forces.numpy()).max() < 1e-3 * float((forces**2).mean().sqrt())
+
+
+def test_a_copied_system_still_works():
+    if WITH_TORCHFORCE and openmm.version.short_version >= "8.6":
+        pytest.skip("copying a TorchForce ends the process on these versions")
+    deployed, x = _deployed(dtype=torch.float32), _positions()
+    for backend in BACKENDS if WITH_TORCHFORCE else ("PythonForce",):
+        force = copy.deepcopy(create_ml_force(deployed, backend=backend, periodic=True))
+        expected = _evaluate(create_ml_force(deployed, backend=backend, periodic=True), deployed.topology.masses, x.numpy(), "CPU")
+        found = _evaluate(force, deployed.topology.masses, x.numpy(), "CPU")
+        assert found[0] == expected[0]
+
+
+def test_the_function_works_in_another_process(tmp_path):
+    deployed, x = _deployed(dtype=torch.float32), _positions()
+    (tmp_path / "function").write_bytes(pickle.dumps(NetworkFunction(deployed, periodic=True, exact=True)))
+    code = (
+        "import pickle, sys, torch, numpy as np\n"
+        "function = pickle.loads(open(sys.argv[1], 'rb').read())\n"
+        "x = torch.tensor(np.load(sys.argv[2])); box = torch.tensor(np.load(sys.argv[3]))\n"
+        "print(repr(float(function.deployed(x, box)[0])))"
+    )
+    np.save(tmp_path / "x.npy", x.numpy())
+    np.save(tmp_path / "box.npy", BOX)
+    arguments = [str(tmp_path / name) for name in ("function", "x.npy", "box.npy")]
+    output = subprocess.run([sys.executable, "-W", "ignore", "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert float(output.stdout) == pytest.approx(float(deployed(x, torch.tensor(BOX))[0]), rel=1e-6)
+
+
+def test_auto_takes_what_works_and_says_why():
+    choice = choose_backend("auto")
+    if WITH_TORCHFORCE and torchforce_problem() is None:
+        assert choice.name == "TorchForce" and "probe" in choice.reason
+    else:
+        assert choice.name == "PythonForce" and "TorchForce does not work here" in choice.reason
+    assert choose_backend("PythonForce").reason == "asked for"
+
+
+def test_unknown_or_missing_backends_are_refused():
+    with pytest.raises(InputError, match="one of auto, TorchForce, PythonForce"):
+        choose_backend("Torch")
+    if not WITH_TORCHFORCE:
+        with pytest.raises(MissingDependencyError, match=r"openmm-cgml\[torchforce\]"):
+            choose_backend("TorchForce")
+
+
+def test_nan_positions_stop_the_run_on_every_platform(caplog):
+    deployed, x = _deployed(dtype=torch.float32), _positions().numpy().copy()
+    x[3, 0] = np.nan
+    for exact in (True, False):
+        force = create_ml_force(deployed, backend="PythonForce", periodic=True, exact=exact)
+        with pytest.raises(openmm.OpenMMException, match="finite|nan|NaN"):
+            _evaluate(force, deployed.topology.masses, x, "Reference")
+
+
+def test_a_topology_with_more_bead_types_than_the_network_is_refused():
+    from openmm_cgml.topology import CGTopology, ResidueTemplate
+
+    two = ResidueTemplate(name="R", bead_names=("A", "B"), bead_type_names=("A", "B"), masses=(1.0, 1.0))
+    with pytest.raises(InputError, match="2 bead types, the network 1"):
+        DeployedNetwork(_deployed().network, CGTopology.from_residues([(two, 1)]))
