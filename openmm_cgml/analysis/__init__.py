@@ -1,0 +1,55 @@
+"""Analysis of trajectories of beads: pure functions, arrays in, frozen results out."""
+
+from openmm_cgml.analysis.block_average import Average, compute_average
+from openmm_cgml.analysis.compare import compare_rdf, compute_gr_rmse, compute_mass_below
+from openmm_cgml.analysis.diffusion import DiffusionCoefficient, MeanSquareDisplacement, compute_msd, fit_diffusion
+from openmm_cgml.analysis.distributions import (
+    Distribution,
+    compute_angle_distributions,
+    compute_bond_distributions,
+)
+from openmm_cgml.analysis.molecules import compute_centers_of_mass
+from openmm_cgml.analysis.rdf import PairDistributions, RadialDistribution, compute_pair_distributions, compute_rdf
+from openmm_cgml.analysis.reference_summary import (
+    ReferenceSummary,
+    ValidationLimits,
+    read_reference_summary,
+    summarize_reference,
+    write_reference_summary,
+)
+from openmm_cgml.analysis.thermo import compute_temperatures, count_degrees_of_freedom
+from openmm_cgml.analysis.trajectory_summary import TrajectorySummary, summarize_trajectory
+from openmm_cgml.analysis.validation import Figure, Validation, ValidationResult, compare_with_reference
+
+__all__ = [
+    "Average",
+    "DiffusionCoefficient",
+    "Distribution",
+    "Figure",
+    "MeanSquareDisplacement",
+    "PairDistributions",
+    "RadialDistribution",
+    "ReferenceSummary",
+    "TrajectorySummary",
+    "Validation",
+    "ValidationLimits",
+    "ValidationResult",
+    "compare_rdf",
+    "compare_with_reference",
+    "compute_angle_distributions",
+    "compute_average",
+    "compute_bond_distributions",
+    "compute_centers_of_mass",
+    "compute_gr_rmse",
+    "compute_mass_below",
+    "compute_msd",
+    "compute_pair_distributions",
+    "compute_rdf",
+    "compute_temperatures",
+    "count_degrees_of_freedom",
+    "fit_diffusion",
+    "read_reference_summary",
+    "summarize_reference",
+    "summarize_trajectory",
+    "write_reference_summary",
+]

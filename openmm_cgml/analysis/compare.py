@@ -1,0 +1,117 @@
+"""Figures that compare a simulation with its reference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from openmm_cgml.analysis.distributions import Distribution
+from openmm_cgml.analysis.rdf import RadialDistribution
+from openmm_cgml.errors import InputError
+
+RMSE_RANGE = (0.3, 1.2)
+"""Distances over which g(r) is compared [nm]."""
+
+
+def compute_gr_rmse(
+    g: np.ndarray, reference: np.ndarray, bin_edges: np.ndarray, *, r_range: tuple[float, float] = RMSE_RANGE
+) -> float:
+    """Root mean square difference of two g(r) over the bins within a range of distances.
+
+    Args:
+        g: g(r), shape (n_bins,).
+        reference: g(r) of the reference in the same bins, shape (n_bins,).
+        bin_edges: Bin edges [nm], shape (n_bins + 1,).
+        r_range: First and last distance compared [nm].
+
+    Raises:
+        InputError: If the bins do not reach the end of the range.
+    """
+    tolerance = 1e-6
+    if bin_edges[-1] < r_range[1] - tolerance:
+        raise InputError(
+            f"g(r) ends at {bin_edges[-1]:g} nm and the comparison at {r_range[1]:g} nm; use a larger r_max"
+        )
+    inside = (bin_edges[:-1] >= r_range[0] - tolerance) & (bin_edges[1:] <= r_range[1] + tolerance)
+    return float(np.sqrt(np.mean((g - reference)[inside] ** 2)))
+
+
+def compare_rdf(
+    rdf: RadialDistribution, reference: RadialDistribution, *, r_range: tuple[float, float] = RMSE_RANGE
+) -> float:
+    """Root mean square difference of two radial distributions, which may end at different distances.
+
+    Raises:
+        InputError: If their bins differ or do not reach the end of the range.
+    """
+    n = min(len(rdf.g), len(reference.g))
+    check_same_bins(rdf, reference)
+    return compute_gr_rmse(rdf.g[:n], reference.g[:n], rdf.bin_edges[: n + 1], r_range=r_range)
+
+
+def compute_half_rmse(rdf: RadialDistribution, *, r_range: tuple[float, float] = RMSE_RANGE) -> float | None:
+    """Root mean square difference between the two halves of one run; None with fewer than two blocks.
+
+    Raises:
+        InputError: If the bins do not reach the end of the range.
+    """
+    halves = rdf.halves()
+    return None if halves is None else compute_gr_rmse(*halves, rdf.bin_edges, r_range=r_range)
+
+
+def compute_mass_below(rdf: RadialDistribution, reference: RadialDistribution) -> float:
+    """Fraction of g(r), summed over the common bins, that lies below the reference's first occupied bin.
+
+    A hole in a model's short-range repulsion shows here as a false peak.
+
+    Raises:
+        InputError: If their bins differ.
+    """
+    check_same_bins(rdf, reference)
+    n = min(len(rdf.g), len(reference.g))
+    total = float(rdf.g[:n].sum())
+    return float(rdf.g[: reference.first_occupied_bin].sum()) / total if total > 0 else 0.0
+
+
+def compute_fraction_outside(distribution: Distribution, reference: Distribution) -> float:
+    """Fraction of samples in bins where the reference has none.
+
+    Raises:
+        InputError: If the bin widths differ.
+    """
+    width = distribution.bin_edges[1] - distribution.bin_edges[0]
+    if abs(width / (reference.bin_edges[1] - reference.bin_edges[0]) - 1) > 1e-6:
+        raise InputError("the two distributions have different bin widths; compute them with the same one")
+    occupied = set(np.rint(reference.bin_edges[:-1][reference.density > 0] / width).astype(int).tolist())
+    bins = np.rint(distribution.bin_edges[:-1] / width).astype(int)
+    outside = np.array([index not in occupied for index in bins.tolist()])
+    return float(distribution.density[outside].sum() * width)
+
+
+def compute_mean_error(distribution: Distribution, reference: Distribution) -> float:
+    """Relative difference of the means, (mean - reference) / reference."""
+    return distribution.mean / reference.mean - 1.0
+
+
+def compute_std_ratio(distribution: Distribution, reference: Distribution) -> float:
+    """Ratio of the standard deviations.
+
+    Raises:
+        InputError: If the reference does not fluctuate.
+    """
+    if reference.std <= 0:
+        raise InputError("the reference's distribution has no width; it was constrained, so there is nothing to compare")
+    return distribution.std / reference.std
+
+
+def check_same_bins(rdf: RadialDistribution, reference: RadialDistribution) -> None:
+    """Refuse two radial distributions whose bins differ in the range that they share.
+
+    Raises:
+        InputError: If the bin edges differ.
+    """
+    n = min(len(rdf.bin_edges), len(reference.bin_edges))
+    if not np.allclose(rdf.bin_edges[:n], reference.bin_edges[:n], rtol=0, atol=1e-7):
+        raise InputError(
+            f"g(r) bins of {rdf.bin_edges[1]:g} nm and of {reference.bin_edges[1]:g} nm cannot be compared; "
+            "compute both with the same bin_width"
+        )

@@ -1,0 +1,288 @@
+"""Radial distribution functions: of points, and of beads by type pair within and between molecules.
+
+Every unordered pair is counted once, in double precision, at its nearest image, in bins [edge_k, edge_k+1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from openmm_cgml.analysis.periodic import box_widths, check_r_max, pair_distances, wrap
+from openmm_cgml.analysis.result import Result
+from openmm_cgml.errors import InputError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RadialDistribution(Result):
+    """A radial distribution function with the pair counts behind it.
+
+    Attributes:
+        bin_edges: Bin edges [nm], shape (n_bins + 1,).
+        counts: Pairs found per bin in all frames, each unordered pair once, shape (n_bins,).
+        g: g(r), shape (n_bins,).
+        block_g: g(r) of consecutive blocks of frames, shape (n_blocks, n_bins).
+        n_frames: Frames used.
+        n_pairs: Pairs per frame that the normalization assumes spread evenly over the box.
+    """
+
+    bin_edges: np.ndarray
+    counts: np.ndarray
+    g: np.ndarray
+    block_g: np.ndarray
+    n_frames: int
+    n_pairs: int
+
+    @property
+    def r(self) -> np.ndarray:
+        """Bin centers [nm], shape (n_bins,)."""
+        centers: np.ndarray = (self.bin_edges[1:] + self.bin_edges[:-1]) / 2
+        return centers
+
+    @property
+    def standard_error(self) -> np.ndarray | None:
+        """Standard error of g(r) from the scatter of the blocks, shape (n_bins,); None with fewer than two blocks."""
+        n_blocks = len(self.block_g)
+        if n_blocks < 2:
+            return None
+        error: np.ndarray = self.block_g.std(axis=0, ddof=1) / np.sqrt(n_blocks)
+        return error
+
+    @property
+    def first_occupied_bin(self) -> int:
+        """Index of the first bin that holds a pair; the number of bins if none does."""
+        occupied = np.flatnonzero(self.counts)
+        return int(occupied[0]) if len(occupied) else len(self.counts)
+
+    def halves(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """g(r) of the first and of the second half of the blocks, each (n_bins,); None with fewer than two blocks."""
+        half = len(self.block_g) // 2
+        return (self.block_g[:half].mean(axis=0), self.block_g[-half:].mean(axis=0)) if half else None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PairDistributions(Result):
+    """Radial distribution functions by pair of bead types.
+
+    Attributes:
+        inter: Between molecules, by "A-B"; 1 for molecules placed at random.
+        intra: Within molecules, by "A-B"; in units of the density of all pairs of these types, bonded pairs included.
+    """
+
+    inter: Mapping[str, RadialDistribution]
+    intra: Mapping[str, RadialDistribution]
+
+
+def compute_rdf(
+    positions: np.ndarray,
+    box: np.ndarray,
+    *,
+    r_max: float,
+    bin_width: float = 0.01,
+    n_blocks: int = 10,
+) -> RadialDistribution:
+    """g(r) of one kind of points, such as centers of mass.
+
+    Normalized with N(N-1)/2 pairs, so that it is 1 on average for points placed at random at any N.
+
+    Args:
+        positions: Positions [nm], wrapped or not, shape (n_frames, n, 3).
+        box: Box vectors [nm], shape (n_frames, 3, 3).
+        r_max: End of the last bin [nm]; at most half the smallest box width.
+        bin_width: Width of a bin [nm].
+        n_blocks: Blocks of frames for the error; fewer if there are fewer frames.
+
+    Raises:
+        InputError: If `r_max` exceeds half a box width, or there are no frames or fewer than two points.
+    """
+    n = positions.shape[1]
+    counts = _count_classes(positions, box, None, 1, r_max, bin_width, n_blocks)
+    return counts.distribution(0, n * (n - 1) // 2)
+
+
+def compute_pair_distributions(
+    positions: np.ndarray,
+    box: np.ndarray,
+    *,
+    bead_types: np.ndarray,
+    type_names: tuple[str, ...],
+    molecules: np.ndarray,
+    r_max: float,
+    bin_width: float = 0.01,
+    n_blocks: int = 10,
+) -> PairDistributions:
+    """g(r) between beads, by pair of types, between and within molecules, in one pass over the frames.
+
+    Args:
+        positions: Bead positions [nm], wrapped or not, shape (n_frames, n_beads, 3).
+        box: Box vectors [nm], shape (n_frames, 3, 3).
+        bead_types: Index into `type_names`, shape (n_beads,).
+        type_names: Names of the bead types.
+        molecules: Molecule index of each bead, shape (n_beads,).
+        r_max: End of the last bin [nm]; at most half the smallest box width.
+        bin_width: Width of a bin [nm].
+        n_blocks: Blocks of frames for the error; fewer if there are fewer frames.
+
+    Raises:
+        InputError: If `r_max` exceeds half a box width, or there are no frames or fewer than two beads.
+    """
+    n_types = len(type_names)
+    low, high = np.triu_indices(n_types)
+    of_types = np.zeros((n_types, n_types), np.int64)
+    of_types[low, high] = of_types[high, low] = np.arange(len(low))
+
+    def classify(i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        found: np.ndarray = of_types[bead_types[i], bead_types[j]] + len(low) * (molecules[i] == molecules[j])
+        return found
+
+    counts = _count_classes(positions, box, classify, 2 * len(low), r_max, bin_width, n_blocks)
+    n_all, n_intra = _count_possible_pairs(bead_types, n_types, molecules)
+    inter, intra = {}, {}
+    for pair, (a, b) in enumerate(zip(low, high, strict=True)):
+        name = f"{type_names[a]}-{type_names[b]}"
+        if n_all[a, b] > n_intra[a, b]:
+            inter[name] = counts.distribution(pair, int(n_all[a, b] - n_intra[a, b]))
+        if n_intra[a, b]:
+            intra[name] = counts.distribution(pair + len(low), int(n_all[a, b]))
+    return PairDistributions(inter=inter, intra=intra)
+
+
+def count_pairs(positions: np.ndarray, box: np.ndarray | None, bin_edges: np.ndarray) -> np.ndarray:
+    """Pairs of one frame per bin of distance, each unordered pair once, shape (n_bins,).
+
+    Args:
+        positions: Positions [nm], shape (n, 3).
+        box: Box vectors [nm], shape (3, 3), or None for no periodicity.
+        bin_edges: Evenly spaced bin edges from zero [nm], shape (n_bins + 1,).
+
+    Raises:
+        InputError: If the last edge exceeds half a box width.
+    """
+    check_r_max(float(bin_edges[-1]), None if box is None else np.asarray(box)[None])
+    _, _, distances = find_pairs(positions, box, float(bin_edges[-1]))
+    _, bins = _bin(distances, bin_edges)
+    return np.bincount(bins, minlength=len(bin_edges) - 1)
+
+
+def find_pairs(positions: np.ndarray, box: np.ndarray | None, r_max: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs i < j closer than `r_max` and their distances [nm], three arrays of shape (n_pairs,).
+
+    Args:
+        positions: Positions [nm], shape (n, 3).
+        box: Box vectors [nm], shape (3, 3), or None for no periodicity.
+        r_max: Largest distance [nm]; at most half the smallest box width.
+    """
+    reach = r_max * (1 + 1e-9)  # the tree compares squares; the exact comparison is the caller's binning
+    if box is None:
+        i, j = cKDTree(positions).query_pairs(reach, output_type="ndarray").T
+        return i, j, pair_distances(positions, None, i, j)
+    box = np.asarray(box, dtype=np.float64)
+    wrapped = wrap(positions, box)
+    if np.count_nonzero(box - np.diag(np.diagonal(box))) == 0:
+        lengths = np.diagonal(box)
+        wrapped[wrapped >= lengths] = 0.0  # rounding in fraction times length
+        i, j = cKDTree(wrapped, boxsize=lengths).query_pairs(reach, output_type="ndarray").T
+    else:
+        i, j = _find_pairs_triclinic(wrapped, box, reach)
+    return i, j, pair_distances(wrapped, box, i, j)
+
+
+def _find_pairs_triclinic(wrapped: np.ndarray, box: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs i < j within `reach` from a tree that also holds the images near the faces of the box."""
+    images, owners = wrapped, np.arange(len(wrapped))
+    margins = reach / box_widths(box)
+    inverse = np.linalg.inv(box)
+    for axis in range(3):
+        fractions = images @ inverse[:, axis]
+        low, high = fractions <= margins[axis], fractions >= 1 - margins[axis]
+        images = np.concatenate([images, images[low] + box[axis], images[high] - box[axis]])
+        owners = np.concatenate([owners, owners[low], owners[high]])
+    found = cKDTree(wrapped).sparse_distance_matrix(cKDTree(images), reach, output_type="ndarray")
+    i, j = found["i"], owners[found["j"]]
+    pairs = np.unique(i[i < j] * len(wrapped) + j[i < j])  # two images of one pair, at exactly half a width
+    return pairs // len(wrapped), pairs % len(wrapped)
+
+
+def _count_possible_pairs(
+    bead_types: np.ndarray, n_types: int, molecules: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of beads by types, all and those within a molecule, each (n_types, n_types)."""
+    _, molecule = np.unique(molecules, return_inverse=True)
+    content = np.bincount(molecule * n_types + bead_types, minlength=(molecule.max() + 1) * n_types)
+    content = content.reshape(-1, n_types)
+    ordered = np.stack([np.outer(content.sum(axis=0), content.sum(axis=0)), content.T @ content])
+    same = np.eye(n_types, dtype=np.int64)
+    ordered -= same * content.sum(axis=0)
+    n_all, n_intra = np.where(same, ordered // 2, ordered)
+    return n_all, n_intra
+
+
+def _bin(distances: np.ndarray, bin_edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which distances fall into a bin (mask), and the bins of those that do."""
+    inside = distances < bin_edges[-1]
+    kept = distances[inside]
+    bins = np.minimum((kept / bin_edges[1]).astype(np.int64), len(bin_edges) - 2)
+    bins -= kept < bin_edges[bins]  # the division may round across an edge
+    bins += kept >= bin_edges[bins + 1]
+    return inside, bins
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _ClassCounts:
+    """Pair counts per block, class and bin, and the inverse volumes summed over the frames of each block."""
+
+    bin_edges: np.ndarray
+    counts: np.ndarray
+    inverse_volume: np.ndarray
+    n_frames: int
+
+    def distribution(self, index: int, n_pairs: int) -> RadialDistribution:
+        shells = 4 / 3 * np.pi * np.diff(self.bin_edges**3) * n_pairs
+        counts = self.counts[:, index]
+        total = counts.sum(axis=0)
+        return RadialDistribution(
+            bin_edges=self.bin_edges,
+            counts=total,
+            g=total / (shells * self.inverse_volume.sum()),
+            block_g=counts / (shells * self.inverse_volume[:, None]),
+            n_frames=self.n_frames,
+            n_pairs=n_pairs,
+        )
+
+
+def _count_classes(
+    positions: np.ndarray,
+    box: np.ndarray,
+    classify: Callable[[np.ndarray, np.ndarray], np.ndarray] | None,
+    n_classes: int,
+    r_max: float,
+    bin_width: float,
+    n_blocks: int,
+) -> _ClassCounts:
+    n_frames, n = positions.shape[:2]
+    if n_frames == 0 or n < 2:
+        raise InputError(f"{n_frames} frames of {n} points; a radial distribution needs a frame and two points")
+    if not 0 < bin_width <= r_max:
+        raise InputError(f"bin_width is {bin_width} nm; it must be positive and at most r_max, {r_max} nm")
+    check_r_max(r_max, box)
+    n_bins = int(r_max / bin_width * (1 + 1e-12))
+    bin_edges = np.arange(n_bins + 1) * bin_width
+    n_blocks = min(n_blocks, n_frames)
+    block_of = np.arange(n_frames) * n_blocks // n_frames
+    counts = np.zeros((n_blocks, n_classes * n_bins), dtype=np.int64)
+    for frame in range(n_frames):
+        i, j, distances = find_pairs(positions[frame], box[frame], bin_edges[-1])
+        inside, bins = _bin(distances, bin_edges)
+        if classify is not None:
+            bins = bins + n_bins * classify(i[inside], j[inside])
+        counts[block_of[frame]] += np.bincount(bins, minlength=n_classes * n_bins)
+    volumes = np.abs(np.linalg.det(np.asarray(box, dtype=np.float64)))
+    return _ClassCounts(
+        bin_edges=bin_edges,
+        counts=counts.reshape(n_blocks, n_classes, n_bins),
+        inverse_volume=np.bincount(block_of, 1 / volumes, minlength=n_blocks),
+        n_frames=n_frames,
+    )

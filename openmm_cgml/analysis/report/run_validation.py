@@ -1,0 +1,199 @@
+"""validate(): simulations against their atomistic reference, as JSON and as a page with pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from openmm_cgml.analysis.reference_summary import ReferenceSummary, ValidationLimits
+from openmm_cgml.analysis.report.page import Plate, render_page
+from openmm_cgml.analysis.report.pictures import (
+    draw_distributions,
+    draw_msd,
+    draw_rdf,
+    draw_rdf_grid,
+    draw_series,
+)
+from openmm_cgml.analysis.report.reference_source import load_reference
+from openmm_cgml.analysis.report.simulation_run import SimulationRun, read_run
+from openmm_cgml.analysis.trajectory_summary import TrajectorySummary
+from openmm_cgml.analysis.validation import Validation, ValidationResult, compare_sizes, compare_with_reference
+from openmm_cgml.errors import InputError, OutputExistsError
+from openmm_cgml.storage import write_atomically
+
+REPORT, FIGURES, PICTURES = "report.html", "validation.json", "pictures"
+
+
+def validate(
+    runs: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
+    *,
+    reference: ReferenceSummary | str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    discard: float | None = None,
+    limits: ValidationLimits | None = None,
+    overwrite: bool = False,
+) -> Validation:
+    """Compare simulations with their atomistic reference; write `report.html`, `validation.json` and `pictures/`.
+
+    Args:
+        runs: Folders of simulations of one system: seeds, or sizes.
+        reference: A `ReferenceSummary`, its file, a mapped dataset, or the name of a shipped system.
+        output: Folder for the report; other files in it stay.
+        discard: Time to leave out at the start of each run [ps]; by default what its potential energy needs to settle.
+        limits: Limits, if others than the reference's own.
+        overwrite: Replace a report that is there.
+
+    Raises:
+        InputError: If there are no runs, or a run is of another system than the reference.
+        ArtifactError: If a run or the reference is damaged.
+        OutputExistsError: If `output` holds a report already.
+    """
+    paths = [runs] if isinstance(runs, str | os.PathLike) else list(runs)
+    if not paths:
+        raise InputError("no runs to validate; give the folder of at least one simulation")
+    folder = Path(output)
+    if (folder / REPORT).exists() and not overwrite:
+        raise OutputExistsError(f"{folder / REPORT} exists; use --overwrite (overwrite=True) or another folder")
+    summary = load_reference(reference)
+    simulations = name_apart([read_run(path, discard=discard) for path in paths], [Path(path) for path in paths])
+    validation = compare_runs(simulations, summary, limits)
+    write_report(folder, validation, simulations, summary)
+    return validation
+
+
+def compare_runs(
+    runs: Sequence[SimulationRun], reference: ReferenceSummary, limits: ValidationLimits | None = None
+) -> Validation:
+    """The figures of all runs.
+
+    Args:
+        runs: Simulations of one system.
+        reference: Their reference.
+        limits: Limits, if others than the reference's own.
+    """
+    limits = limits or reference.limits
+    results = [_compare_run(run, reference, limits) for run in runs]
+    spread = compare_sizes([run.summary for run in runs if run.summary is not None], limits)
+    return Validation(system=reference.system, runs=tuple(results), across=() if spread is None else (spread,))
+
+
+def write_report(
+    folder: Path, validation: Validation, runs: Sequence[SimulationRun], reference: ReferenceSummary
+) -> None:
+    """Write the page, the figures and the pictures."""
+    plates = draw_plates(runs, reference)
+    (folder / PICTURES).mkdir(parents=True, exist_ok=True)
+    for plate in plates:
+        write_atomically(folder / PICTURES / f"{plate.name}.png", plate.png)
+    write_atomically(folder / FIGURES, validation.to_json())
+    page = render_page(
+        validation,
+        subtitle=_subtitle(validation, reference),
+        plates=plates,
+        provenance=_collect_provenance(runs, reference),
+        footer="Bands are two standard errors. The shaded range of g(r) is the one over which the RMSE is taken. "
+        "Coarse-grained dynamics is faster than atomistic: its times are CG time.",
+    )
+    write_atomically(folder / REPORT, page)
+
+
+def draw_plates(runs: Sequence[SimulationRun], reference: ReferenceSummary) -> list[Plate]:
+    """The pictures that the runs and the reference allow."""
+    done = [(run.name, run.summary) for run in runs if run.summary is not None]
+    atomistic = reference.trajectory
+    plates = []
+    if done and atomistic.com is not None:
+        curves = [(name, summary.com) for name, summary in done if summary.com is not None]
+        png = draw_rdf("Centers of mass of molecules", atomistic.com, curves)
+        plates.append(Plate(name="gr-centers-of-mass", png=png, caption="g(r) of the molecules' centers of mass"))
+    plates += _draw_inter(done, atomistic)
+    if done and any(np.count_nonzero(rdf.counts) > 10 for rdf in atomistic.intra.values()):  # else bonds show it all
+        curves_of = [(name, summary.intra) for name, summary in done]
+        png = draw_rdf_grid("Beads of one molecule", atomistic.intra, curves_of)
+        plates.append(Plate(name="gr-intra", png=png, caption="g(r) within molecules", wide=len(atomistic.intra) > 1))
+    plates += _draw_bonds_and_angles(done, atomistic)
+    if any(len(run.times) for run in runs):
+        png = draw_series(runs, reference.temperature)
+        caption = "Temperature and potential energy; dotted: end of what is left out as equilibration"
+        plates.append(Plate(name="time-series", png=png, caption=caption))
+    displacements = [(name, summary.msd) for name, summary in done if summary.msd is not None]
+    if displacements:
+        png = draw_msd(atomistic.msd, displacements)
+        plates.append(Plate(name="msd", png=png, caption="Mean square displacement of the centers of mass"))
+    return plates
+
+
+def name_apart(runs: Sequence[SimulationRun], paths: Sequence[Path]) -> list[SimulationRun]:
+    """The runs with names that differ: as much of their paths as that takes."""
+    resolved = [path.resolve() for path in paths]
+    for depth in range(1, 5):
+        names = ["/".join(path.parts[-depth:]) for path in resolved]
+        if len(set(names)) == len(names):
+            break
+    return [SimulationRun(**{**vars(run), "name": name}) for run, name in zip(runs, names, strict=True)]
+
+
+def _compare_run(run: SimulationRun, reference: ReferenceSummary, limits: ValidationLimits) -> ValidationResult:
+    notes = list(run.notes)
+    if run.summary is None:
+        notes.append(f"{len(run.times)} frames recorded, too few for any figure")
+        return ValidationResult(name=run.name, status=run.status, figures=(), notes=tuple(notes))
+    result = compare_with_reference(run.summary, reference, name=run.name, status=run.status, limits=limits)
+    if run.discarded > 0:
+        notes.append(f"the first {run.discarded:g} ps are left out as equilibration")
+    return ValidationResult(
+        name=run.name, status=run.status, figures=result.figures, notes=(*notes, *result.notes)
+    )
+
+
+def _draw_inter(done: Sequence[tuple[str, TrajectorySummary]], reference: TrajectorySummary) -> list[Plate]:
+    if not done or not reference.inter:
+        return []
+    caption = "g(r) between beads of different molecules"
+    if len(reference.inter) == 1:
+        (name, rdf), = reference.inter.items()
+        png = draw_rdf(f"Beads of different molecules, {name}", rdf, [(run, summary.inter[name]) for run, summary in done])
+        return [Plate(name="gr-inter", png=png, caption=caption)]
+    png = draw_rdf_grid("Beads of different molecules", reference.inter, [(run, summary.inter) for run, summary in done])
+    return [Plate(name="gr-inter", png=png, caption=caption, wide=True)]
+
+
+def _draw_bonds_and_angles(done: Sequence[tuple[str, TrajectorySummary]], reference: TrajectorySummary) -> list[Plate]:
+    plates = []
+    if done and reference.bonds:
+        runs = [(name, summary.bonds) for name, summary in done]
+        png = draw_distributions("Bond lengths", "bond length [nm]", reference.bonds, runs)
+        plates.append(Plate(name="bonds", png=png, caption="Bond lengths", wide=len(reference.bonds) > 1))
+    if done and reference.angles:
+        runs = [(name, summary.angles) for name, summary in done]
+        png = draw_distributions("Angles", "angle [degrees]", reference.angles, runs, scale=180 / np.pi)
+        plates.append(Plate(name="angles", png=png, caption="Angles", wide=len(reference.angles) > 1))
+    return plates
+
+
+def _subtitle(validation: Validation, reference: ReferenceSummary) -> str:
+    complete = f"{validation.n_complete} of {len(validation.runs)} runs complete"
+    span = reference.trajectory.duration
+    length = "" if span is None else f" of {span / 1000:.3g} ns"
+    return f"{complete}; compared with an atomistic reference{length} at {reference.temperature:g} K"
+
+
+def _collect_provenance(runs: Sequence[SimulationRun], reference: ReferenceSummary) -> dict[str, dict[str, str]]:
+    atomistic = reference.trajectory
+    samples = reference.effective_samples
+    about = {
+        "beads": f"{atomistic.n_beads} in {atomistic.n_molecules} molecules",
+        "temperature": f"{reference.temperature:g} K",
+        "simulated": "" if atomistic.duration is None else f"{atomistic.duration:.4g} ps",
+        "frames": f"{atomistic.n_frames}, {atomistic.n_structure_frames} used for distributions",
+        "independent samples": "" if samples is None else f"{samples:.0f} (of the energy)",
+        **{str(key): str(value) for key, value in reference.source.items()},
+    }
+    columns = {"reference": about}
+    for run in runs:
+        frames = {} if run.summary is None else {"frames": f"{len(run.times)}, {run.summary.n_structure_frames} used for distributions"}
+        columns[run.name] = {**run.settings, **frames}
+    return columns

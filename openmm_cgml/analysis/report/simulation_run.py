@@ -1,0 +1,145 @@
+"""What a report needs of a simulation's folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openmm_cgml.analysis.block_average import detect_equilibration
+from openmm_cgml.analysis.thermo import compute_temperatures, count_degrees_of_freedom
+from openmm_cgml.analysis.trajectory_summary import TrajectorySummary, summarize_trajectory
+from openmm_cgml.errors import ArtifactError, InputError
+from openmm_cgml.frames import Frames
+from openmm_cgml.shards import FrameStore
+from openmm_cgml.storage import read_json
+from openmm_cgml.topology import CGTopology
+
+_MAX_FRAMES = 4000
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SimulationRun:
+    """A simulation as its folder tells it.
+
+    Attributes:
+        name: Name of the folder.
+        status: "complete", "interrupted", "unstable", or "unfinished" if it was killed.
+        notes: Remarks of the run, and why it is not complete.
+        n_beads: Beads.
+        n_molecules: Molecules.
+        times: Times of all frames [ps], shape (n_frames,).
+        temperatures: Temperatures [K], shape (n_frames,).
+        energies_per_bead: Potential energies per bead [kJ/mol], shape (n_frames,).
+        discarded: Time left out at the start as equilibration [ps].
+        summary: Everything that is compared; None if fewer than two frames are left.
+        settings: Settings and versions to show.
+    """
+
+    name: str
+    status: str
+    notes: tuple[str, ...]
+    n_beads: int
+    n_molecules: int
+    times: np.ndarray
+    temperatures: np.ndarray
+    energies_per_bead: np.ndarray
+    discarded: float
+    summary: TrajectorySummary | None
+    settings: Mapping[str, str]
+
+
+def read_run(path: str | os.PathLike[str], *, discard: float | None = None) -> SimulationRun:
+    """Read and analyze a simulation's folder.
+
+    Args:
+        path: The folder.
+        discard: Time to leave out at the start [ps]; by default what the potential energy needs to settle.
+
+    Raises:
+        ArtifactError: If the folder is not a simulation's, or its files are damaged.
+        InputError: If `discard` leaves nothing of a complete run.
+    """
+    path = Path(path)
+    if not (path / "topology.json").is_file():
+        raise ArtifactError(f"{path}: no topology.json, so this is not the folder of a simulation")
+    topology = CGTopology.from_dict(read_json(path / "topology.json"))
+    record = read_json(path / "simulation.json") if (path / "simulation.json").is_file() else {}
+    result = read_json(path / "result.json") if (path / "result.json").is_file() else {"status": "unfinished"}
+    frames, energies = _read_frames(FrameStore.open(path / "trajectory"))
+    ensemble = record.get("config", {}).get("ensemble", "NVT")
+    degrees = count_degrees_of_freedom(topology.n_beads, center_of_mass_fixed=ensemble == "NVE")
+    start = _find_start(energies["times"], energies["potential"], discard)
+    production = None if frames is None else frames[np.flatnonzero(frames.times >= start - 1e-9)]
+    status = str(result.get("status", "unfinished"))
+    if discard is not None and status == "complete" and (production is None or len(production) < 2):
+        raise InputError(f"{path}: {discard:g} ps are left out and nothing remains of the run; discard less")
+    summary = None
+    if production is not None and len(production) >= 2:
+        summary = summarize_trajectory(production, topology, degrees_of_freedom=degrees)
+    return SimulationRun(
+        name=path.resolve().name,
+        status=status,
+        notes=tuple(filter(None, [result.get("reason"), *result.get("notes", ())])),
+        n_beads=topology.n_beads,
+        n_molecules=topology.n_molecules,
+        times=energies["times"],
+        temperatures=compute_temperatures(energies["kinetic"], degrees),
+        energies_per_bead=energies["potential"] / topology.n_beads,
+        discarded=start - float(energies["times"][0]) if len(energies["times"]) else 0.0,
+        summary=summary,
+        settings=_collect_settings(record, result, topology),
+    )
+
+
+def _read_frames(store: FrameStore) -> tuple[Frames | None, dict[str, np.ndarray]]:
+    """At most `_MAX_FRAMES` evenly spaced frames, and times and energies of all."""
+    stride = max(1, -(-store.n_frames // _MAX_FRAMES))
+    kept, series, offset = [], [], 0
+    for chunk in store.chunks(200):
+        missing = {"potential", "kinetic"} - set(chunk.energies)
+        if missing or chunk.times is None:
+            raise ArtifactError(f"{store.path}: frames without {', '.join(missing) or 'times'}; not written by a simulation")
+        series.append((chunk.times, chunk.energies["potential"], chunk.energies["kinetic"]))
+        if (chosen := np.flatnonzero((np.arange(len(chunk)) + offset) % stride == 0)).size:
+            kept.append(chunk[chosen])
+        offset += len(chunk)
+    columns = [np.concatenate(column) for column in zip(*series, strict=True)] if series else [np.zeros(0)] * 3
+    return Frames.concatenate(kept) if kept else None, dict(zip(("times", "potential", "kinetic"), columns, strict=True))
+
+
+def _find_start(times: np.ndarray, potential: np.ndarray, discard: float | None) -> float:
+    if len(times) == 0:
+        return 0.0
+    if discard is not None:
+        return float(times[0]) + discard
+    return float(times[detect_equilibration(potential)]) if len(times) >= 20 else float(times[0])
+
+
+def _collect_settings(record: Mapping[str, Any], result: Mapping[str, Any], topology: CGTopology) -> dict[str, str]:
+    config, segments = record.get("config", {}), record.get("segments", [])
+    last = segments[-1] if segments else {}
+    settings = {
+        "beads": f"{topology.n_beads} in {topology.n_molecules} molecules",
+        "force field": record.get("force_field") or record.get("model"),
+        "ensemble": config.get("ensemble"),
+        "temperature": _with_unit(config.get("temperature"), "K"),
+        "time step": _with_unit(config.get("time_step"), "ps"),
+        "friction": _with_unit(config.get("friction"), "1/ps"),
+        "simulated": _with_unit(result.get("time"), "ps (CG time)"),
+        "seed": config.get("seed"),
+        "platform": last.get("platform"),
+        "ML backend": record.get("ml_backend"),
+        "speed": _with_unit(result.get("ns_per_day"), "ns/day"),
+        "resumed": f"{len(segments) - 1} times" if len(segments) > 1 else None,
+        "versions": ", ".join(f"{name} {version}" for name, version in last.get("versions", {}).items()),
+    }
+    return {name: str(value) for name, value in settings.items() if value not in (None, "")}
+
+
+def _with_unit(value: Any, unit: str) -> str | None:
+    return f"{value:.4g} {unit}" if isinstance(value, int | float) else None

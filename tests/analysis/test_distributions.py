@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from openmm_cgml.analysis.distributions import (
+    compute_angle_distributions,
+    compute_angles,
+    compute_bond_distributions,
+    compute_bond_lengths,
+    compute_distribution,
+)
+from openmm_cgml.errors import InputError
+from openmm_cgml.frames import Frames
+from openmm_cgml.topology import CGTopology, ResidueTemplate
+
+
+def test_bonds_and_angles_are_right_across_the_boundary():
+    positions = np.array([[[0.1, 0, 0], [2.9, 0, 0], [2.9, 0.3, 0]]])
+    box = np.eye(3)[None] * 3.0
+    np.testing.assert_allclose(compute_bond_lengths(positions, box, np.array([[0, 1], [1, 2]])), [[0.2, 0.3]], rtol=1e-12)
+    np.testing.assert_allclose(compute_angles(positions, box, np.array([[0, 1, 2]])), [[np.pi / 2]], rtol=1e-12)
+    np.testing.assert_allclose(compute_bond_lengths(positions, None, np.array([[0, 1]])), [[2.8]], rtol=1e-12)
+
+
+@given(st.floats(0, np.pi))
+def test_angles_keep_their_accuracy_near_0_and_180_degrees(angle):
+    positions = np.array([[[1.0, 0, 0], [0, 0, 0], [np.cos(angle), np.sin(angle), 0]]])
+    assert compute_angles(positions, None, np.array([[0, 1, 2]]))[0, 0] == pytest.approx(angle, abs=1e-12)
+
+
+def test_moments_and_density_of_a_normal_distribution():
+    values = np.random.default_rng(0).normal(0.25, 0.01, (200, 500))
+    found = compute_distribution(values, bin_width=0.002)
+    assert found.mean == pytest.approx(0.25, abs=4 * found.standard_error)
+    assert found.standard_error == pytest.approx(0.01 / np.sqrt(100_000), rel=0.3)
+    assert found.std == pytest.approx(0.01, rel=0.01)
+    assert np.sum(found.density) * 0.002 == pytest.approx(1.0)
+    assert (found.minimum, found.maximum) == (values.min(), values.max())
+    assert found.density.max() == pytest.approx(1 / (0.01 * np.sqrt(2 * np.pi)), rel=0.03)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.floats(0.01, 5), min_size=1, max_size=50), st.sampled_from([0.002, 0.01, 0.1]))
+def test_every_sample_falls_into_a_bin(values, width):
+    found = compute_distribution(np.array([values]), bin_width=width)
+    assert np.sum(found.density) * width == pytest.approx(1.0)
+    assert found.bin_edges[0] <= min(values) + 1e-9
+    assert found.bin_edges[-1] >= max(values) - 1e-9
+    assert found.standard_error is None
+
+
+def test_no_samples_are_refused():
+    with pytest.raises(InputError, match="no samples"):
+        compute_distribution(np.zeros((3, 0)), bin_width=0.1)
+
+
+def test_kinds_are_named_by_types_in_either_direction():
+    chain = ResidueTemplate(
+        name="CHN", bead_names=("a", "b", "c", "d"), bead_type_names=("E", "M", "M", "E"), masses=(1.0,) * 4,
+        bonds=((0, 1), (1, 2), (2, 3)),
+    )  # fmt: skip
+    topology = CGTopology.from_residues([(chain, 2)])
+    positions = np.zeros((2, 8, 3))
+    positions[..., 0] = np.arange(8) * 0.15
+    frames = Frames(positions=positions)
+    bonds, angles = compute_bond_distributions(frames, topology), compute_angle_distributions(frames, topology)
+    assert {name: found.n_samples for name, found in bonds.items()} == {"E-M": 8, "M-M": 4}
+    assert {name: found.n_samples for name, found in angles.items()} == {"E-M-M": 8}
+    assert angles["E-M-M"].mean == pytest.approx(np.pi)
