@@ -1,4 +1,3 @@
-import liquids
 import numpy as np
 import openmm
 import pytest
@@ -6,6 +5,7 @@ from openmm import app
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.reference import ENERGY_GROUPS, create_reference_system, split_interactions
+from tests.reference import liquids
 
 MOLECULES = np.arange(liquids.N_MOLECULES * 12).reshape(-1, 12).tolist()
 

@@ -1,4 +1,3 @@
-import liquids
 import numpy as np
 import openmm
 import pytest
@@ -8,6 +7,7 @@ from hypothesis import strategies as st
 from openmm_cgml.errors import InputError
 from openmm_cgml.reference import build_liquid
 from openmm_cgml.reference.liquid_box import box_length, place_on_lattice, scale_centers
+from tests.reference import liquids
 
 
 def test_benzene_at_its_density_fills_the_known_box():

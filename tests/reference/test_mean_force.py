@@ -1,6 +1,5 @@
 import json
 
-import liquids
 import numpy as np
 import openmm
 import pytest
@@ -17,6 +16,7 @@ from openmm_cgml.reference import (
 )
 from openmm_cgml.reference.mean_force import RESTRAINT_GROUP, _average
 from openmm_cgml.topology import AtomTopology
+from tests.reference import liquids
 
 QUICK = MeanForceConfig(
     configurations=2,
@@ -102,7 +102,7 @@ def test_restraint_is_the_harmonic_energy_of_the_nearest_image():
     topology, system = liquids.split_system()
     mapping = mapping_from_specification(liquids.specification(), AtomTopology.from_openmm(topology))
     restraint = add_bead_restraints(system, mapping, 1000.0)
-    points = _beads(mapping, liquids.positions()) + [0.01, 0.0, 0.0]
+    points = _beads(mapping, liquids.positions()) + np.array([0.01, 0.0, 0.0])
     points[::2] += [liquids.LENGTH, -liquids.LENGTH, 0.0]
     for bead, point in enumerate(points):
         restraint.setBondParameters(bead, [bead], point)

@@ -1,4 +1,3 @@
-import liquids
 import numpy as np
 import openmm
 import pytest
@@ -6,6 +5,7 @@ import pytest
 from openmm_cgml.errors import InputError
 from openmm_cgml.reference import ForceRecorder
 from openmm_cgml.shards import FrameStore, FrameWriter
+from tests.reference import liquids
 
 
 def record(tmp_path, simulation, *, n_steps=6, interval=2, **options):

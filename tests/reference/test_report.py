@@ -1,4 +1,3 @@
-import liquids
 import numpy as np
 import pytest
 
@@ -9,6 +8,7 @@ from openmm_cgml.reference.report import _vertex
 from openmm_cgml.shards import FrameWriter
 from openmm_cgml.specification import LiteratureValue
 from openmm_cgml.topology import AtomTopology
+from tests.reference import liquids
 
 
 def write_recording(
