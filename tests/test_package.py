@@ -42,3 +42,13 @@ def test_public_names_are_those_of_their_modules():
 def test_an_unknown_name_is_an_attribute_error_that_lists_the_public_ones():
     with pytest.raises(AttributeError, match="ForceField"):
         openmm_cgml.ForceFeild  # noqa: B018
+
+
+@pytest.mark.slow
+@pytest.mark.backend
+def test_running_a_model_loads_no_training_library():
+    code = (
+        "import sys, openmm_cgml; openmm_cgml.ForceField, openmm_cgml.simulate, openmm_cgml.build_box\n"
+        "print([m for m in ('lightning', 'pytorch_lightning', 'tensorboard', 'matplotlib', 'openmm_cgml.training') if m in sys.modules])"
+    )
+    assert python(code).strip() == "[]"
