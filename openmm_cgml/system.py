@@ -42,7 +42,12 @@ class TimeStep:
 
 
 def create_forces(
-    potentials: Sequence[Potential], network: DeployedNetwork | None, *, ml_backend: str = "auto", periodic: bool = True
+    potentials: Sequence[Potential],
+    network: DeployedNetwork | None,
+    *,
+    ml_backend: str = "auto",
+    exact: bool = False,
+    periodic: bool = True,
 ) -> list[openmm.Force]:
     """One named OpenMM force per prior and one for the network, which comes last.
 
@@ -50,11 +55,13 @@ def create_forces(
         potentials: Priors bound to the beads.
         network: The network bound to the beads, or None for priors alone.
         ml_backend: "TorchForce", "PythonForce", or "auto" for the first of these that works here.
+        exact: Evaluate the network itself where the backend would take tables of its filters.
         periodic: Whether the System has a periodic box.
     """
     forces = [potential.to_openmm(periodic=periodic) for potential in potentials]
     if network is not None:
-        forces.append(create_ml_force(network, backend=choose_backend(ml_backend).name, periodic=periodic))
+        backend = choose_backend(ml_backend).name
+        forces.append(create_ml_force(network, backend=backend, periodic=periodic, exact=exact))
     return forces
 
 

@@ -1,8 +1,12 @@
 """Tiny force fields with random weights, and boxes to use them in."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import torch
 
+import openmm_cgml
 from openmm_cgml.force_field import ForceField, Manifest, TrainingSummary
 from openmm_cgml.networks import SchNet, SchNetConfig
 from openmm_cgml.priors import PriorSet, PriorTerm
@@ -49,6 +53,12 @@ def displaced(positions, box, *, seed=0, scale=0.01):
     rng = np.random.default_rng(seed)
     images = rng.integers(-2, 3, size=positions.shape)
     return positions + rng.normal(scale=scale, size=positions.shape) + images @ box
+
+
+def package_environment():
+    """Environment variables with which another Python process finds this package from any folder."""
+    root = str(Path(openmm_cgml.__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
 
 
 def _network(n_beads, seed, dtype, include_bonded):

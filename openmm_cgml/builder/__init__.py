@@ -1,6 +1,6 @@
 """Starting structures for a force field, and a script that simulates them."""
 
 from openmm_cgml.builder.box import build_box, place_molecules
-from openmm_cgml.builder.build import BuildResult, write_build
+from openmm_cgml.builder.build import BuildResult, choose_time_step, write_build
 
-__all__ = ["BuildResult", "build_box", "place_molecules", "write_build"]
+__all__ = ["BuildResult", "build_box", "choose_time_step", "place_molecules", "write_build"]

@@ -79,7 +79,7 @@ def write_build(
     training = force_field.training_summary
     temperature = training.temperature if training else 300.0
     allowed = force_field.suggest_time_step(topology, temperature=temperature)
-    time_step = _round_down(min(allowed.time_step if allowed else np.inf, _LONGEST_TIME_STEP))
+    time_step = choose_time_step(allowed)
     script = RunScript(
         title=f"{topology.n_molecules} molecules of {force_field.name}",
         model=_reference(model),
@@ -101,6 +101,11 @@ def write_build(
         time_step=time_step,
         allowed=allowed,
     )
+
+
+def choose_time_step(allowed: TimeStep | None) -> float:
+    """The time step used where none is asked for [ps]: what the stiffest prior allows, but at most 5 fs."""
+    return _round_down(min(allowed.time_step if allowed else np.inf, _LONGEST_TIME_STEP))
 
 
 def _round_down(time_step: float) -> float:

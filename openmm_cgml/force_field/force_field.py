@@ -125,6 +125,7 @@ class ForceField:
         topology: app.Topology | CGTopology,
         *,
         ml_backend: str = "auto",
+        exact: bool = False,
         box: Any = None,
         remove_cm_motion: bool = False,
     ) -> openmm.System:
@@ -135,6 +136,8 @@ class ForceField:
         Args:
             topology: The beads; residues and beads are recognized by name, elements are not looked at.
             ml_backend: "TorchForce", "PythonForce", or "auto" for the first of these that works here.
+            exact: Evaluate the network itself, in its own precision, where PythonForce would take tables of its
+                filters; slower, for comparisons.
             box: Edges (3,) or reduced vectors (3, 3) [nm] of the periodic box; by default the topology's own.
             remove_cm_motion: Add a `CMMotionRemover`.
 
@@ -144,7 +147,7 @@ class ForceField:
         beads = self.bead_topology(topology)
         vectors = self._box_of(topology, box)
         check_box(vectors, self.cutoffs)
-        forces = self._forces(beads, ml_backend)
+        forces = self._forces(beads, ml_backend, exact)
         system = openmm.System()
         for mass in beads.masses.tolist():
             system.addParticle(mass)
@@ -161,6 +164,7 @@ class ForceField:
         topology: app.Topology | CGTopology,
         *,
         ml_backend: str = "auto",
+        exact: bool = False,
         force_group: int | None = None,
     ) -> None:
         """Add the forces of this force field to a System that may hold others, and leave everything else as it is.
@@ -169,6 +173,7 @@ class ForceField:
             system: A System with one particle per bead, in the topology's order, and the periodic box set.
             topology: The beads.
             ml_backend: As in `create_system`.
+            exact: As in `create_system`.
             force_group: Group of all the forces; by default each gets a free one above 0.
 
         Raises:
@@ -183,7 +188,7 @@ class ForceField:
         masses = np.array([system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(beads.n_beads)])
         self._check_masses(beads, np.where(masses == 0, beads.masses, masses), "the System")
         check_box(box_vectors(system.getDefaultPeriodicBoxVectors()), self.cutoffs)
-        add_forces(system, self._forces(beads, ml_backend), force_group=force_group)
+        add_forces(system, self._forces(beads, ml_backend, exact), force_group=force_group)
 
     def bead_topology(self, topology: app.Topology | CGTopology) -> CGTopology:
         """The topology in this force field's bead types, checked against its residues.
@@ -260,7 +265,9 @@ class ForceField:
         edge = 2 * max(self.cutoffs.values(), default=0.0)
         record = record_self_test(self.priors, network, self.templates, self.type_names, edge)
         files["selftest.safetensors"] = safetensors.numpy.save(record)
-        manifest = self.manifest.model_copy(update={"provenance": {**_versions(), **self.manifest.provenance}})
+        manifest = self.manifest.model_copy(
+            update={"provenance": {**self.manifest.provenance, "saved_with": _versions()}}
+        )
         content = {**self._residues(), "fingerprint": self.fingerprint}
         document = write_document(manifest, content, files)
         write_folder(path, {**files, CARD: self._card(manifest).encode(), MANIFEST: document}, overwrite=overwrite)
@@ -320,8 +327,8 @@ class ForceField:
     def _one_of_each(self) -> CGTopology:
         return CGTopology.from_residues([(template, 1) for template in self.templates], type_names=self.type_names)
 
-    def _forces(self, beads: CGTopology, ml_backend: str) -> list[openmm.Force]:
-        return create_forces(self.priors.bind(beads), self.deploy(beads), ml_backend=ml_backend, periodic=True)
+    def _forces(self, beads: CGTopology, ml_backend: str, exact: bool) -> list[openmm.Force]:
+        return create_forces(self.priors.bind(beads), self.deploy(beads), ml_backend=ml_backend, exact=exact)
 
     def _box_of(self, topology: app.Topology | CGTopology, box: Any) -> NDArray[np.float64] | None:
         if box is None and not isinstance(topology, CGTopology):

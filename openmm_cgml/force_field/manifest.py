@@ -73,6 +73,9 @@ def write_document(manifest: Manifest, content: Mapping[str, Any], files: Mappin
         manifest: The description.
         content: Further entries (bead types and residue templates).
         files: Content of the files beside it; their sizes and checksums are recorded.
+
+    Raises:
+        InputError: If a value is not finite or has no place in JSON.
     """
     document: Document = {
         "schema": SCHEMA,
@@ -81,13 +84,13 @@ def write_document(manifest: Manifest, content: Mapping[str, Any], files: Mappin
         "files": {
             name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
         },
-        **manifest.model_dump(mode="json"),
+        **manifest.model_dump(),
         **content,
     }
     try:
         document["digest"] = digest_of(document)
-    except ValueError as error:
-        raise InputError(f"manifest of {manifest.name!r}: {error}; give finite numbers only") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"manifest of {manifest.name!r}: {error}; give texts and finite numbers only") from error
     return (json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 

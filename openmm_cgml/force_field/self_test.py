@@ -169,7 +169,7 @@ def _topology(templates: Sequence[ResidueTemplate], type_names: Sequence[str], c
 
 
 def _random_positions(topology: CGTopology, edge: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Molecules on a jittered grid, the beads of each along a random walk; not a liquid, but with distances like one."""
+    """Molecules on a jittered grid, the beads of each along a random walk; no liquid, but its distances."""
     n = topology.n_molecules
     side = int(np.ceil(round(n ** (1 / 3), 9)))
     sites = np.stack(np.unravel_index(rng.permutation(side**3)[:n], (side,) * 3), axis=1) + 0.5
