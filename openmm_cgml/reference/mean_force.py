@@ -247,8 +247,15 @@ class _Sampler:
         return beads
 
     def run(self, duration: float) -> None:
-        """Integrates for `duration` [ps]."""
-        self._context.getIntegrator().step(max(1, round(duration / self._time_step)))
+        """Integrates for `duration` [ps].
+
+        Raises:
+            SimulationError: The dynamics became unstable.
+        """
+        try:
+            self._context.getIntegrator().step(max(1, round(duration / self._time_step)))
+        except openmm.OpenMMException as error:
+            raise SimulationError(f"the restrained run is unstable: {error}; take a lower stiffness") from error
 
     def mapped_forces(self) -> Frames:
         """The present mapped frame without the restraints' forces.
@@ -256,10 +263,7 @@ class _Sampler:
         Raises:
             SimulationError: Positions or forces are not finite.
         """
-        try:
-            return self.mapping(read_frame(self._context, exclude_groups=(RESTRAINT_GROUP,)))
-        except InputError as error:
-            raise SimulationError(f"the restrained run is unstable: {error}; try a lower stiffness") from error
+        return self.mapping(read_frame(self._context, exclude_groups=(RESTRAINT_GROUP,)))
 
 
 def _sample_all(

@@ -9,7 +9,7 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
-from openmm_cgml.errors import InputError
+from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.frames import Frames
 from openmm_cgml.reference.interaction_split import ENERGY_GROUPS, has_interaction_split
 
@@ -72,6 +72,7 @@ class ForceRecorder:
 
         Raises:
             InputError: The System has no interaction split and the recorder requires one.
+            SimulationError: Positions or forces are not finite.
         """
         if self._require_split and not has_interaction_split(simulation.system):
             raise InputError(
@@ -86,6 +87,9 @@ def read_frame(context: openmm.Context, *, exclude_groups: Sequence[int] = ()) -
     """The present state of `context` as one frame, without the forces of `exclude_groups`.
 
     Positions are as the context holds them, which keeps molecules whole.
+
+    Raises:
+        SimulationError: Positions or forces are not finite.
     """
     system = context.getSystem()
     positions_state = context.getState(positions=True, energy=True, groups=0)
@@ -102,13 +106,20 @@ def read_frame(context: openmm.Context, *, exclude_groups: Sequence[int] = ()) -
             forces = forces + _forces_and_energy(context, other)[0]
     else:
         forces, energies["potential"] = _forces_and_energy(context, _used_groups(system) - set(exclude_groups))
+    positions = positions_state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    time = positions_state.getTime().value_in_unit(unit.picosecond)
+    if not (np.isfinite(positions).all() and np.isfinite(forces).all()):
+        raise SimulationError(
+            f"positions or forces at {time:.3f} ps are not finite; what was recorded before is kept. "
+            "Take a shorter time step"
+        )
     return Frames(
-        positions=_single(positions_state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)),
+        positions=_single(positions),
         box=_box(positions_state),
         forces=_single(forces),
         forces_inter=None if forces_inter is None else _single(forces_inter),
         energies={name: np.array([value]) for name, value in energies.items()},
-        times=np.array([positions_state.getTime().value_in_unit(unit.picosecond)]),
+        times=np.array([time]),
     )
 
 

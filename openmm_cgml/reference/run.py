@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ STAGES = ("build", "density", "relaxation", "recording")
 RECORDING = "recording"
 _CHECKPOINTS = "checkpoints"
 _BAROSTAT_INTERVAL = 25  # steps
+_BYTES_PER_ATOM = 36  # positions, forces and intermolecular forces in single precision
 _EQUILIBRATION_CHECKPOINT = 10.0  # ps
 
 
@@ -295,7 +297,7 @@ class _Run:
         per_picosecond, total = plan.steps(1.0), plan.steps(config.density_duration)
         step = point.step if point.stage == "density" else 0
         while step < total:
-            simulation.step(per_picosecond)
+            _advance(simulation, per_picosecond)
             step += per_picosecond
             densities.append(self._density(simulation))
             self._progress("density", step * plan.settings.time_step, config.density_duration)
@@ -332,7 +334,7 @@ class _Run:
         step = point.step
         while step < total:
             n_steps = min(plan.steps(1.0), total - step)
-            simulation.step(n_steps)
+            _advance(simulation, n_steps)
             step += n_steps
             self._progress("relaxation", step * plan.settings.time_step, plan.config.relaxation_duration)
             self._interruption.raise_again()
@@ -356,11 +358,12 @@ class _Run:
             frames_per_shard=config.frames_per_shard,
             resume=True,
         )
+        _check_disk(self._folder, n_frames - point.n_frames, simulation.topology.getNumAtoms())
         with writer:
             writer.truncate(point.n_frames)
             simulation.reporters.append(ForceRecorder(writer, interval))
             while writer.n_frames < n_frames:
-                simulation.step(interval)
+                _advance(simulation, interval)
                 self._progress("recording", writer.n_frames * config.frame_interval, config.duration)
                 if self._interruption.is_requested or writer.n_frames == n_frames:
                     writer.flush()
@@ -433,6 +436,27 @@ class _Run:
         order = STAGES.index(checkpoint.stage)
         write_checkpoint(self._folder / _CHECKPOINTS, checkpoint, order=order)
         return checkpoint
+
+
+def _advance(simulation: app.Simulation, n_steps: int) -> None:
+    try:
+        simulation.step(n_steps)
+    except openmm.OpenMMException as error:
+        time = simulation.context.getTime().value_in_unit(unit.picosecond)
+        raise SimulationError(
+            f"OpenMM stopped the run at {time:.3f} ps: {error}; the finished part is kept. If it is unstable, take a "
+            "shorter time step; if the box got too small, more molecules"
+        ) from error
+
+
+def _check_disk(folder: Path, n_frames: int, n_atoms: int) -> None:
+    needed = 1.02 * n_frames * n_atoms * _BYTES_PER_ATOM
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"{n_frames} frames of {n_atoms} atoms need {needed / 1e9:.2f} GB, {folder} has {free / 1e9:.2f} GB free; "
+            "make room, or take a longer frame_interval or a shorter duration"
+        )
 
 
 def _state(simulation: app.Simulation) -> str:

@@ -1,10 +1,11 @@
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from openmm_cgml.errors import InputError, OutputExistsError
+from openmm_cgml.errors import InputError, OutputExistsError, SimulationError
 from openmm_cgml.reference import ReferenceConfig, run_reference
 from openmm_cgml.shards import FrameStore
 from tests.reference import liquids
@@ -138,3 +139,18 @@ def test_system_without_reference_section_is_refused(tmp_path):
     specification = liquids.specification().model_copy(update={"reference": None})
     with pytest.raises(InputError, match="no `reference` section"):
         run_reference(specification, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_unstable_run_is_an_error_that_says_what_to_do(tmp_path):
+    settings = liquids.SETTINGS.model_copy(update={"time_step": 0.04})
+    specification = liquids.specification().model_copy(update={"reference": settings})
+    config = ReferenceConfig(**{**QUICK, "frame_interval": 0.04, "duration": 40.0, "relaxation_duration": 0.0})
+    with pytest.raises(SimulationError, match=r"(?i)take a shorter time step"):
+        run_reference(specification, tmp_path / "run", config)
+
+
+def test_run_that_cannot_fit_on_the_disk_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(InputError, match=r"20 frames of 324 atoms need 0.00 GB, .*make room"):
+        run(tmp_path / "run", relaxation_duration=0.0)
