@@ -243,6 +243,10 @@ def _read_shard(path: Path, start: int, stop: int) -> Frames:
             group = file.get("energies", {})
             energies = {name: _load(file, f"energies/{name}", start, stop) for name in group}
     except (OSError, KeyError) as error:
+        if "lock" in str(error):
+            raise ArtifactError(
+                f"{path}: cannot be locked ({error}); if its file system has no locking, set HDF5_USE_FILE_LOCKING=FALSE"
+            ) from error
         raise ArtifactError(f"{path}: cannot be read ({error}); restore it or make its frames again") from error
     return Frames(**arrays, energies=energies)
 
