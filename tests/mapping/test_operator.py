@@ -125,7 +125,10 @@ def test_mappings_that_do_not_chain_are_refused():
         benzene_mapping(1) @ benzene_mapping(3)
 
 
-def test_errors_of_mean_forces_add_in_quadrature():
+def test_errors_of_mean_forces_add_in_quadrature_with_their_weights():
+    weighted = two_from_four(HALVES, force_weights=[[2, 0, 0, 0], [0, 0, 1, 1]])
+    mapped = weighted(Frames(positions=np.zeros((1, 4, 3)), force_error=np.full((1, 4, 3), 3.0)))
+    assert np.allclose(mapped.force_error[0, :, 0], [6.0, 3.0 * np.sqrt(2)])
     frames = benzene_frames(1, 1).replace(force_error=np.full((1, 12, 3), 2.0))
     assert np.allclose(benzene_mapping(1, 1)(frames).force_error, 2.0 * np.sqrt(12))
 
