@@ -64,7 +64,7 @@ class FrameWriter:
             self._manifest = {"schema": SCHEMA, "version": VERSION, "metadata": dict(metadata), "shards": [], "n_particles": None}
             write_json(self.path / _MANIFEST, self._manifest)
         listed = {shard["file"] for shard in self._manifest["shards"]}
-        for file in sorted([*self.path.glob("frames-*"), *self.path.glob(f".{_MANIFEST}.*.tmp")]):
+        for file in sorted([*self.path.glob("frames-" + "[0-9]" * 6 + ".*"), *self.path.glob(f".{_MANIFEST}.*.tmp")]):
             if file.name not in listed:
                 self.removed.append(file.name)
                 file.unlink()
