@@ -10,7 +10,7 @@ from openmm_cgml.reference.mean_force import (
     compute_mean_forces,
     format_noise_floor,
 )
-from openmm_cgml.reference.recorder import ForceRecorder, read_frame
+from openmm_cgml.reference.recorder import ForceRecorder, read_frame, recording_metadata
 from openmm_cgml.reference.report import Observable, ReferenceReport, format_report, report_reference
 from openmm_cgml.reference.run import ReferenceConfig, ReferenceResult, create_reference_system, run_reference
 
@@ -34,6 +34,7 @@ __all__ = [
     "format_report",
     "has_interaction_split",
     "read_frame",
+    "recording_metadata",
     "report_reference",
     "run_reference",
     "split_interactions",

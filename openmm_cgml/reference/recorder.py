@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openmm
 from openmm import app, unit
 
+from openmm_cgml.dataset.recording import RECORDING_KIND
 from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.frames import Frames
 from openmm_cgml.reference.interaction_split import ENERGY_GROUPS, has_interaction_split
+from openmm_cgml.topology import AtomTopology
 
 if TYPE_CHECKING:
     from openmm_cgml.shards import FrameWriter
 
-__all__ = ["ForceRecorder", "read_frame"]
+__all__ = ["ForceRecorder", "read_frame", "recording_metadata"]
 
 
 class ForceRecorder:
@@ -29,10 +31,10 @@ class ForceRecorder:
     biases) are left out when their force groups are named in `exclude_groups`.
 
     Example:
-        >>> recorder = ForceRecorder(writer, 50)                      # doctest: +SKIP
-        >>> simulation.reporters.append(recorder)                     # doctest: +SKIP
-        >>> simulation.step(100_000)                                  # doctest: +SKIP
-        >>> writer.close()                                            # doctest: +SKIP
+        >>> metadata = recording_metadata(topology, system, temperature=300.0, source={})    # doctest: +SKIP
+        >>> with FrameWriter("recording", metadata=metadata) as writer:                      # doctest: +SKIP
+        ...     simulation.reporters.append(ForceRecorder(writer, 50))
+        ...     simulation.step(100_000)
     """
 
     def __init__(
@@ -81,6 +83,33 @@ class ForceRecorder:
                 "or record total forces only with ForceRecorder(..., require_split=False)"
             )
         self._writer.append(read_frame(simulation.context, exclude_groups=self._exclude_groups))
+
+
+def recording_metadata(
+    topology: app.Topology,
+    system: openmm.System,
+    *,
+    temperature: float,
+    source: Mapping[str, Any],
+    density: float | None = None,
+) -> dict[str, Any]:
+    """Metadata that make the frames of a `FrameWriter` a recording, which `map_recording` and `openmm-cgml map` read.
+
+    Args:
+        topology: The simulated atoms, all with elements, whose real masses are stored.
+        system: The simulated System, whose constraints are stored.
+        temperature: Temperature [K].
+        source: Provenance, JSON content: force field, protocol, versions.
+        density: Density of the box [g/cm^3], for boxes of constant volume.
+    """
+    constraints = [system.getConstraintParameters(i)[:2] for i in range(system.getNumConstraints())]
+    metadata = {
+        "kind": RECORDING_KIND,
+        "temperature": temperature,
+        "atoms": AtomTopology.from_openmm(topology, constraints=constraints).to_dict(),
+        "source": dict(source),
+    }
+    return metadata if density is None else {**metadata, "density": round(density, 6)}
 
 
 def read_frame(context: openmm.Context, *, exclude_groups: Sequence[int] = ()) -> Frames:

@@ -22,12 +22,11 @@ from openmm_cgml.reference.checkpoint import Checkpoint, read_newest_checkpoint,
 from openmm_cgml.reference.interaction_split import split_interactions
 from openmm_cgml.reference.liquid_box import box_length, build_liquid, scale_centers
 from openmm_cgml.reference.platforms import find_platform
-from openmm_cgml.reference.recorder import ForceRecorder
+from openmm_cgml.reference.recorder import ForceRecorder, recording_metadata
 from openmm_cgml.reference.report import MIN_FRAMES, ReferenceReport, format_report, report_reference
 from openmm_cgml.shards import FrameStore, FrameWriter
 from openmm_cgml.specification import ReferenceSpecification, SystemSpecification
 from openmm_cgml.storage import lock_directory, prepare_output, read_json, write_atomically, write_json
-from openmm_cgml.topology import AtomTopology
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 
 __all__ = ["Progress", "ReferenceConfig", "ReferenceResult", "create_reference_system", "run_reference"]
@@ -412,15 +411,13 @@ class _Run:
         return density
 
     def _metadata(self, simulation: app.Simulation, density: float) -> dict[str, Any]:
-        plan, system = self._plan, simulation.system
-        constraints = [system.getConstraintParameters(i)[:2] for i in range(system.getNumConstraints())]
-        atoms = AtomTopology.from_openmm(simulation.topology, constraints=constraints)
-        return {
-            "kind": "openmm-cgml/recording",
-            "temperature": plan.specification.temperature,
-            "density": round(density, 6),
-            "atoms": atoms.to_dict(),
-            "source": {
+        plan = self._plan
+        return recording_metadata(
+            simulation.topology,
+            simulation.system,
+            temperature=plan.specification.temperature,
+            density=density,
+            source={
                 "system": plan.specification.name,
                 "force_field": plan.model.name,
                 "force_field_source": plan.model.source,
@@ -430,7 +427,7 @@ class _Run:
                 "protocol": "NPT density, NVT recording; HBonds constraints; PME; interaction split by molecule",
                 "openmm": openmm.__version__,
             },
-        }
+        )
 
     def _save(self, checkpoint: Checkpoint) -> Checkpoint:
         order = STAGES.index(checkpoint.stage)
