@@ -47,7 +47,7 @@ def compute_average(values: np.ndarray, *, interval: float = 1.0) -> Average:
     """
     values = _check_series(values)
     tau = estimate_correlation_time(values)
-    n_effective = min(len(values), max(1.0, len(values) / (2 * tau)))
+    n_effective = float(min(len(values), max(1.0, len(values) / (2 * tau))))
     std = float(values.std(ddof=1))
     return Average(
         mean=float(values.mean()),

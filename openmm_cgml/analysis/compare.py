@@ -73,18 +73,9 @@ def compute_mass_below(rdf: RadialDistribution, reference: RadialDistribution) -
 
 
 def compute_fraction_outside(distribution: Distribution, reference: Distribution) -> float:
-    """Fraction of samples in bins where the reference has none.
-
-    Raises:
-        InputError: If the bin widths differ.
-    """
-    width = distribution.bin_edges[1] - distribution.bin_edges[0]
-    if abs(width / (reference.bin_edges[1] - reference.bin_edges[0]) - 1) > 1e-6:
-        raise InputError("the two distributions have different bin widths; compute them with the same one")
-    occupied = set(np.rint(reference.bin_edges[:-1][reference.density > 0] / width).astype(int).tolist())
-    bins = np.rint(distribution.bin_edges[:-1] / width).astype(int)
-    outside = np.array([index not in occupied for index in bins.tolist()])
-    return float(distribution.density[outside].sum() * width)
+    """Fraction of samples in bins that lie wholly outside the reference's range of samples."""
+    outside = (distribution.bin_edges[1:] <= reference.minimum) | (distribution.bin_edges[:-1] > reference.maximum)
+    return float(np.sum(distribution.density[outside] * np.diff(distribution.bin_edges)[outside]))
 
 
 def compute_mean_error(distribution: Distribution, reference: Distribution) -> float:
@@ -99,7 +90,9 @@ def compute_std_ratio(distribution: Distribution, reference: Distribution) -> fl
         InputError: If the reference does not fluctuate.
     """
     if reference.std <= 0:
-        raise InputError("the reference's distribution has no width; it was constrained, so there is nothing to compare")
+        raise InputError(
+            "the reference's distribution has no width; it was constrained, so there is nothing to compare"
+        )
     return distribution.std / reference.std
 
 

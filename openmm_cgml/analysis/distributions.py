@@ -95,7 +95,7 @@ def compute_distribution(values: np.ndarray, *, bin_width: float) -> Distributio
 
 
 def compute_bond_distributions(
-    frames: Frames, topology: CGTopology, *, bin_width: float = 0.002
+    frames: Frames, topology: CGTopology, *, bin_width: float = 0.001
 ) -> dict[str, Distribution]:
     """Distributions of bond lengths [nm] by pair of bead types, "A-B".
 

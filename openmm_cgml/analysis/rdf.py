@@ -167,7 +167,9 @@ def count_pairs(positions: np.ndarray, box: np.ndarray | None, bin_edges: np.nda
     return np.bincount(bins, minlength=len(bin_edges) - 1)
 
 
-def find_pairs(positions: np.ndarray, box: np.ndarray | None, r_max: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def find_pairs(
+    positions: np.ndarray, box: np.ndarray | None, r_max: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs i < j closer than `r_max` and their distances [nm], three arrays of shape (n_pairs,).
 
     Args:
@@ -206,9 +208,7 @@ def _find_pairs_triclinic(wrapped: np.ndarray, box: np.ndarray, reach: float) ->
     return pairs // len(wrapped), pairs % len(wrapped)
 
 
-def _count_possible_pairs(
-    bead_types: np.ndarray, n_types: int, molecules: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _count_possible_pairs(bead_types: np.ndarray, n_types: int, molecules: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of beads by types, all and those within a molecule, each (n_types, n_types)."""
     _, molecule = np.unique(molecules, return_inverse=True)
     content = np.bincount(molecule * n_types + bead_types, minlength=(molecule.max() + 1) * n_types)

@@ -138,7 +138,8 @@ def read_reference_summary(path: str | os.PathLike[str]) -> ReferenceSummary:
         raise ArtifactError(f"{path}: not a reference summary (schema {schema!r}, expected {SCHEMA!r})")
     if content.get("version") != VERSION:
         raise ArtifactError(
-            f"{path}: version {content.get('version')!r}; this release reads {VERSION}: update openmm-cgml or write it again"
+            f"{path}: version {content.get('version')!r}, and this release reads {VERSION}; update openmm-cgml, "
+            "or write the file again"
         )
     return ReferenceSummary.from_dict(content)
 

@@ -106,15 +106,17 @@ def summarize_trajectory(
     if frames.n_particles != topology.n_beads:
         raise InputError(f"frames of {frames.n_particles} beads and a topology of {topology.n_beads}; use one system")
     if len(frames) < 2:
-        raise InputError(f"{len(frames)} frame; averages with errors need at least two: run longer or record more often")
-    sample = frames[:: -(-len(frames) // max_structure_frames)]
+        raise InputError(
+            f"{len(frames)} frame; averages with errors need at least two: run longer or record more often"
+        )
+    stride = -(-len(frames) // max_structure_frames)
+    sample, boxes = frames[::stride], frames.box[::stride]
     r_max = _choose_r_max(frames.box, bin_width) if r_max is None else r_max
     centers = compute_centers_of_mass(frames.positions, topology.masses, topology.molecules)
     com = None
     if topology.n_molecules > 1:
-        some = centers[:: -(-len(frames) // max_structure_frames)]
-        com = compute_rdf(some, sample.box, r_max=r_max, bin_width=bin_width, n_blocks=n_blocks)
-    pairs = _compute_pairs(sample, topology, r_max, bin_width, n_blocks)
+        com = compute_rdf(centers[::stride], boxes, r_max=r_max, bin_width=bin_width, n_blocks=n_blocks)
+    pairs = _compute_pairs(sample.positions, boxes, topology, r_max, bin_width, n_blocks)
     msd = _compute_msd(frames, centers, time_scale)
     return TrajectorySummary(
         n_frames=len(frames),
@@ -153,13 +155,13 @@ def _choose_r_max(box: np.ndarray, bin_width: float) -> float:
 
 
 def _compute_pairs(
-    sample: Frames, topology: CGTopology, r_max: float, bin_width: float, n_blocks: int
+    positions: np.ndarray, box: np.ndarray, topology: CGTopology, r_max: float, bin_width: float, n_blocks: int
 ) -> PairDistributions:
     if topology.n_beads == topology.n_molecules and len(set(topology.bead_types.tolist())) == 1:
         return PairDistributions(inter={}, intra={})  # the centers of mass are the beads
     return compute_pair_distributions(
-        sample.positions,
-        sample.box,
+        positions,
+        box,
         bead_types=topology.bead_types,
         type_names=topology.type_names,
         molecules=topology.molecules,

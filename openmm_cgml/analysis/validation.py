@@ -52,7 +52,7 @@ class Figure(Result):
 
     @property
     def verdict(self) -> str:
-        """ "pass" or "fail", or nothing where there is no limit."""
+        """The verdict "pass" or "fail", or nothing where there is no limit."""
         if self.lowest is None and self.highest is None:
             return ""
         too_low = self.lowest is not None and self.value < self.lowest
@@ -138,7 +138,9 @@ class Validation(Result):
     def table(self) -> str:
         """The figures of all runs as a text table."""
         lines = [format_table(self.runs)]
-        lines += [f"{f.label}: {format_value(f.value, f.error, f.unit)} (limit {f.limit}) {f.verdict}" for f in self.across]
+        lines += [
+            f"{f.label}: {format_value(f.value, f.error, f.unit)} (limit {f.limit}) {f.verdict}" for f in self.across
+        ]
         return "\n".join(lines)
 
 
@@ -167,7 +169,7 @@ def compare_with_reference(
     r_range = _common_range(summary, reference.trajectory)
     notes = []
     if r_range[1] < RMSE_RANGE[1] - 1e-6:
-        notes.append(f"the box allows g(r) up to {r_range[1]:g} nm only, so it is compared over {r_range[0]:g} to {r_range[1]:g} nm")
+        notes.append(f"the box allows g(r) up to {r_range[1]:g} nm only, so the comparison ends there")
     if status != "complete":
         notes.append(f"the run is {status}: its figures cover the part that was recorded")
     figures = [
@@ -317,7 +319,9 @@ def _gr_figures(
                 highest=limits.gr_inter_rmse,
             )
         )
-        below |= {name: compute_mass_below(summary.inter[name], rdf) for name, rdf in reference.trajectory.inter.items()}
+        below |= {
+            name: compute_mass_below(summary.inter[name], rdf) for name, rdf in reference.trajectory.inter.items()
+        }
     if below:
         worst = max(below, key=lambda name: below[name])
         figures.append(
@@ -416,4 +420,6 @@ def _check_same_system(summary: TrajectorySummary, reference: TrajectorySummary)
                 "they are different systems: choose the reference of this system"
             )
     if (summary.com is None) != (reference.com is None):
-        raise InputError("one of simulation and reference has a single molecule, the other several; choose its own reference")
+        raise InputError(
+            "one of simulation and reference has a single molecule, the other several; choose its own reference"
+        )

@@ -16,7 +16,9 @@ def validate(
     reference: Annotated[
         str, typer.Option("--reference", help="A shipped system, a reference.json, or a mapped dataset.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the report, or the file to --write-reference.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the report, or the file to --write-reference.")
+    ],
     runs: Annotated[
         list[Path] | None, typer.Argument(help="Folders of simulations of one system: seeds, or sizes.")
     ] = None,
@@ -31,7 +33,9 @@ def validate(
         bool, typer.Option("--write-reference", help="Summarize the dataset given as --reference into the file OUTPUT.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a report that is there.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Leave with exit code 4 if a figure misses its limit.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Leave with exit code 4 if a figure misses its limit.")
+    ] = False,
 ) -> None:
     """Compare coarse-grained runs with the atomistic reference: g(r), bonds, temperature, energy, mobility.
 

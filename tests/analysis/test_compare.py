@@ -17,9 +17,13 @@ from openmm_cgml.errors import InputError
 
 def rdf_of(g, width=0.01):
     return RadialDistribution(
-        bin_edges=np.arange(len(g) + 1) * width, counts=np.rint(np.asarray(g) * 1000).astype(int), g=np.asarray(g, float),
-        block_g=np.stack([g, g]).astype(float), n_frames=2, n_pairs=10,
-    )  # fmt: skip
+        bin_edges=np.arange(len(g) + 1) * width,
+        counts=np.rint(np.asarray(g) * 1000).astype(int),
+        g=np.asarray(g, float),
+        block_g=np.stack([g, g]).astype(float),
+        n_frames=2,
+        n_pairs=10,
+    )
 
 
 def test_rmse_covers_the_range_and_nothing_else():
@@ -66,7 +70,5 @@ def test_bond_figures():
     assert compute_std_ratio(wide, reference) == pytest.approx(2.0, abs=0.05)
     assert 0.005 < compute_fraction_outside(wide, reference) < 0.2
     assert compute_fraction_outside(reference, reference) == 0.0
-    with pytest.raises(InputError, match="bin widths"):
-        compute_fraction_outside(wide, compute_distribution(rng.normal(0.25, 0.005, (10, 20)), bin_width=0.003))
     with pytest.raises(InputError, match="no width"):
         compute_std_ratio(wide, compute_distribution(np.full((2, 3), 0.25), bin_width=0.002))

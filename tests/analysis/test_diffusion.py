@@ -54,7 +54,10 @@ def test_drift_of_the_whole_does_not_count():
     positions = walk(100, 20, 0.05)
     drift = np.arange(100)[:, None, None] * np.array([0.3, 0.0, -0.1])
     np.testing.assert_allclose(
-        compute_msd(positions + drift, interval=1.0).msd, compute_msd(positions, interval=1.0).msd, rtol=1e-8, atol=1e-12
+        compute_msd(positions + drift, interval=1.0).msd,
+        compute_msd(positions, interval=1.0).msd,
+        rtol=1e-8,
+        atol=1e-12,
     )
 
 

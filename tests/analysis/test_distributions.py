@@ -18,7 +18,9 @@ from openmm_cgml.topology import CGTopology, ResidueTemplate
 def test_bonds_and_angles_are_right_across_the_boundary():
     positions = np.array([[[0.1, 0, 0], [2.9, 0, 0], [2.9, 0.3, 0]]])
     box = np.eye(3)[None] * 3.0
-    np.testing.assert_allclose(compute_bond_lengths(positions, box, np.array([[0, 1], [1, 2]])), [[0.2, 0.3]], rtol=1e-12)
+    np.testing.assert_allclose(
+        compute_bond_lengths(positions, box, np.array([[0, 1], [1, 2]])), [[0.2, 0.3]], rtol=1e-12
+    )
     np.testing.assert_allclose(compute_angles(positions, box, np.array([[0, 1, 2]])), [[np.pi / 2]], rtol=1e-12)
     np.testing.assert_allclose(compute_bond_lengths(positions, None, np.array([[0, 1]])), [[2.8]], rtol=1e-12)
 

@@ -172,7 +172,9 @@ def test_r_max_beyond_half_the_smallest_width_is_refused(box, r_max):
         compute_rdf(frames, boxes, r_max=r_max)
 
 
-@pytest.mark.parametrize(("shape", "bin_width"), [((0, 5, 3), 0.01), ((2, 1, 3), 0.01), ((2, 5, 3), 0.0), ((2, 5, 3), 2.0)])
+@pytest.mark.parametrize(
+    ("shape", "bin_width"), [((0, 5, 3), 0.01), ((2, 1, 3), 0.01), ((2, 5, 3), 0.0), ((2, 5, 3), 2.0)]
+)
 def test_empty_input_and_bad_bins_are_refused(shape, bin_width):
     with pytest.raises(InputError):
         compute_rdf(np.zeros(shape), np.stack([np.eye(3) * 3.0] * shape[0]) if shape[0] else np.zeros((0, 3, 3)),

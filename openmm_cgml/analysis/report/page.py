@@ -18,21 +18,23 @@ from openmm_cgml.analysis.validation import (
 _CSS = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
-body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; color: #222;
+body { font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; color: #222;
   background: #f4f4f1; margin: 0; }
 main { max-width: 1080px; margin: 2rem auto; padding: 2rem 2.4rem 2.6rem; background: #fff; border: 1px solid #e2e2dd; }
 h1 { font-size: 1.6rem; font-weight: 600; margin: 0 0 .2rem; }
-h2 { font-size: 1.1rem; font-weight: 600; margin: 2.2rem 0 .7rem; padding-bottom: .3rem; border-bottom: 1px solid #e2e2dd; }
+h2 { font-size: 1.1rem; font-weight: 600; margin: 2.2rem 0 .7rem; padding-bottom: .3rem;
+  border-bottom: 1px solid #e2e2dd; }
 p.lead { color: #555; margin: 0; }
-.stamp { float: right; font-weight: 600; padding: .25rem .8rem; border: 2px solid; border-radius: 4px; text-transform: uppercase;
-  letter-spacing: .05em; font-size: .85rem; }
+.stamp { float: right; font-weight: 600; padding: .25rem .8rem; border: 2px solid; border-radius: 4px;
+  text-transform: uppercase; letter-spacing: .05em; font-size: .85rem; }
 .pass { color: #1d7a46; } .fail { color: #b3261e; } .incomplete { color: #9a5b00; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .38rem .7rem .38rem 0; border-bottom: 1px solid #ecece8; vertical-align: top; }
 thead th { font-weight: 600; color: #555; border-bottom: 1px solid #bbb; }
 .scroll { overflow-x: auto; }
 td.fail, td.pass { font-weight: 600; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 1.2rem; align-items: start; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 1.2rem;
+  align-items: start; }
 figure { margin: 0; } figure.wide { grid-column: 1 / -1; } img { width: 100%; height: auto; display: block; }
 figcaption { color: #555; font-size: .88rem; margin-top: .2rem; }
 ul.notes { padding-left: 1.1rem; color: #555; } footer { margin-top: 2rem; color: #777; font-size: .85rem; }
@@ -79,7 +81,8 @@ def render_page(
     notes = [f"{run.name}: {note}" for run in validation.runs for note in run.notes]
     parts = [
         "<!DOCTYPE html>",
-        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(validation.system)}: validation</title><style>{_CSS}</style></head><body><main>",
         f'<span class="stamp {kind}">{word}</span>',
         f"<h1>{escape(validation.system)}: validation</h1><p class='lead'>{escape(subtitle)}</p>",
@@ -156,9 +159,8 @@ def _render_plate(plate: Plate) -> str:
 def _provenance_table(columns: Mapping[str, Mapping[str, str]]) -> str:
     names = dict.fromkeys(name for column in columns.values() for name in column)
     head = "".join(f"<th>{escape(title)}</th>" for title in columns)
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td>" + "".join(f"<td>{escape(column.get(name, ''))}</td>" for column in columns.values())
-        + "</tr>"
-        for name in names
-    )  # fmt: skip
+    rows = ""
+    for name in names:
+        cells = "".join(f"<td>{escape(column.get(name, ''))}</td>" for column in columns.values())
+        rows += f"<tr><td>{escape(name)}</td>{cells}</tr>"
     return f"<div class='scroll'><table><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"

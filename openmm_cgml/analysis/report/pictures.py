@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +20,7 @@ from openmm_cgml.analysis.report.simulation_run import SimulationRun
 
 REFERENCE_COLOR = "#3a3a3a"
 RUN_COLORS = ("#1f6fb4", "#d2691e", "#2e8b57", "#8a4f9e", "#b8860b", "#5f7d8c")
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9.5,
     "axes.labelsize": 9.5,
     "axes.titlesize": 10,
@@ -68,7 +69,9 @@ def draw_rdf(title: str, reference: RadialDistribution, runs: Runs) -> bytes:
 
 
 def draw_rdf_grid(
-    title: str, references: Mapping[str, RadialDistribution], runs: Sequence[tuple[str, Mapping[str, RadialDistribution]]]
+    title: str,
+    references: Mapping[str, RadialDistribution],
+    runs: Sequence[tuple[str, Mapping[str, RadialDistribution]]],
 ) -> bytes:
     """g(r) of several pairs of types, one panel each."""
 
@@ -86,6 +89,7 @@ def draw_rdf_grid(
 
 def draw_distributions(
     title: str,
+    quantity: str,
     unit: str,
     references: Mapping[str, Distribution],
     runs: Sequence[tuple[str, Mapping[str, Distribution]]],
@@ -96,10 +100,11 @@ def draw_distributions(
 
     Args:
         title: Title of the picture.
-        unit: Label of the horizontal axis, with its unit.
+        quantity: What is distributed.
+        unit: Its unit in the picture.
         references: The reference's distributions.
         runs: Names and distributions of the runs.
-        scale: Factor from the distributions' unit to the label's.
+        scale: Factor from the distributions' unit to the picture's.
     """
 
     def panel(axes: Axes, name: str) -> None:
@@ -113,7 +118,8 @@ def draw_distributions(
             axes.stairs(found.density / scale, found.bin_edges * scale, color=color, linewidth=1.4, label=run)
         low, high = reference.bin_edges[[0, -1]] * scale
         margin = 0.4 * (high - low)
-        axes.set(xlabel=unit, ylabel="probability density", ylim=(0, None), xlim=(low - margin, high + margin))
+        axes.set(xlabel=f"{quantity} [{unit}]", ylabel=f"probability density [1/{unit}]")
+        axes.set(ylim=(0, None), xlim=(low - margin, high + margin))
 
     return _draw_grid(title, list(references), panel)
 
@@ -123,7 +129,9 @@ def draw_series(runs: Sequence[SimulationRun], temperature: float) -> bytes:
 
     def draw(picture: Picture) -> None:
         top, bottom = picture.subplots(2, 1, sharex=True)
-        top.axhline(temperature, color=REFERENCE_COLOR, linewidth=1.0, linestyle=(0, (4, 3)), label=f"target {temperature:g} K")
+        top.axhline(
+            temperature, color=REFERENCE_COLOR, linewidth=1.0, linestyle=(0, (4, 3)), label=f"target {temperature:g} K"
+        )
         for color, run in zip(_colors(len(runs)), runs, strict=True):
             _draw_series(top, run.times, run.temperatures, color, run.name)
             _draw_series(bottom, run.times, run.energies_per_bead, color, run.name)
@@ -144,13 +152,17 @@ def draw_msd(reference: MeanSquareDisplacement | None, runs: Sequence[tuple[str,
         axes = picture.subplots()
         if reference is not None:
             label = f"{_REFERENCE} ({reference.time_scale})"
-            axes.plot(reference.times[1:], reference.msd[1:], color=REFERENCE_COLOR, alpha=0.3, linewidth=4.5, label=label)
+            axes.plot(
+                reference.times[1:], reference.msd[1:], color=REFERENCE_COLOR, alpha=0.3, linewidth=4.5, label=label
+            )
         for color, (name, msd) in zip(_colors(len(runs)), runs, strict=True):
             axes.plot(msd.times[1:], msd.msd[1:], color=color, label=f"{name} ({msd.time_scale})")
             if msd.standard_error is not None:
                 low, high = msd.msd - 2 * msd.standard_error, msd.msd + 2 * msd.standard_error
                 floor = 0.2 * msd.msd[1:]
-                axes.fill_between(msd.times[1:], np.maximum(low[1:], floor), high[1:], color=color, alpha=0.2, linewidth=0)
+                axes.fill_between(
+                    msd.times[1:], np.maximum(low[1:], floor), high[1:], color=color, alpha=0.2, linewidth=0
+                )
         axes.set(xscale="log", yscale="log", xlabel="lag time [ps]", ylabel="mean square displacement [nm²]")
         axes.set_title("Mean square displacement of centers of mass")
         axes.legend(loc="upper left")

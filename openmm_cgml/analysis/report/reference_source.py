@@ -44,8 +44,8 @@ def load_reference(
     folder = find_system(source)
     if not (folder / REFERENCE).is_file():
         raise InputError(
-            f"system {folder.name!r} has no {REFERENCE}; give a mapped dataset as the reference, or write the file with "
-            "`openmm-cgml validate --reference DATASET --write-reference`"
+            f"system {folder.name!r} has no {REFERENCE}; give a mapped dataset as the reference, or write the "
+            "file with `openmm-cgml validate --reference DATASET --write-reference`"
         )
     return read_reference_summary(folder / REFERENCE)
 

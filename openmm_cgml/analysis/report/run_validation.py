@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -144,9 +145,7 @@ def _compare_run(run: SimulationRun, reference: ReferenceSummary, limits: Valida
     result = compare_with_reference(run.summary, reference, name=run.name, status=run.status, limits=limits)
     if run.discarded > 0:
         notes.append(f"the first {run.discarded:g} ps are left out as equilibration")
-    return ValidationResult(
-        name=run.name, status=run.status, figures=result.figures, notes=(*notes, *result.notes)
-    )
+    return ValidationResult(name=run.name, status=run.status, figures=result.figures, notes=(*notes, *result.notes))
 
 
 def _draw_inter(done: Sequence[tuple[str, TrajectorySummary]], reference: TrajectorySummary) -> list[Plate]:
@@ -154,10 +153,14 @@ def _draw_inter(done: Sequence[tuple[str, TrajectorySummary]], reference: Trajec
         return []
     caption = "g(r) between beads of different molecules"
     if len(reference.inter) == 1:
-        (name, rdf), = reference.inter.items()
-        png = draw_rdf(f"Beads of different molecules, {name}", rdf, [(run, summary.inter[name]) for run, summary in done])
+        ((name, rdf),) = reference.inter.items()
+        png = draw_rdf(
+            f"Beads of different molecules, {name}", rdf, [(run, summary.inter[name]) for run, summary in done]
+        )
         return [Plate(name="gr-inter", png=png, caption=caption)]
-    png = draw_rdf_grid("Beads of different molecules", reference.inter, [(run, summary.inter) for run, summary in done])
+    png = draw_rdf_grid(
+        "Beads of different molecules", reference.inter, [(run, summary.inter) for run, summary in done]
+    )
     return [Plate(name="gr-inter", png=png, caption=caption, wide=True)]
 
 
@@ -165,11 +168,11 @@ def _draw_bonds_and_angles(done: Sequence[tuple[str, TrajectorySummary]], refere
     plates = []
     if done and reference.bonds:
         runs = [(name, summary.bonds) for name, summary in done]
-        png = draw_distributions("Bond lengths", "bond length [nm]", reference.bonds, runs)
+        png = draw_distributions("Bond lengths", "bond length", "nm", reference.bonds, runs)
         plates.append(Plate(name="bonds", png=png, caption="Bond lengths", wide=len(reference.bonds) > 1))
     if done and reference.angles:
         runs = [(name, summary.angles) for name, summary in done]
-        png = draw_distributions("Angles", "angle [degrees]", reference.angles, runs, scale=180 / np.pi)
+        png = draw_distributions("Angles", "angle", "degree", reference.angles, runs, scale=180 / np.pi)
         plates.append(Plate(name="angles", png=png, caption="Angles", wide=len(reference.angles) > 1))
     return plates
 
@@ -190,10 +193,27 @@ def _collect_provenance(runs: Sequence[SimulationRun], reference: ReferenceSumma
         "simulated": "" if atomistic.duration is None else f"{atomistic.duration:.4g} ps",
         "frames": f"{atomistic.n_frames}, {atomistic.n_structure_frames} used for distributions",
         "independent samples": "" if samples is None else f"{samples:.0f} (of the energy)",
-        **{str(key): str(value) for key, value in reference.source.items()},
+        **_flatten(reference.source),
     }
     columns = {"reference": about}
     for run in runs:
-        frames = {} if run.summary is None else {"frames": f"{len(run.times)}, {run.summary.n_structure_frames} used for distributions"}
+        frames = (
+            {}
+            if run.summary is None
+            else {"frames": f"{len(run.times)}, {run.summary.n_structure_frames} used for distributions"}
+        )
         columns[run.name] = {**run.settings, **frames}
     return columns
+
+
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested provenance as one level of readable entries."""
+    flat: dict[str, str] = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{name}: ")
+        elif value not in (None, "", [], ()):
+            text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            flat[name] = text if len(text) <= 200 else text[:199] + "…"
+    return flat

@@ -74,7 +74,9 @@ def read_run(path: str | os.PathLike[str], *, discard: float | None = None) -> S
     ensemble = record.get("config", {}).get("ensemble", "NVT")
     degrees = count_degrees_of_freedom(topology.n_beads, center_of_mass_fixed=ensemble == "NVE")
     start = _find_start(energies["times"], energies["potential"], discard)
-    production = None if frames is None else frames[np.flatnonzero(frames.times >= start - 1e-9)]
+    production = None
+    if frames is not None and frames.times is not None:
+        production = frames[np.flatnonzero(frames.times >= start - 1e-9)]
     status = str(result.get("status", "unfinished"))
     if discard is not None and status == "complete" and (production is None or len(production) < 2):
         raise InputError(f"{path}: {discard:g} ps are left out and nothing remains of the run; discard less")
@@ -103,13 +105,17 @@ def _read_frames(store: FrameStore) -> tuple[Frames | None, dict[str, np.ndarray
     for chunk in store.chunks(200):
         missing = {"potential", "kinetic"} - set(chunk.energies)
         if missing or chunk.times is None:
-            raise ArtifactError(f"{store.path}: frames without {', '.join(missing) or 'times'}; not written by a simulation")
+            raise ArtifactError(
+                f"{store.path}: frames without {', '.join(missing) or 'times'}; not written by a simulation"
+            )
         series.append((chunk.times, chunk.energies["potential"], chunk.energies["kinetic"]))
         if (chosen := np.flatnonzero((np.arange(len(chunk)) + offset) % stride == 0)).size:
             kept.append(chunk[chosen])
         offset += len(chunk)
     columns = [np.concatenate(column) for column in zip(*series, strict=True)] if series else [np.zeros(0)] * 3
-    return Frames.concatenate(kept) if kept else None, dict(zip(("times", "potential", "kinetic"), columns, strict=True))
+    return Frames.concatenate(kept) if kept else None, dict(
+        zip(("times", "potential", "kinetic"), columns, strict=True)
+    )
 
 
 def _find_start(times: np.ndarray, potential: np.ndarray, discard: float | None) -> float:

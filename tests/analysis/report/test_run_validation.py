@@ -1,0 +1,136 @@
+import json
+import re
+
+import numpy as np
+import pytest
+
+from openmm_cgml.analysis.reference_summary import write_reference_summary
+from openmm_cgml.analysis.report import compare_runs, load_reference, read_run, summarize_dataset, validate
+from openmm_cgml.analysis.report.run_validation import name_apart
+from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
+from openmm_cgml.shards import FrameWriter
+from openmm_cgml.storage import write_json
+
+
+@pytest.fixture
+def write_run(tmp_path, make_frames, make_topology):
+    """Writes the folder of a simulation as `simulate` leaves it."""
+
+    def write(name, *, status="complete", reason=None, n_frames=40, **settings):
+        folder = tmp_path / name
+        with FrameWriter(folder / "trajectory", metadata={"kind": "openmm-cgml/trajectory"}) as writer:
+            if n_frames:
+                writer.append(make_frames(n_frames=n_frames, **settings))
+        write_json(folder / "topology.json", make_topology().to_dict())
+        write_json(folder / "run.json", {"config": {"temperature": 300.0, "ensemble": "NVT"}, "segments": []})
+        if status is not None:
+            write_json(
+                folder / "result.json", {"status": status, "reason": reason, "notes": ["<b>bold</b>"], "time": 20.0}
+            )
+        return folder
+
+    return write
+
+
+@pytest.mark.slow
+def test_a_report_is_written_with_pictures_inside(tmp_path, write_run, reference):
+    runs = [write_run("a", seed=1), write_run("b", seed=2)]
+    validation = validate(runs, reference=reference, output=tmp_path / "out")
+    assert validation.n_complete == 2
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(list((tmp_path / "out" / "pictures").glob("*.png"))) >= 5
+    assert not re.search(r"(?:src|href)=(?!'data:)", page)  # nothing is loaded from elsewhere
+    assert "&lt;b&gt;bold" in page
+    assert "<b>bold" not in page
+    assert "CG time" in page
+    assert json.loads((tmp_path / "out" / "validation.json").read_text())["system"] == "dumbbells"
+
+
+@pytest.mark.slow
+def test_an_unstable_run_is_reported_and_stamped_incomplete(tmp_path, write_run, reference):
+    runs = [write_run("a", seed=1), write_run("b", status="unstable", reason="510 K after 9 ps", n_frames=1)]
+    validation = validate(runs, reference=reference, output=tmp_path / "out")
+    assert not validation.passed
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert '<span class="stamp incomplete">incomplete</span>' in page
+    assert "510 K after 9 ps" in page
+    assert "too few for any figure" in page
+
+
+def test_a_run_without_frames_is_reported(tmp_path, write_run, reference):
+    validation = validate(write_run("a", status="unstable", n_frames=0), reference=reference, output=tmp_path / "out")
+    assert validation.runs[0].figures == ()
+    assert "stamp incomplete" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_killed_run_is_unfinished(write_run, reference):
+    validation = compare_runs([read_run(write_run("a", status=None, n_frames=25))], reference)
+    assert validation.runs[0].status == "unfinished"
+    assert not validation.passed
+
+
+def test_an_old_report_is_kept_unless_told_otherwise(tmp_path, write_run, reference):
+    run = write_run("a", status="interrupted", n_frames=0)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").write_text("mine")
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        validate(run, reference=reference, output=tmp_path / "out")
+    assert (tmp_path / "out" / "report.html").read_text() == "mine"
+    validate(run, reference=reference, output=tmp_path / "out", overwrite=True)
+    assert "<html" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_the_start_is_left_out_as_told(write_run):
+    run = read_run(write_run("a"), discard=5.0)
+    assert (run.discarded, run.summary.n_frames, len(run.times)) == (5.0, 30, 40)
+    assert run.temperatures == pytest.approx(np.full(40, 300.0), abs=15)
+
+
+def test_nothing_left_is_refused(write_run):
+    with pytest.raises(InputError, match="nothing remains"):
+        read_run(write_run("a"), discard=100.0)
+
+
+def test_a_folder_that_is_no_simulation_is_refused(tmp_path, reference):
+    with pytest.raises(ArtifactError, match=r"no topology\.json"):
+        validate(tmp_path, reference=reference, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="no runs"):
+        validate([], reference=reference, output=tmp_path / "out")
+
+
+def test_a_damaged_shard_is_refused(tmp_path, write_run, reference):
+    run = write_run("a")
+    shard = next((run / "trajectory").glob("*.h5"))
+    shard.write_bytes(shard.read_bytes()[:-7])
+    with pytest.raises(ArtifactError, match="changed since it was written"):
+        validate(run, reference=reference, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_of_one_name_are_told_apart(write_run):
+    paths = [write_run("x/run", n_frames=2), write_run("y/run", n_frames=2)]
+    assert [run.name for run in name_apart([read_run(path) for path in paths], paths)] == ["x/run", "y/run"]
+
+
+def test_a_reference_is_found_as_file_folder_or_dataset(tmp_path, reference, make_frames, make_topology):
+    from openmm_cgml.dataset import ForceMatchingDataset
+
+    write_reference_summary(tmp_path / "reference.json", reference)
+    assert load_reference(tmp_path / "reference.json").system == "dumbbells"
+    assert load_reference(tmp_path).to_json() == reference.to_json()
+    frames = make_frames()
+    dataset = ForceMatchingDataset.create(
+        tmp_path / "data",
+        [frames.replace(forces=np.random.default_rng(0).normal(size=frames.positions.shape))],
+        topology=make_topology(),
+        temperature=300.0,
+        mapping_fingerprint="m",
+        source={"system": "dumbbells"},
+        templates=[],
+    )
+    made = load_reference(tmp_path / "data")
+    assert (made.system, made.trajectory.n_frames, made.temperature) == ("dumbbells", 30, 300.0)
+    assert made.to_json() == summarize_dataset(dataset).to_json()
+    with pytest.raises(InputError, match="no-such-system"):
+        load_reference("no-such-system")
