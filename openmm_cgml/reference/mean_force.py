@@ -63,7 +63,7 @@ class MeanForceConfig(Config):
     stiffness: BondStiffness = pydantic.Field(default=3e5, gt=0.0)
     equilibration: Time = pydantic.Field(default=2.0, ge=0.0)
     duration: Time = pydantic.Field(default=30.0, gt=0.0)
-    sample_interval: Time = pydantic.Field(default=0.5, gt=0.0)
+    sample_interval: Time = pydantic.Field(default=0.1, gt=0.0)
     seed: int = pydantic.Field(default=1, ge=0)
     platform: Literal["CPU", "CUDA", "OpenCL", "HIP", "Reference"] | None = None
     threads: int | None = pydantic.Field(default=None, ge=1)
