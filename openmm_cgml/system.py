@@ -191,7 +191,10 @@ def _bond_period(potential: HarmonicBond, masses: NDArray[np.float64]) -> tuple[
 def _angle_period(
     potential: HarmonicAngle, bonds: Sequence[HarmonicBond], masses: NDArray[np.float64]
 ) -> tuple[float, str] | None:
-    """Period of the angle alone, with the diagonal element of Wilson's G matrix as its inverse mass."""
+    """Period with the diagonal element of Wilson's G matrix as inverse mass, at most that of the coupled motion.
+
+    Wilson, Decius and Cross, Molecular Vibrations (1955), chapter 4.
+    """
     lengths = {
         pair: length
         for bond in bonds

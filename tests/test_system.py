@@ -46,10 +46,10 @@ def test_the_period_of_a_bond_is_that_of_a_simulated_dimer():
 
 
 @pytest.mark.physics
-def test_the_period_of_an_angle_is_that_of_a_simulated_trimer():
+def test_the_period_of_an_angle_is_a_little_below_that_of_a_simulated_trimer():
     masses = np.array([15.0, 30.0, 20.0])
     stiff = HarmonicBond(indices=[[0, 1], [1, 2]], length=[0.2, 0.3], stiffness=[4e7, 4e7])
-    soft = HarmonicAngle(indices=[[0, 1, 2]], angle=[2.0], stiffness=[50.0])
+    soft = HarmonicAngle(indices=[[0, 1, 2]], angle=[2.0], stiffness=[500.0])
     system = openmm.System()
     for mass in masses:
         system.addParticle(mass)
@@ -66,7 +66,7 @@ def test_the_period_of_an_angle_is_that_of_a_simulated_trimer():
     loose = HarmonicBond(indices=[[0, 1], [1, 2]], length=[0.2, 0.3], stiffness=[1.0, 1.0])
     suggested = suggest_time_step([loose, soft], masses)
     assert suggested.term == "angle 0-1-2"
-    assert suggested.period == pytest.approx(simulated, rel=2e-2)
+    assert 0.9 * simulated < suggested.period < simulated  # on the safe side, by the coupling to the bonds
 
 
 def test_the_stiffest_term_decides_and_no_terms_decide_nothing():

@@ -56,7 +56,7 @@ def test_a_density_can_be_given(density):
         with pytest.raises(InputError, match="between"):
             build_box(force_field, 64, density=density)
         return
-    topology, _, box = build_box(force_field, 64, density=density)
+    _, _, box = build_box(force_field, 64, density=density)
     assert np.linalg.det(box) == pytest.approx(64 * 78.1134 / AVOGADRO / 0.5 / NM3_IN_CM3)
     quantity = 0.5 * unit.gram / unit.milliliter
     assert np.allclose(build_box(force_field, 64, density=quantity)[2], box)

@@ -25,7 +25,7 @@ def test_lost_bonds_are_noticed_before_a_file_is_written(tmp_path, monkeypatch):
     topology, positions, box = benzene_box(3, 64)
     write = app.PDBxFile.writeFile
 
-    def forgetful(*arguments, keepIds):  # noqa: N803
+    def forgetful(*arguments, keepIds):
         write(*arguments, keepIds=False)  # OpenMM's default, which reuses the 26 letters
 
     monkeypatch.setattr(app.PDBxFile, "writeFile", forgetful)

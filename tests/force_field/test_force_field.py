@@ -238,7 +238,7 @@ def test_missing_and_additional_bonds_are_listed():
 
 
 def test_a_missing_or_small_box_is_refused_with_what_is_needed():
-    topology, _, box = benzene_box(1, 64)
+    topology, _, _ = benzene_box(1, 64)
     force_field = tiny_force_field(1)
     with pytest.raises(InputError, match=r"no periodic box.*setPeriodicBoxVectors"):
         force_field.create_system(topology)
