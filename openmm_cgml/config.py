@@ -8,7 +8,7 @@ import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import pydantic
 import yaml
@@ -19,14 +19,20 @@ from openmm_cgml.units import parse_quantity, value_in
 _FROM_FILE = "from_file"
 
 
-class _Explaining(type(pydantic.BaseModel)):  # type: ignore[misc]
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(pydantic.BaseModel)
+
+
+class _Explaining(ModelMetaclass):
     """Turns pydantic's error into ours when a configuration is built in Python."""
 
     def __call__(cls, *args: Any, **values: Any) -> Any:
         try:
             return super().__call__(*args, **values)
         except pydantic.ValidationError as error:
-            raise InputError(_explain(error, cls, None, cls.__name__)) from error
+            raise InputError(_explain(error, cast(type[pydantic.BaseModel], cls), None, cls.__name__)) from error
 
 
 class Config(pydantic.BaseModel, metaclass=_Explaining):
@@ -134,8 +140,8 @@ for _tag, _pattern, _first in (
 
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 # Plain decimal integers only: YAML 1.1 would read 010 as eight.
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
-_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(loader.construct_scalar(node)))
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(cast(yaml.ScalarNode, node))))
+_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(loader.construct_scalar(cast(yaml.ScalarNode, node))))
 
 
 def _check(node: yaml.Node, where: tuple[Any, ...], lines: dict[tuple[Any, ...], int], path: Path, seen: set[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class Frames:
     def __getitem__(self, index: slice | Sequence[int] | NDArray[np.integer]) -> Frames:
         if isinstance(index, int | np.integer):
             index = slice(int(index), int(index) + 1 or None)
-        parts = {
+        parts: dict[str, Any] = {
             name: None if (array := getattr(self, name)) is None else array[index]
             for name in (*PER_PARTICLE, "box", "times")
         }
@@ -91,7 +92,7 @@ class Frames:
                     raise InputError(f"part {number} and part 0 differ: only one of them has {name}")
             if set(part.energies) != set(first.energies):
                 raise InputError(f"part {number} has energies {sorted(part.energies)}, part 0 has {sorted(first.energies)}")
-        joined = {
+        joined: dict[str, Any] = {
             name: None if getattr(first, name) is None else np.concatenate([getattr(part, name) for part in parts])
             for name in (*PER_PARTICLE, "box", "times")
         }

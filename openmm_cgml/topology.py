@@ -216,7 +216,11 @@ class CGTopology:
                 residue differ from the template's; the message names them and what is known.
         """
         known = {template.name: template for template in templates}
-        names, types, masses, residues, residue_names = [], [], [], [], []
+        names: list[str] = []
+        types: list[int] = []
+        masses: list[float] = []
+        residues: list[int] = []
+        residue_names: list[str] = []
         for number, residue in enumerate(topology.residues()):
             template = known.get(residue.name)
             if template is None:

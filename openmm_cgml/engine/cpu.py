@@ -198,7 +198,7 @@ def _backward(
 def _read_out(x: _Array, readout: BakedReadout, activation: str) -> tuple[float, _Array]:
     value, slope = _activate(x @ readout.hidden.T + readout.hidden_bias, activation)
     energy = float((value @ readout.out).sum(dtype=np.float64)) + readout.out_bias * len(x)
-    return energy, (slope * readout.out) @ readout.hidden
+    return energy, (slope * readout.out) @ readout.hidden  # type: ignore[return-value]
 
 
 def _activate(z: _Array, activation: str) -> tuple[_Array, _Array]:

@@ -72,7 +72,7 @@ class DeployedNetwork(nn.Module):
         first, second = pairs[0], pairs[1]
         same = self.molecules.index_select(0, first) == self.molecules.index_select(0, second)
         if not self.include_bonded and self.excluded.shape[0] > 0:
-            kept = (~torch.isin(first * self.n_beads + second, self.excluded)).nonzero().squeeze(1)
+            kept = (~torch.isin(first * self.n_beads + second, self.excluded)).nonzero().squeeze(1)  # type: ignore[arg-type]
             first, second, vectors = first[kept], second[kept], vectors[kept]
             distances, same = distances[kept], same[kept]
         between = (~same).nonzero().squeeze(1)

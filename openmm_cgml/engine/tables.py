@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ def bake(network: SchNet, n_knots: int = N_KNOTS) -> BakedNetwork:
     )
 
 
-def _bake_block(block: nn.Module, basis: nn.Module, cutoff: float, n_knots: int) -> BakedBlock:
+def _bake_block(block: Any, basis: nn.Module, cutoff: float, n_knots: int) -> BakedBlock:
     return BakedBlock(
         table=_tabulate(block, basis, cutoff, n_knots),
         enter=_array(block.conv.lin1.weight),
@@ -107,7 +108,7 @@ def _bake_block(block: nn.Module, basis: nn.Module, cutoff: float, n_knots: int)
     )
 
 
-def _tabulate(block: nn.Module, basis: nn.Module, cutoff: float, n_knots: int) -> FilterTable:
+def _tabulate(block: Any, basis: nn.Module, cutoff: float, n_knots: int) -> FilterTable:
     distances = torch.linspace(0.0, cutoff, n_knots, dtype=torch.float64)
 
     def filters(r: torch.Tensor) -> torch.Tensor:
@@ -115,7 +116,7 @@ def _tabulate(block: nn.Module, basis: nn.Module, cutoff: float, n_knots: int) -
         return block.conv.net(basis(r)) * smooth_end.unsqueeze(-1)
 
     with torch.no_grad():
-        values, slopes = torch.func.jvp(filters, (distances,), (torch.ones_like(distances),))
+        values, slopes = torch.func.jvp(filters, (distances,), (torch.ones_like(distances),))  # type: ignore[misc]
     spacing = cutoff / (n_knots - 1)
     knots = torch.stack([values, spacing * slopes], dim=1)
     return FilterTable(cutoff=cutoff, knots=np.ascontiguousarray(knots.numpy(), dtype=np.float32))

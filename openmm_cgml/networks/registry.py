@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from openmm_cgml.config import Config
 from openmm_cgml.errors import InputError
 from openmm_cgml.networks.schnet import SchNet, SchNetConfig
 
-NETWORKS: Mapping[str, tuple[type[Config], type[SchNet]]] = MappingProxyType({"schnet": (SchNetConfig, SchNet)})
+NETWORKS: Mapping[str, tuple[type[SchNetConfig], type[SchNet]]] = MappingProxyType({"schnet": (SchNetConfig, SchNet)})
 """Kind -> (configuration class, network class)."""
 
 

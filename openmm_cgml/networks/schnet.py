@@ -156,9 +156,8 @@ class _PairInteraction(InteractionBlock):
 def _readout(config: SchNetConfig) -> nn.Sequential:
     activation = act_class_mapping[_ACTIVATIONS[config.activation]]
     hidden = max(config.n_features // 2, 1)
-    layers = nn.Sequential(nn.Linear(config.n_features, hidden), activation(), nn.Linear(hidden, 1))
-    nn.init.xavier_uniform_(layers[0].weight)
-    nn.init.zeros_(layers[0].bias)
-    nn.init.xavier_uniform_(layers[2].weight)
-    nn.init.zeros_(layers[2].bias)
-    return layers
+    enter, leave = nn.Linear(config.n_features, hidden), nn.Linear(hidden, 1)
+    for layer in (enter, leave):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return nn.Sequential(enter, activation(), leave)
