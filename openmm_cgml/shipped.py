@@ -12,7 +12,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def find_model(name_or_path: str | os.PathLike[str]) -> Path:
-    """Folder of a model: an existing folder, or a shipped model of that name (`benzene-1bead` or `models/benzene-1bead`).
+    """Folder of a model: an existing one, or the shipped one of that name (`benzene-1bead`, `models/benzene-1bead`).
 
     Raises:
         InputError: If there is neither; the message lists the shipped names.
@@ -21,7 +21,7 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Path:
 
 
 def find_system(name_or_path: str | os.PathLike[str]) -> Path:
-    """Folder of a system with its `system.yaml`: an existing folder, its `system.yaml`, or a shipped system of that name.
+    """Folder of a system: an existing one, that of a `system.yaml`, or the shipped one of that name.
 
     Raises:
         InputError: If there is none; the message lists the shipped names.
@@ -56,7 +56,9 @@ def _find(name_or_path: str | os.PathLike[str], *, kind: str, marker: str, what:
         raise InputError(f"{path} is a folder without {marker}, so it is no {what}; {_known(kind, marker)}")
     close = difflib.get_close_matches(name, _names(kind, marker), n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    raise InputError(f"no {what} {text!r}: neither a folder with {marker} nor a shipped name; {hint}{_known(kind, marker)}")
+    raise InputError(
+        f"no {what} {text!r}: neither a folder with {marker} nor a shipped name; {hint}{_known(kind, marker)}"
+    )
 
 
 def _known(kind: str, marker: str) -> str:

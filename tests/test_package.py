@@ -19,7 +19,9 @@ def test_importing_the_package_imports_nothing_heavy():
 
 def test_importing_the_package_takes_less_than_half_a_second():
     times = []
-    for _ in range(3):  # time on the processor, the best of a few: the machine may be shared and byte code not yet compiled
+    for _ in range(
+        3
+    ):  # time on the processor, the best of a few: the machine may be shared and byte code not yet compiled
         times.append(float(python("import time, openmm_cgml; print(time.process_time())")))
     assert min(times) < 0.5
 

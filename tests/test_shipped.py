@@ -43,7 +43,12 @@ def test_a_system_is_found_by_its_file(checkout):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("watr", "did you mean 'water'.*shipped models: water"), ("", "empty"), ("../water", "shipped models"), ("openmm_cgml", "without manifest.json")],
+    [
+        ("watr", "did you mean 'water'.*shipped models: water"),
+        ("", "empty"),
+        ("../water", "shipped models"),
+        ("openmm_cgml", "without manifest.json"),
+    ],
 )
 def test_what_is_not_there_is_an_error_that_lists_what_is(checkout, monkeypatch, name, message):
     monkeypatch.chdir(checkout)

@@ -1,8 +1,8 @@
 """The `openmm-cgml` command: finds the verb, imports its module alone, and turns errors into messages and exit codes.
 
-Exit codes: 0 done; 1 a fault of this program (a traceback says where); 2 wrong usage or input; 3 a file is missing, unreadable
-or damaged; 4 the simulation or the training became unstable; 5 no room on the disk, in memory or on the device;
-130 and 143 interrupted by Ctrl-C and SIGTERM, finished work kept.
+Exit codes: 0 done; 1 a fault of this program (a traceback says where); 2 wrong usage or input; 3 a file is missing,
+unreadable or damaged; 4 the simulation or the training became unstable; 5 no room on the disk, in memory or on the
+device; 130 and 143 interrupted by Ctrl-C and SIGTERM, finished work kept.
 """
 
 import contextlib
@@ -48,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows "?" where it lacks a character
     signal.signal(signal.SIGTERM, _leave_on_sigterm)
     debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]  # so that it is understood after the verb too
+    arguments = [
+        argument for argument in arguments if argument != "--debug"
+    ]  # so that it is understood after the verb too
     verb = next((argument for argument in arguments if not argument.startswith("-")), None)
     try:
         create_app(verb, debug=debug)(args=arguments, prog_name="openmm-cgml")
@@ -80,8 +82,12 @@ def create_app(verb: str | None = None, *, debug: bool = False) -> typer.Typer:
 
 
 def _top_level(
-    version: Annotated[bool, typer.Option("--version", callback=lambda asked: _print_version(asked), is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; anywhere on the line.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=lambda asked: _print_version(asked), is_eager=True)
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; anywhere on the line.")
+    ] = False,
 ) -> None:
     """Machine-learned coarse-grained force fields for OpenMM."""
 

@@ -1,4 +1,4 @@
-"""`openmm-cgml doctor`: what is installed, what works, which ML backend will be used and why, and how to mend the rest."""
+"""`openmm-cgml doctor`: what is installed and works, which ML backend will be used and why, how to mend the rest."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Finding:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Check this installation: versions, platforms, which ML backend will be used and why, and the command for what is missing.
+    """Check this installation: versions, platforms, the ML backend and why it is taken, commands for what is missing.
 
     Leaves with exit code 0 if models can be run here, and 2 if something needed is missing or broken.
     """
@@ -81,7 +81,10 @@ def doctor(
 
 
 def examine() -> list[Finding]:
-    """Everything that is known about this installation; each check runs in a process of its own, so none can end this one."""
+    """Everything that is known about this installation.
+
+    Packages are imported in processes of their own, so that none can end this one.
+    """
     checks: list[Callable[[], Finding]] = [lambda name=name: _check_package(name) for name in _PACKAGES]  # type: ignore[misc]
     checks += [_check_platforms, _check_backend, _check_gpu, _check_models]
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -98,7 +101,9 @@ def _lines(findings: list[Finding]) -> list[str]:
         if finding.fix:
             lines.append(f"{'':9}{'':<{width}}  to mend: {finding.fix}")
     problems = sum(finding.state == "problem" for finding in findings)
-    lines.append("models can be run here" if not problems else f"{problems} thing(s) to mend before models can be run here")
+    lines.append(
+        "models can be run here" if not problems else f"{problems} thing(s) to mend before models can be run here"
+    )
     return lines
 
 
@@ -119,7 +124,9 @@ def _check_package(distribution: str) -> Finding:
     ok, text = _probe(f"import {module}")
     if ok:
         return Finding(distribution, "ok", version)
-    return Finding(distribution, missing, f"{version} is installed but cannot be imported: {text}", f"{fix} --force-reinstall")
+    return Finding(
+        distribution, missing, f"{version} is installed but cannot be imported: {text}", f"{fix} --force-reinstall"
+    )
 
 
 def _check_platforms() -> Finding:
@@ -141,7 +148,9 @@ def _missing_libraries(failures: list[str]) -> list[str]:
     """Names of the foreign libraries that kept OpenMM plugins from loading; openmmtorch's come with torch, later."""
     pattern = re.compile(r"Error loading library (\S+): (\S+): cannot open shared object")
     found = [match.groups() for failure in failures if (match := pattern.search(failure))]
-    return sorted({library for plugin, library in found if "Torch" not in plugin and not library.startswith("libOpenMM")})
+    return sorted(
+        {library for plugin, library in found if "Torch" not in plugin and not library.startswith("libOpenMM")}
+    )
 
 
 def _check_backend() -> Finding:
@@ -169,7 +178,9 @@ def _check_models() -> Finding:
 
     models, systems = list_models(), list_systems()
     if not systems:
-        return Finding("shipped models", "problem", "none found; the installation is incomplete", f"{_INSTALL} --force-reinstall")
+        return Finding(
+            "shipped models", "problem", "none found; the installation is incomplete", f"{_INSTALL} --force-reinstall"
+        )
     return Finding("shipped models", "ok", f"{', '.join(models) or 'no models'}; systems: {', '.join(systems)}")
 
 

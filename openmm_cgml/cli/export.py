@@ -9,13 +9,19 @@ import typer
 
 
 def export(
-    source: Annotated[str, typer.Argument(help="Output folder of a fit, the folder of a force field, or a shipped model's name.")],
+    source: Annotated[
+        str, typer.Argument(help="Output folder of a fit, the folder of a force field, or a shipped model's name.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
     name: Annotated[str | None, typer.Option(help="Name of the model; by default that of the output folder.")] = None,
     description: Annotated[str | None, typer.Option(help="One sentence; by default that of the source.")] = None,
     license: Annotated[str | None, typer.Option(help="Licence of the model; by default that of the source.")] = None,  # noqa: A002
-    validation: Annotated[Path | None, typer.Option(help="JSON file with figures of simulations, for the manifest and the card.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the force field in the output folder.")] = False,
+    validation: Annotated[
+        Path | None, typer.Option(help="JSON file with figures of simulations, for the manifest and the card.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the force field in the output folder.")
+    ] = False,
 ) -> None:
     """Write a model that others can load, with its card.
 
@@ -37,7 +43,9 @@ def export(
     if validation is not None:
         update["validation"] = read_json(validation)
         if not isinstance(update["validation"], dict):
-            raise ArtifactError(f"{validation}: holds a {type(update['validation']).__name__}; figures by name are needed")
+            raise ArtifactError(
+                f"{validation}: holds a {type(update['validation']).__name__}; figures by name are needed"
+            )
     manifest = force_field.manifest.model_copy(update=update)
     replace(force_field, manifest=manifest).save(output, overwrite=overwrite)
     typer.echo(f"{manifest.name}: {output}   (load it with ForceField.load({str(output)!r}))")

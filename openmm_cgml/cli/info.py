@@ -26,9 +26,13 @@ class Description:
 
 
 def info(
-    target: Annotated[str, typer.Argument(help="A folder, a file that describes one, or the name of a shipped model or system.")],
+    target: Annotated[
+        str, typer.Argument(help="A folder, a file that describes one, or the name of a shipped model or system.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    verify: Annotated[bool, typer.Option(help="Compare all data with the recorded checksums; of a model, run the self-test.")] = True,
+    verify: Annotated[
+        bool, typer.Option(help="Compare all data with the recorded checksums; of a model, run the self-test.")
+    ] = True,
 ) -> None:
     """Say what is in a model, a system, a dataset, a recording or a run."""
     found = describe(target, verify=verify)
@@ -60,7 +64,11 @@ def describe(target: str, *, verify: bool = True) -> list[Description]:
         if not found:
             raise ArtifactError(f"{path}: no model, system, dataset, recording or run is in this folder")
         return found
-    folders = [find(target) for names, find in ((list_models(), find_model), (list_systems(), find_system)) if path.name in names]
+    folders = [
+        find(target)
+        for names, find in ((list_models(), find_model), (list_systems(), find_system))
+        if path.name in names
+    ]
     if not folders:
         known = f"models: {', '.join(list_models()) or 'none'}; systems: {', '.join(list_systems()) or 'none'}"
         raise InputError(f"{target!r} is neither a file, a folder nor a shipped name; shipped {known}")
@@ -106,11 +114,13 @@ def _describe_model(path: Path, manifest: dict[str, Any], verify: bool) -> Descr
         facts["fingerprint"] = force_field.fingerprint
         facts["bead types"] = ", ".join(force_field.type_names)
         facts["residues"] = "; ".join(
-            f"{template.name}: {len(template.bead_names)} bead(s), {len(template.bonds)} bond(s), {sum(template.masses):.2f} Da"
-            for template in force_field.templates
+            f"{kind.name}: {len(kind.bead_names)} bead(s), {len(kind.bonds)} bond(s), {sum(kind.masses):.2f} Da"
+            for kind in force_field.templates
         )
         facts["cutoffs [nm]"] = force_field.cutoffs
-        facts["priors"] = {f"{term.form} {'-'.join(term.types)}": _text(dict(term.parameters)) for term in force_field.priors.terms}
+        facts["priors"] = {
+            f"{term.form} {'-'.join(term.types)}": _text(dict(term.parameters)) for term in force_field.priors.terms
+        }
     network = read_json(path / "network.json") if (path / "network.json").is_file() else None
     facts["network"] = network if network is not None else "none, priors only"
     for name in ("training", "validation"):
@@ -134,7 +144,11 @@ def _frame_facts(store: FrameStore) -> dict[str, Any]:
         facts["force labels"] = metadata["labels"]
     if store.n_frames:
         frame = store.read(0, 1)
-        present = {"forces": frame.forces, "intermolecular forces": frame.forces_inter, "force errors": frame.force_error}
+        present = {
+            "forces": frame.forces,
+            "intermolecular forces": frame.forces_inter,
+            "force errors": frame.force_error,
+        }
         facts["per frame"] = ["positions", *(name for name, array in present.items() if array is not None)]
         facts["energies"] = sorted(frame.energies)
         if frame.box is not None:

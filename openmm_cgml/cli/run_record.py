@@ -26,8 +26,8 @@ _REFUSALS = (InputError, ArtifactError, OutputExistsError, MissingDependencyErro
 def recorded(output: Path, verb: str, arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Run a verb's work and write `run.json` into its output folder when it ends, well or not.
 
-    The context yields a dictionary for figures worth keeping in the record. Work that was refused before it began leaves no
-    record, and an earlier record (of the run that this one resumes) moves into the entry "earlier".
+    The context yields a dictionary for figures worth keeping in the record. Work that was refused before it began leaves
+    no record, and an earlier record (of the run that this one resumes) moves into the entry "earlier".
 
     Args:
         output: The verb's output folder; not created here.
@@ -102,7 +102,7 @@ def _earlier(path: Path) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """`value` as JSON can hold it: mappings and sequences kept, numbers that are not finite and other objects as text."""
+    """`value` as JSON can hold it: mappings and sequences kept, other objects and non-finite numbers as text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

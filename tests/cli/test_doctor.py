@@ -17,12 +17,20 @@ def answering(monkeypatch):
             return next((answer for part, answer in answers.items() if part in code), (True, json.dumps(_HEALTHY)))
 
         monkeypatch.setattr(module, "_probe", probe)
-        monkeypatch.setattr(module.metadata, "version", lambda name: {"torch": "2.9.1", "openmm": "8.5.2"}.get(name, "1.0"))
+        monkeypatch.setattr(
+            module.metadata, "version", lambda name: {"torch": "2.9.1", "openmm": "8.5.2"}.get(name, "1.0")
+        )
 
     return install
 
 
-_HEALTHY = {"names": ["Reference", "CPU", "CUDA"], "failures": [], "name": "TorchForce", "reason": "it works", "build": "12.8"}
+_HEALTHY = {
+    "names": ["Reference", "CPU", "CUDA"],
+    "failures": [],
+    "name": "TorchForce",
+    "reason": "it works",
+    "build": "12.8",
+}
 
 
 def find(findings, name):
@@ -89,7 +97,10 @@ def test_plugin_failures_are_told_by_the_library_that_is_missing(answering):
 
 
 def test_a_crash_of_a_probed_package_is_reported_not_shared():
-    assert module._probe("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)") == (False, "the process crashed with signal 11")
+    assert module._probe("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)") == (
+        False,
+        "the process crashed with signal 11",
+    )
 
 
 def test_a_probe_that_hangs_is_reported(monkeypatch):

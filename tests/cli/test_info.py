@@ -25,9 +25,12 @@ def dataset(tmp_path):
     with FrameWriter(tmp_path / "data", metadata=metadata) as writer:
         writer.append(
             Frames(
-                positions=rng.normal(size=(4, 3, 3)), forces=rng.normal(size=(4, 3, 3)), box=np.tile(2.5 * np.eye(3), (4, 1, 1)),
-                energies={"inter": np.zeros(4)}, times=np.arange(4.0),
-            )  # fmt: skip
+                positions=rng.normal(size=(4, 3, 3)),
+                forces=rng.normal(size=(4, 3, 3)),
+                box=np.tile(2.5 * np.eye(3), (4, 1, 1)),
+                energies={"inter": np.zeros(4)},
+                times=np.arange(4.0),
+            )
         )
     return tmp_path / "data"
 
@@ -59,7 +62,9 @@ def test_damage_is_found_unless_verification_is_declined(dataset):
 
 
 def test_a_simulation_is_told_with_its_result(tmp_path):
-    (tmp_path / "simulation.json").write_text('{"schema": "openmm-cgml/simulation/1", "config": {"temperature": 300.0}}')
+    (tmp_path / "simulation.json").write_text(
+        '{"schema": "openmm-cgml/simulation/1", "config": {"temperature": 300.0}}'
+    )
     (found,) = describe(str(tmp_path))
     assert (found.kind, found.facts["result"]) == ("simulation", "not finished")
     (tmp_path / "result.json").write_text('{"status": "complete"}')

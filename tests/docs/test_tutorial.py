@@ -24,8 +24,10 @@ def test_every_block_of_a_tutorial_runs(page, tmp_path, monkeypatch, capsys):
     assert namespace["run"].status == "complete"
 
 
-@pytest.mark.parametrize("page", sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")) + ["../README.md"])
+@pytest.mark.parametrize("page", [*sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")), "../README.md"])
 def test_links_between_pages_lead_somewhere(page):
     path = DOCS / page
-    broken = [target for target in _LINK.findall(path.read_text(encoding="utf8")) if not (path.parent / target).exists()]
+    broken = [
+        target for target in _LINK.findall(path.read_text(encoding="utf8")) if not (path.parent / target).exists()
+    ]
     assert not broken

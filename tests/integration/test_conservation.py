@@ -47,9 +47,7 @@ def energy_fluctuation(folder, time_step, smooth):
     )
     output = folder / f"{time_step}-{smooth}"
     system, topology, positions = make_liquid(smooth)
-    simulate_system(
-        system, topology, positions, EDGE * np.eye(3), output=output, config=config, progress=False
-    )
+    simulate_system(system, topology, positions, EDGE * np.eye(3), output=output, config=config, progress=False)
     frames = FrameStore.open(output / "trajectory").read()
     total = (frames.energies["potential"] + frames.energies["kinetic"])[10:]
     line = np.polyfit(frames.times[10:], total, 1)

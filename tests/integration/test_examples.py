@@ -56,7 +56,18 @@ def reference(tmp_path):
 @pytest.mark.slow
 def test_the_demo_writes_a_report(model, reference, tmp_path, monkeypatch, capsys):
     output = tmp_path / "demo"
-    arguments = ["--model", model, "--system", reference, "--molecules", N_MOLECULES, "--duration", "2 ps", "--output", output]
+    arguments = [
+        "--model",
+        model,
+        "--system",
+        reference,
+        "--molecules",
+        N_MOLECULES,
+        "--duration",
+        "2 ps",
+        "--output",
+        output,
+    ]
     monkeypatch.setattr(sys, "argv", ["demo.py", *map(str, arguments)])
     for _ in range(2):  # a second run replaces the first
         runpy.run_path(str(EXAMPLES / "demo.py"), run_name="__main__")

@@ -18,7 +18,9 @@ def installed(tmp_path_factory):
     pytest.importorskip("hatchling")
     folder = tmp_path_factory.mktemp("wheel")
     code = f"from hatchling.build import build_wheel; print(build_wheel({str(folder)!r}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
     with zipfile.ZipFile(folder / done.stdout.strip().splitlines()[-1]) as wheel:
         wheel.extractall(folder / "site")
     return folder / "site"
@@ -26,7 +28,9 @@ def installed(tmp_path_factory):
 
 def run(site, code, cwd):
     environment = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin"}
-    return subprocess.run([sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, env=environment, capture_output=True, text=True, check=True
+    ).stdout
 
 
 @pytest.mark.slow
@@ -35,7 +39,9 @@ def test_an_installed_package_finds_shipped_systems_and_models_from_any_folder(i
     file, *names, folder = run(installed, code, tmp_path).split()
     assert Path(file).is_relative_to(installed)
     assert Path(folder).is_relative_to(installed)
-    shipped = {path.parent.name for kind in ("models/*/manifest.json", "systems/*/system.yaml") for path in ROOT.glob(kind)}
+    shipped = {
+        path.parent.name for kind in ("models/*/manifest.json", "systems/*/system.yaml") for path in ROOT.glob(kind)
+    }
     assert set(names) == shipped
 
 
@@ -61,7 +67,10 @@ def test_constraints_pin_every_dependency_and_name_no_host(name):
     assert all(line.count("==") == 1 and "/" not in line and "+" not in line for line in pins)
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in pins}
     extras = ["test", "torchforce"] if name == "torchforce" else ["test", "docs"]
-    needed = [*PROJECT["project"]["dependencies"], *(entry for extra in extras for entry in PROJECT["project"]["optional-dependencies"][extra])]
+    needed = [
+        *PROJECT["project"]["dependencies"],
+        *(entry for extra in extras for entry in PROJECT["project"]["optional-dependencies"][extra]),
+    ]
     names = {distribution_of(requirement) for requirement in needed}
     assert names <= pinned, sorted(names - pinned)
 
