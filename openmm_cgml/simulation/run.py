@@ -107,7 +107,7 @@ def simulate_system(
     """
     if resume and overwrite:
         raise InputError("overwrite and resume exclude each other; choose one")
-    run = _Run(system, topology, positions, box, config, identity, contacts, dict(record or {}), list(notes))
+    run = _Run(system, topology, positions, box, config, identity, contacts, dict(record or {}), notes)
     folder = prepare_output(output, resume=resume or overwrite)
     _check_is_run(folder)
     with lock_directory(folder), Interruption() as interruption:
@@ -136,7 +136,7 @@ class _Run:
         identity: str,
         contacts: ContactReferences | None,
         record: dict[str, Any],
-        notes: list[str],
+        notes: Sequence[str],
     ) -> None:
         self._system, self._topology, self._config, self._record = system, topology, config, record
         self._positions, self._box = check_shapes(system, topology, positions, box)
@@ -144,9 +144,10 @@ class _Run:
         self._masses = _masses(system)
         bonds = bond_references(system)
         note = check_time_step(config.time_step, bonds, self._masses)
-        self._notes, self._contacts = notes, contacts
-        if note:
-            self._note(note)
+        self._notes: list[str] = []
+        self._contacts = contacts
+        for text in (*notes, *([note] if note else [])):
+            self._note(text)
         self._fingerprint = fingerprint_system(system, identity)
         self._platform = choose_platform(config.platform, config.threads)
         self._monitor = StabilityMonitor(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 from openmm import app
@@ -59,12 +58,12 @@ def simulate(
     allowed = force_field.suggest_time_step(beads, temperature=config.temperature)
     if allowed is not None and (note := compare_with_period(config.time_step, allowed.period, allowed.term)):
         notes.append(note)
-    record: dict[str, Any] = {"force_field": {"name": force_field.name, "fingerprint": force_field.fingerprint}}
+    record = {"force_field": force_field.name, "force_field_fingerprint": force_field.fingerprint}
     backend: str = config.ml_backend
     if force_field.network is not None:
         choice = choose_backend(config.ml_backend)
         backend = choice.name
-        record["ml_backend"] = {"name": choice.name, "reason": choice.reason}
+        record |= {"ml_backend": choice.name, "ml_backend_reason": choice.reason}
     return simulate_system(
         force_field.create_system(beads, ml_backend=backend, box=box),
         beads,

@@ -1,0 +1,200 @@
+"""`openmm-cgml simulate`: a coarse-grained simulation that can be stopped and resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from openmm_cgml.force_field import ForceField
+    from openmm_cgml.simulation import SimulationConfig, SimulationResult
+    from openmm_cgml.topology import CGTopology
+
+_START, _RUN, _MACHINE = "Start", "Run", "Machine"
+
+
+def simulate(
+    model: Annotated[str, typer.Argument(help="A shipped model's name, or the path of a force field folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
+    molecules: Annotated[
+        int | None, typer.Option("--molecules", "-n", help="Build a box of so many molecules.", rich_help_panel=_START)
+    ] = None,
+    density: Annotated[
+        str | None, typer.Option(help='Its density, "0.84 g/cm^3"; default the training data\'s.', rich_help_panel=_START)
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="Or start from a folder of `build`, or a .cif or .pdb file.", rich_help_panel=_START),
+    ] = None,
+    minimize: Annotated[
+        bool | None, typer.Option(help="Relax the starting positions first; default yes.", rich_help_panel=_START)
+    ] = None,
+    duration: Annotated[
+        str | None, typer.Option(help='Simulated time, "200 ps"; more of it extends a run with --resume.', rich_help_panel=_RUN)
+    ] = None,
+    temperature: Annotated[
+        str | None, typer.Option(help='"300 kelvin"; default the training data\'s.', rich_help_panel=_RUN)
+    ] = None,
+    time_step: Annotated[
+        str | None, typer.Option(help='"5 fs"; default what the stiffest prior allows.', rich_help_panel=_RUN)
+    ] = None,
+    friction: Annotated[
+        str | None, typer.Option(help='Of the Langevin thermostat, "1 /ps".', rich_help_panel=_RUN)
+    ] = None,
+    ensemble: Annotated[str | None, typer.Option(help="NVT or NVE.", rich_help_panel=_RUN)] = None,
+    frame_interval: Annotated[
+        str | None, typer.Option(help='Time between frames, "1 ps".', rich_help_panel=_RUN)
+    ] = None,
+    checkpoint_interval: Annotated[
+        str | None, typer.Option(help='Time between checkpoints, "50 ps".', rich_help_panel=_RUN)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of box, velocities and thermostat; default 0.", rich_help_panel=_RUN)
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file with these settings; options go before it.", rich_help_panel=_RUN)
+    ] = None,
+    platform: Annotated[
+        str | None, typer.Option(help="OpenMM platform; default the fastest.", rich_help_panel=_MACHINE)
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of the CPU platform.", rich_help_panel=_MACHINE)
+    ] = None,
+    ml_backend: Annotated[
+        str | None, typer.Option(help="TorchForce or PythonForce; default what works.", rich_help_panel=_MACHINE)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Run a coarse-grained simulation.
+
+    Writes trajectory/ (frames in full), trajectory.xtc and topology.cif (for mdtraj, VMD and the like), log.csv,
+    checkpoints/, simulation.json and result.json. Ctrl-C and SIGTERM leave a checkpoint; --resume goes on from there, with the
+    settings the run was started with. An unstable run stops with the step at which it was noticed and exit code 4.
+    """
+    from openmm_cgml.cli.run_record import recorded
+    from openmm_cgml.force_field import ForceField
+    from openmm_cgml.simulation import simulate as run_simulation
+
+    given = {
+        "duration": duration,
+        "temperature": temperature,
+        "time_step": time_step,
+        "friction": friction,
+        "ensemble": ensemble,
+        "frame_interval": frame_interval,
+        "checkpoint_interval": checkpoint_interval,
+        "seed": seed,
+        "platform": platform,
+        "threads": threads,
+        "ml_backend": ml_backend,
+        "minimize": minimize,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    force_field = ForceField.load(model)
+    resuming = resume and (output / "simulation.json").is_file()
+    topology, positions, box = (
+        _read_run(output) if resuming else _make_start(force_field, molecules, density, start, seed or 0)
+    )
+    settings = _read_settings(output, given) if resuming else _settings(force_field, topology, given, config)
+    arguments = {"model": model, "molecules": molecules, "density": density, "from": start, **given}
+    with recorded(output, "simulate", {**arguments, "resume": resume}) as record:
+        result = run_simulation(
+            force_field,
+            topology,
+            positions,
+            box,
+            output=output,
+            config=settings,
+            resume=resume,
+            overwrite=overwrite,
+            progress=not quiet,
+        )
+        record.update(status=result.status, steps=result.steps, ns_per_day=result.ns_per_day)
+    _report(result)
+
+
+def _make_start(
+    force_field: ForceField, molecules: int | None, density: str | None, start: Path | None, seed: int
+) -> tuple[CGTopology, np.ndarray, Any]:
+    """Topology, positions [nm] and box of a new run."""
+    from openmm_cgml.builder import build_box
+    from openmm_cgml.errors import InputError
+
+    if (molecules is None) == (start is None):
+        raise InputError("say where to start: --molecules 500 builds a box, --from FOLDER takes what `build` wrote")
+    if start is not None:
+        return _read_structure(force_field, start / "topology.cif" if start.is_dir() else start)
+    assert molecules is not None
+    return build_box(force_field, molecules, density=density, seed=seed)
+
+
+def _read_structure(force_field: ForceField, path: Path) -> tuple[CGTopology, np.ndarray, Any]:
+    from openmm import app, unit
+
+    from openmm_cgml.errors import InputError
+
+    reader = {".cif": app.PDBxFile, ".pdb": app.PDBFile}.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path}: structures are read from .cif and .pdb files, or from a folder with a topology.cif")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `openmm-cgml build` writes one")
+    structure = reader(str(path))
+    box = structure.topology.getPeriodicBoxVectors()
+    positions = structure.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    return force_field.bead_topology(structure.topology), positions, box
+
+
+def _read_run(output: Path) -> tuple[CGTopology, np.ndarray, Any]:
+    """Topology, starting positions [nm] and box of the run in a folder."""
+    from openmm import app, unit
+
+    from openmm_cgml.storage import read_json
+    from openmm_cgml.topology import CGTopology
+
+    topology = CGTopology.from_dict(read_json(output / "topology.json"))
+    positions = app.PDBxFile(str(output / "topology.cif")).getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    return topology, positions, read_json(output / "simulation.json")["box"]
+
+
+def _read_settings(output: Path, given: dict[str, Any]) -> SimulationConfig:
+    """The settings that the run in a folder was started with, some of them given anew."""
+    from openmm_cgml.simulation import SimulationConfig
+    from openmm_cgml.storage import read_json
+
+    return SimulationConfig(**{**read_json(output / "simulation.json")["config"], **given})
+
+
+def _settings(
+    force_field: ForceField, topology: CGTopology, given: dict[str, Any], path: Path | None
+) -> SimulationConfig:
+    """Settings from the command line, a file, and what is known about the model."""
+    from openmm_cgml.builder import choose_time_step
+    from openmm_cgml.config import read_config
+    from openmm_cgml.simulation import SimulationConfig
+
+    if path is not None:
+        return read_config(path, SimulationConfig, given)
+    training = force_field.training_summary
+    defaults: dict[str, Any] = {"time_step": choose_time_step(force_field.suggest_time_step(topology))}
+    if training is not None:
+        defaults["temperature"] = training.temperature
+    return SimulationConfig(**{**defaults, **given})
+
+
+def _report(result: SimulationResult) -> None:
+    typer.echo(
+        f"{result.status}: {result.time:g} ps (CG time) in {result.wall_time:.0f} s, "
+        f"{result.steps_per_second:.0f} steps/s, {result.ns_per_day:.1f} ns/day"
+    )
+    if result.mean_temperature is not None:
+        error = "" if result.temperature_error is None else f" +- {result.temperature_error:.1f}"
+        typer.echo(f"mean temperature: {result.mean_temperature:.1f}{error} K")
+    if result.mean_potential_energy is not None:
+        typer.echo(f"mean potential energy: {result.mean_potential_energy:.4g} kJ/mol per bead")
+    typer.echo(f"frames: {result.n_frames} in {result.output / 'trajectory.xtc'}")
