@@ -26,7 +26,7 @@ _REFUSALS = (InputError, ArtifactError, OutputExistsError, MissingDependencyErro
 def recorded(output: Path, verb: str, arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Run a verb's work and write `run.json` into its output folder when it ends, well or not.
 
-    The context yields a dictionary for figures worth keeping in the record. Work that was refused before it began leaves
+    The context yields a dictionary for figures worth keeping in the record. Work refused before it began leaves
     no record, and an earlier record (of the run that this one resumes) moves into the entry "earlier".
 
     Args:
