@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -56,7 +58,20 @@ def import_openmmtorch() -> Any:
             import openmmtorch
     finally:
         logging.disable(before)
+    _load_missed_plugins()
     return openmmtorch
+
+
+@lru_cache(maxsize=1)
+def _load_missed_plugins() -> None:
+    """Load the plugins of openmmtorch that `import openmm` could not, where it came before torch and its libraries."""
+    import openmm
+
+    for failure in openmm.Platform.getPluginLoadFailures():
+        library = re.search(r"Error loading library (.*?OpenMMTorch\w*\.(?:so|dylib))", failure)
+        if library:
+            with contextlib.suppress(openmm.OpenMMException):  # the plugin of a platform that this machine lacks
+                openmm.Platform.loadPluginLibrary(library[1])
 
 
 class _Spring(nn.Module):
