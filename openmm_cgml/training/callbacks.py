@@ -22,6 +22,7 @@ from openmm_cgml.training.plots import plot_losses
 
 CSV = "metrics.csv"
 PICTURE = "loss.png"
+_PICTURE_INTERVAL = 10.0  # seconds
 
 
 class TrainingStoppedError(Exception):
@@ -41,6 +42,7 @@ class History(lightning.Callback):
     def __init__(self, folder: Path) -> None:
         self.rows: list[dict[str, float]] = []
         self._folder = folder
+        self._drawn = time.monotonic()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Add the row of this epoch."""
@@ -51,11 +53,17 @@ class History(lightning.Callback):
         row |= {f"validation_{name}": value for name, value in module.validation.items()}
         self.rows.append(row)
         write_atomically(self._folder / CSV, _csv(self.rows))
-        plot_losses(self.rows, self._folder / PICTURE)
+        if time.monotonic() - self._drawn > _PICTURE_INTERVAL:
+            self._draw()
         if trainer.logger is not None:
             trainer.logger.log_metrics(
                 {k: v for k, v in row.items() if k not in ("epoch", "step")}, step=trainer.global_step
             )
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Draw the picture of the whole training."""
+        if self.rows:
+            self._draw()
 
     def state_dict(self) -> dict[str, Any]:
         """The rows."""
@@ -64,6 +72,10 @@ class History(lightning.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the rows back; later ones of an interrupted run are dropped with the next epoch."""
         self.rows = [dict(row) for row in state_dict["rows"]]
+
+    def _draw(self) -> None:
+        plot_losses(self.rows, self._folder / PICTURE)
+        self._drawn = time.monotonic()
 
 
 class Selection(lightning.Callback):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import Field
 
-from openmm_cgml.config import Config, read_config, read_yaml
+from openmm_cgml.config import Config, Length, read_config, read_yaml
 from openmm_cgml.networks import SchNetConfig
 from openmm_cgml.priors import PriorConfig
 
@@ -31,6 +31,8 @@ class DataConfig(Config):
         mean_force_training: Mean-force datasets added to the training frames.
         mean_force_weight: Weight of a mean-force frame in the loss, relative to an instantaneous one.
         mean_force_test: Mean-force datasets held out for R2 against the mean force.
+        mean_force_separation: Training and validation frames whose beads have moved less than this (root mean square)
+            from a held-out mean-force configuration are left out, so that it is unseen [nm].
         fractions: Shares of train, validation and test.
         n_blocks: Blocks of consecutive frames that are kept together in the split.
         split_seed: Seed of the split.
@@ -41,6 +43,7 @@ class DataConfig(Config):
     mean_force_training: Paths = ()
     mean_force_weight: float = Field(default=1.0, gt=0)
     mean_force_test: Paths = ()
+    mean_force_separation: Length = Field(default=0.25, ge=0)
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     n_blocks: int = Field(default=20, ge=3)
     split_seed: int = Field(default=0, ge=0)

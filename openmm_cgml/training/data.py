@@ -194,17 +194,48 @@ def _check_alike(datasets: Sequence[ForceMatchingDataset]) -> None:
 
 def _split(data: DataConfig, datasets: Sequence[ForceMatchingDataset], roles: Sequence[str]) -> dict[str, list[Key]]:
     keys: dict[str, list[Key]] = {name: [] for name in (*SPLITS, "mean_force_test")}
+    held_out = [dataset for dataset, role in zip(datasets, roles, strict=True) if role == "mean_force_test"]
     for part, (dataset, role) in enumerate(zip(datasets, roles, strict=True)):
         if role == "datasets":
             split = dataset.split(data.fractions, n_blocks=data.n_blocks, seed=data.split_seed)
         else:
             split = {"train" if role == "mean_force_training" else role: np.arange(dataset.n_frames)}
         for name, frames in split.items():
+            if role == "datasets" and name != "test":
+                frames = frames[~_near_held_out(dataset, frames, held_out, data.mean_force_separation)]
+                if not len(frames):
+                    raise InputError(
+                        f"{dataset.path}: every {name} frame is within {data.mean_force_separation:g} nm of a held-out "
+                        "mean-force configuration; record longer, or lower data.mean_force_separation"
+                    )
             if name == "train" and role == "datasets" and data.max_training_frames:
                 wanted = min(len(frames), data.max_training_frames)
                 frames = frames[np.unique(np.linspace(0, len(frames) - 1, wanted).round().astype(int))]
             keys[name] += [(part, int(frame)) for frame in frames]
     return keys
+
+
+def _near_held_out(
+    dataset: ForceMatchingDataset,
+    frames: NDArray[np.int64],
+    held_out: Sequence[ForceMatchingDataset],
+    separation: float,
+) -> NDArray[np.bool_]:
+    """Which frames have moved less than `separation` (root mean square) from a held-out configuration."""
+    near = np.zeros(len(frames), bool)
+    configurations = [configuration for held in held_out for configuration in held.frames().positions]
+    if not configurations or not separation or not len(frames):
+        return near
+    chosen = dataset.frames(frames)
+    for configuration in configurations:
+        if configuration.shape != chosen.positions.shape[1:]:
+            continue
+        for k in range(len(frames)):
+            moved = chosen.positions[k] - configuration
+            if chosen.box is not None:
+                moved = moved - np.round(moved @ np.linalg.inv(chosen.box[k])) @ chosen.box[k]
+            near[k] |= float(np.square(moved).sum(axis=1).mean()) < separation**2
+    return near
 
 
 def _chosen(parts: Sequence[LabeledFrames], keys: Sequence[Key]) -> list[LabeledFrames]:

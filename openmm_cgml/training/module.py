@@ -199,7 +199,7 @@ class ForceMatching(lightning.LightningModule):
         frames = ", ".join(f"{frame} of dataset {part + 1}" for part, frame in self._frames)
         return (
             f"the {what} is not finite at step {self.global_step} (epoch {self.current_epoch + 1}), frames {frames}; "
-            "the last checkpoint is kept. Lower training.learning_rate or set training.gradient_clip, and look at these data"
+            "the last checkpoint is kept. Lower training.learning_rate or training.gradient_clip; look at these frames"
         )
 
 

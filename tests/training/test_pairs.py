@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from openmm_cgml.errors import InputError
+from openmm_cgml.training.pairs import PairFinder, PairRule, distances, pair_vectors
+
+from tests.training.dimers import EDGE, dimer_frames, dimer_topology
+
+
+def _brute_force(positions: np.ndarray, box: np.ndarray) -> dict[tuple[int, int], float]:
+    n = len(positions)
+    shifts = np.array([[a, b, c] for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)]) @ box
+    wrapped = positions - np.floor(positions @ np.linalg.inv(box)) @ box
+    return {
+        (i, j): float(np.linalg.norm(wrapped[j] - wrapped[i] + shifts, axis=1).min())
+        for i in range(n)
+        for j in range(i + 1, n)
+    }
+
+
+@pytest.mark.parametrize("intra_cutoff", [0.0, 0.5, 0.7, 0.9])
+def test_pairs_are_those_of_a_search_over_all_images(intra_cutoff):
+    topology, frames = dimer_topology(), dimer_frames(1)
+    found = PairFinder(topology, PairRule(cutoff=0.7, intra_cutoff=intra_cutoff)).find(
+        frames.positions[0], frames.box[0]
+    )
+    expected = _brute_force(frames.positions[0], frames.box[0])
+    molecules = topology.molecules
+    inter = {p for p, r in expected.items() if r < 0.7 and molecules[p[0]] != molecules[p[1]]}
+    intra = {p for p, r in expected.items() if r < intra_cutoff and molecules[p[0]] == molecules[p[1]]}
+    assert set(map(tuple, found.inter.T.tolist())) == inter
+    assert set(map(tuple, found.intra.T.tolist())) == intra
+    assert inter and (intra or not intra_cutoff)
+    assert np.all(np.diff(found.inter[0]) >= 0)
+
+
+def test_bonded_pairs_are_left_out_when_excluded():
+    topology, frames = dimer_topology(), dimer_frames(1)
+    rule = PairRule(cutoff=0.7, intra_cutoff=0.7, exclude_bonds=1)
+    found = PairFinder(topology, rule).find(frames.positions[0], frames.box[0])
+    assert found.intra.shape == (2, 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_vectors_are_the_shortest_in_triclinic_boxes(seed):
+    rng = np.random.default_rng(seed)
+    box = np.diag(rng.uniform(1.5, 2.5, 3))
+    box[1, 0], box[2, 0], box[2, 1] = rng.uniform(-0.5, 0.5, 3) * [box[0, 0], box[0, 0], box[1, 1]]
+    positions = rng.uniform(-3, 3, (6, 3))
+    expected = _brute_force(positions, box)
+    widths = 1 / np.linalg.norm(np.linalg.inv(box), axis=0)
+    close = np.array([p for p, r in expected.items() if r < 0.5 * widths.min()], int).reshape(-1, 2).T
+    got = distances(positions, box, close)
+    np.testing.assert_allclose(got, [expected[p] for p in map(tuple, close.T.tolist())], rtol=1e-10)
+
+
+def test_vectors_without_a_box_are_plain_differences():
+    positions = np.array([[0.0, 0, 0], [5, 0, 0]])
+    np.testing.assert_array_equal(pair_vectors(positions, None, np.array([[0], [1]])), [[5, 0, 0]])
+
+
+def test_cutoff_beyond_half_the_box_is_refused():
+    frames = dimer_frames(1)
+    with pytest.raises(InputError, match=f"{EDGE:g} nm wide"):
+        PairFinder(dimer_topology(), PairRule(cutoff=1.1)).find(frames.positions[0], frames.box[0])
