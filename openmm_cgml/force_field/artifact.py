@@ -129,6 +129,8 @@ def describe_file(path: Path) -> str:
         head = file.read(4096)
     if not head:
         return "an empty file"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8:
+        return "a safetensors file"  # before pickles: its length field may begin like one
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()[:10000]

@@ -5,8 +5,12 @@ import pickle
 import shutil
 import zipfile
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
 from openmm_cgml.force_field import ForceField, artifact
@@ -246,6 +250,39 @@ def test_a_kill_while_replacing_leaves_a_complete_folder(tmp_path, monkeypatch, 
     artifact.finish_interrupted_save(path)  # what the next load or save does first
     assert {file.read_bytes() for file in path.iterdir()} == {b"old"}
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+def test_safetensors_files_are_never_taken_for_pickles(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    first_bytes = set()
+    for length in range(1, 200):
+        path.write_bytes(save({"x" * length: np.zeros(3, np.float32)}))
+        first_bytes.add(path.read_bytes()[:2])
+        assert describe_file(path) == "a safetensors file"
+    assert b"\x80\x00" in first_bytes  # the first byte of a pickle
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_damage_to_a_data_file_is_refused(original, tmp_path, data):
+    model = tmp_path / "damaged"
+    shutil.rmtree(model, ignore_errors=True)
+    shutil.copytree(original, model)
+    path = model / data.draw(st.sampled_from(DATA_FILES))
+    content = bytearray(path.read_bytes())
+    position = data.draw(st.integers(0, len(content) - 1))
+    kind = data.draw(st.sampled_from(["flip", "cut", "append", "remove"]))
+    if kind == "flip":
+        content[position] ^= 1 << data.draw(st.integers(0, 7))
+    elif kind == "cut":
+        del content[position:]
+    elif kind == "append":
+        content += data.draw(st.binary(min_size=1, max_size=9))
+    else:
+        del content[position]
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=path.name):
+        ForceField.load(model)
 
 
 def test_files_are_described_by_content(tmp_path):
