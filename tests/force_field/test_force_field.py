@@ -346,7 +346,7 @@ def test_a_system_without_the_network_passes_through_parmed():
     force_field = tiny_force_field(3, network=False)
     topology, positions, box = benzene_box(3, 64)
     system = force_field.create_system(topology, box=box)
-    with pytest.warns(UserWarning, match="CustomNonbondedForce"):  # ParmEd keeps what it can express: the bonds
+    with pytest.warns(Warning, match="CustomNonbondedForce"):  # ParmEd keeps what it can express: the bonds
         structure = parmed_openmm.load_topology(topology.to_openmm(box), system, xyz=positions * unit.nanometer)
     assert len(structure.bonds) == len(topology.bonds)
     assert all(bond.type.req == pytest.approx(2.37) for bond in structure.bonds)
