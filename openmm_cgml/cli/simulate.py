@@ -24,17 +24,21 @@ def simulate(
         int | None, typer.Option("--molecules", "-n", help="Build a box of so many molecules.", rich_help_panel=_START)
     ] = None,
     density: Annotated[
-        str | None, typer.Option(help='Its density, "0.84 g/cm^3"; default the training data\'s.', rich_help_panel=_START)
+        str | None,
+        typer.Option(help='Its density, "0.84 g/cm^3"; default the training data\'s.', rich_help_panel=_START),
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option("--from", help="Or start from a folder of `build`, or a .cif or .pdb file.", rich_help_panel=_START),
+        typer.Option(
+            "--from", help="Or start from a folder of `build`, or a .cif or .pdb file.", rich_help_panel=_START
+        ),
     ] = None,
     minimize: Annotated[
         bool | None, typer.Option(help="Relax the starting positions first; default yes.", rich_help_panel=_START)
     ] = None,
     duration: Annotated[
-        str | None, typer.Option(help='Simulated time, "200 ps"; more of it extends a run with --resume.', rich_help_panel=_RUN)
+        str | None,
+        typer.Option(help='Simulated time, "200 ps"; more of it extends a run with --resume.', rich_help_panel=_RUN),
     ] = None,
     temperature: Annotated[
         str | None, typer.Option(help='"300 kelvin"; default the training data\'s.', rich_help_panel=_RUN)
@@ -61,9 +65,7 @@ def simulate(
     platform: Annotated[
         str | None, typer.Option(help="OpenMM platform; default the fastest.", rich_help_panel=_MACHINE)
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads of the CPU platform.", rich_help_panel=_MACHINE)
-    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the CPU platform.", rich_help_panel=_MACHINE)] = None,
     ml_backend: Annotated[
         str | None, typer.Option(help="TorchForce or PythonForce; default what works.", rich_help_panel=_MACHINE)
     ] = None,
@@ -74,7 +76,7 @@ def simulate(
     """Run a coarse-grained simulation.
 
     Writes trajectory/ (frames in full), trajectory.xtc and topology.cif (for mdtraj, VMD and the like), log.csv,
-    checkpoints/, simulation.json and result.json. Ctrl-C and SIGTERM leave a checkpoint; --resume goes on from there, with the
+    checkpoints/, simulation.json and result.json. Ctrl-C and SIGTERM leave a checkpoint; --resume goes on, with the
     settings the run was started with. An unstable run stops with the step at which it was noticed and exit code 4.
     """
     from openmm_cgml.cli.run_record import recorded

@@ -1,0 +1,92 @@
+import pytest
+from typer.testing import CliRunner
+
+from openmm_cgml.cli.app import create_app
+from openmm_cgml.storage import read_json
+from tests.fixtures import benzene_box, tiny_force_field
+
+SHORT = [
+    "--duration",
+    "0.04 ps",
+    "--frame-interval",
+    "8 fs",
+    "--time-step",
+    "4 fs",
+    "--platform",
+    "Reference",
+    "--quiet",
+]
+
+
+@pytest.fixture
+def model(tmp_path):
+    return str(tiny_force_field(1, network=False).save(tmp_path / "model"))
+
+
+def call(*arguments):
+    return CliRunner().invoke(create_app("simulate"), ["simulate", *map(str, arguments)])
+
+
+def test_a_run_starts_from_a_number_of_molecules_and_takes_its_defaults_from_the_model(model, tmp_path):
+    result = call(model, "-o", tmp_path / "run", "--molecules", 80, "--seed", 4, *SHORT)
+    assert result.exit_code == 0, result.output
+    settings = read_json(tmp_path / "run" / "simulation.json")["config"]
+    assert (settings["temperature"], settings["seed"]) == (300.0, 4)
+    assert read_json(tmp_path / "run" / "run.json")["result"]["status"] == "complete"
+    assert "complete: 0.04 ps (CG time)" in result.output
+
+
+def test_a_run_starts_from_a_structure_and_is_extended_with_the_settings_it_has(model, tmp_path):
+    from openmm_cgml.builder.structure_file import write_structure
+
+    topology, positions, box = benzene_box(1, 80)
+    (tmp_path / "build").mkdir()
+    write_structure(tmp_path / "build" / "topology.cif", topology, positions, box)
+    assert call(model, "-o", tmp_path / "run", "--from", tmp_path / "build", "--seed", 4, *SHORT).exit_code == 0
+    assert call(model, "-o", tmp_path / "run", "--resume", "--duration", "0.08 ps", "--quiet").exit_code == 0
+    result = read_json(tmp_path / "run" / "result.json")
+    assert (result["steps"], result["n_frames"]) == (20, 10)
+    assert read_json(tmp_path / "run" / "simulation.json")["config"]["seed"] == 4
+
+
+def test_settings_come_from_a_file_and_options_go_before_it(model, tmp_path):
+    (tmp_path / "nvt.yaml").write_text(
+        "temperature: 310 kelvin\nduration: 1 ns\ntime_step: 4 fs\nframe_interval: 8 fs\nplatform: Reference\n"
+    )
+    options = ["--config", tmp_path / "nvt.yaml", "--duration", "0.04 ps", "--quiet"]
+    assert call(model, "-o", tmp_path / "run", "--molecules", 80, *options).exit_code == 0
+    settings = read_json(tmp_path / "run" / "simulation.json")["config"]
+    assert (settings["temperature"], settings["duration"]) == (310.0, 0.04)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--duration", "1 ps"], "--molecules 500 builds a box"),
+        (["--molecules", "80", "--from", "build", "--duration", "1 ps"], "--molecules 500 builds a box"),
+        (["--from", "nothing.cif", "--duration", "1 ps"], "no such file"),
+        (["--molecules", "80"], "duration: missing"),
+        (["--molecules", "80", "--duration", "100"], "has no unit"),
+        (["--molecules", "80", "--duration", "1 ps", "--ensemble", "NPT"], "ensemble"),
+        (["--molecules", "80", "--duration", "1 ps", "--time-step", "100 fs"], "too long"),
+    ],
+)
+def test_wrong_input_is_named_and_leaves_nothing_behind(model, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    result = call(model, "-o", "run", *options, "--platform", "Reference")
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unstable_run_leaves_with_code_4(model, tmp_path, monkeypatch):
+    from openmm_cgml.simulation.stability import StabilityMonitor, UnstableSimulationError
+
+    def fail(self, step, *rest):
+        raise UnstableSimulationError(step, "temperature 9000 K, target 300 K")
+
+    monkeypatch.setattr(StabilityMonitor, "check", fail)
+    result = call(model, "-o", tmp_path / "run", "--molecules", 80, *SHORT)
+    assert result.exit_code == 4
+    assert "unstable after 2 steps: temperature 9000 K" in result.output
+    assert read_json(tmp_path / "run" / "result.json")["status"] == "unstable"
