@@ -60,6 +60,11 @@ class Figure(Result):
         return "fail" if too_low or too_high else "pass"
 
     @property
+    def title(self) -> str:
+        """The label with its unit."""
+        return f"{self.label} [{self.unit}]" if self.unit else self.label
+
+    @property
     def limit(self) -> str:
         """The limit as text."""
         if self.lowest is not None and self.highest is not None:
@@ -138,9 +143,7 @@ class Validation(Result):
     def table(self) -> str:
         """The figures of all runs as a text table."""
         lines = [format_table(self.runs)]
-        lines += [
-            f"{f.label}: {format_value(f.value, f.error, f.unit)} (limit {f.limit}) {f.verdict}" for f in self.across
-        ]
+        lines += [f"{f.title}: {format_value(f.value, f.error)} (limit {f.limit}) {f.verdict}" for f in self.across]
         return "\n".join(lines)
 
 
@@ -200,20 +203,18 @@ def compare_sizes(summaries: Sequence[TrajectorySummary], limits: ValidationLimi
     )
 
 
-def format_value(value: float, error: float | None, unit: str) -> str:
-    """A value with as many digits as its error allows, and its unit."""
+def format_value(value: float, error: float | None) -> str:
+    """A value with as many digits as its error allows."""
     if error is None or error <= 0:
-        text = f"{value:.4g}"
-    else:
-        digits = max(0, 1 - int(np.floor(np.log10(error))))
-        text = f"{value:.{digits}f} ± {error:.{digits}f}" if digits < 7 else f"{value:.3g} ± {error:.1g}"
-    return f"{text} {unit}".strip()
+        return f"{value:.4g}"
+    digits = max(0, 1 - int(np.floor(np.log10(error))))
+    return f"{value:.{digits}f} ± {error:.{digits}f}" if digits < 7 else f"{value:.3g} ± {error:.1g}"
 
 
 def format_reference(figure: Figure) -> str:
     """The reference's value, or where there is none its own statistical error."""
     if figure.reference is not None:
-        return format_value(figure.reference, figure.reference_error, figure.unit)
+        return format_value(figure.reference, figure.reference_error)
     return "" if figure.reference_error is None else f"own halves: {figure.reference_error:.2g}"
 
 
@@ -225,8 +226,8 @@ def format_table(results: Sequence[ValidationResult]) -> str:
         verdicts = [figure.verdict for figure in known]
         rows.append(
             (
-                known[0].label,
-                *("" if figure is None else format_value(figure.value, figure.error, figure.unit) for figure in row),
+                known[0].title,
+                *("" if figure is None else format_value(figure.value, figure.error) for figure in row),
                 format_reference(known[0]),
                 known[0].limit,
                 "fail" if "fail" in verdicts else verdicts[0],
@@ -378,7 +379,7 @@ def _mobility_figures(
     figure = {
         "key": "diffusion",
         "label": "diffusion coefficient (CG time)",
-        "unit": "×10⁻⁵ cm²/s",
+        "unit": "10⁻⁵ cm²/s",
         "value": _in_1e5(summary.diffusion.value),
         "error": _in_1e5(summary.diffusion.standard_error),
     }

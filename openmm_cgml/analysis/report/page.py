@@ -32,14 +32,15 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { text-align: left; padding: .38rem .7rem .38rem 0; border-bottom: 1px solid #ecece8; vertical-align: top; }
 thead th { font-weight: 600; color: #555; border-bottom: 1px solid #bbb; }
 .scroll { overflow-x: auto; }
-td.fail, td.pass { font-weight: 600; }
+td.fail, td.pass { font-weight: 600; } table.figures td + td { white-space: nowrap; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 1.2rem;
   align-items: start; }
 figure { margin: 0; } figure.wide { grid-column: 1 / -1; } img { width: 100%; height: auto; display: block; }
 figcaption { color: #555; font-size: .88rem; margin-top: .2rem; }
 ul.notes { padding-left: 1.1rem; color: #555; } footer { margin-top: 2rem; color: #777; font-size: .85rem; }
 @media (max-width: 620px) { main { padding: 1.1rem; margin: 0; } .pictures { grid-template-columns: 1fr; } }
-@media print { body { background: #fff; } main { border: 0; margin: 0; max-width: none; padding: 0; } }
+@media print { body { background: #fff; } main { border: 0; margin: 0; max-width: none; padding: 0; }
+  .pictures { display: block; } figure { break-inside: avoid; max-width: 38rem; } }
 """
 
 
@@ -109,12 +110,12 @@ def _figure_table(validation: Validation) -> str:
     rows = [_figure_row(row) for row in align_figures(validation.runs)]
     span = len(validation.runs)
     rows += [
-        f"<tr><td>{escape(figure.label)}</td><td colspan='{span}'>{_value(figure)}</td><td></td>"
+        f"<tr><td>{escape(figure.title)}</td><td colspan='{span}'>{_value(figure)}</td><td></td>"
         f"<td>{escape(figure.limit)}</td>{_verdict(figure.verdict)}</tr>"
         for figure in validation.across
     ]
     return (
-        f"<div class='scroll'><table><thead><tr><th></th>{names}<th>reference</th><th>limit</th><th></th></tr></thead>"
+        f"<div class='scroll'><table class='figures'><thead><tr><th></th>{names}<th>reference</th><th>limit</th><th></th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -128,13 +129,13 @@ def _figure_row(row: Sequence[Figure | None]) -> str:
     verdicts = [figure.verdict for figure in known]
     cells = "".join("<td>–</td>" if figure is None else f"<td>{_value(figure)}</td>" for figure in row)
     return (
-        f"<tr><td>{escape(known[0].label)}</td>{cells}<td>{escape(format_reference(known[0]))}</td>"
+        f"<tr><td>{escape(known[0].title)}</td>{cells}<td>{escape(format_reference(known[0]))}</td>"
         f"<td>{escape(known[0].limit)}</td>{_verdict('fail' if 'fail' in verdicts else verdicts[0])}</tr>"
     )
 
 
 def _value(figure: Figure) -> str:
-    text = escape(format_value(figure.value, figure.error, figure.unit))
+    text = escape(format_value(figure.value, figure.error))
     return f"<span class='fail'>{text}</span>" if figure.verdict == "fail" else text
 
 

@@ -22,7 +22,7 @@ def write_run(tmp_path, make_frames, make_topology):
             if n_frames:
                 writer.append(make_frames(n_frames=n_frames, **settings))
         write_json(folder / "topology.json", make_topology().to_dict())
-        write_json(folder / "run.json", {"config": {"temperature": 300.0, "ensemble": "NVT"}, "segments": []})
+        write_json(folder / "simulation.json", {"config": {"temperature": 300.0, "ensemble": "NVT"}, "segments": []})
         if status is not None:
             write_json(
                 folder / "result.json", {"status": status, "reason": reason, "notes": ["<b>bold</b>"], "time": 20.0}
