@@ -115,7 +115,8 @@ def _figure_table(validation: Validation) -> str:
         for figure in validation.across
     ]
     return (
-        f"<div class='scroll'><table class='figures'><thead><tr><th></th>{names}<th>reference</th><th>limit</th><th></th></tr></thead>"
+    head = f"<thead><tr><th></th>{names}<th>reference</th><th>limit</th><th></th></tr></thead>"
+    return f"<div class='scroll'><table class='figures'>{head}<tbody>{''.join(rows)}</tbody></table></div>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
