@@ -136,15 +136,19 @@ for _tag, _pattern, _first in (
     ("int", r"^[-+]?[0-9]+$", "-+0123456789"),
     ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
 ):
-
-
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 # Plain decimal integers only: YAML 1.1 would read 010 as eight.
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(cast(yaml.ScalarNode, node))))
-_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(loader.construct_scalar(cast(yaml.ScalarNode, node))))
+_Loader.add_constructor(
+    "tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(cast(yaml.ScalarNode, node)))
+)
+_Loader.add_constructor(
+    "tag:yaml.org,2002:float", lambda loader, node: float(loader.construct_scalar(cast(yaml.ScalarNode, node)))
+)
 
 
-def _check(node: yaml.Node, where: tuple[Any, ...], lines: dict[tuple[Any, ...], int], path: Path, seen: set[int]) -> None:
+def _check(
+    node: yaml.Node, where: tuple[Any, ...], lines: dict[tuple[Any, ...], int], path: Path, seen: set[int]
+) -> None:
     if id(node) in seen:
         raise InputError(f"{path}, line {node.start_mark.line + 1}: anchors and aliases are not accepted; write it out")
     seen.add(id(node))
@@ -164,7 +168,10 @@ def _check(node: yaml.Node, where: tuple[Any, ...], lines: dict[tuple[Any, ...],
 
 
 def _explain(
-    error: pydantic.ValidationError, cls: type[pydantic.BaseModel], lines: Mapping[tuple[Any, ...], int] | None, name: str
+    error: pydantic.ValidationError,
+    cls: type[pydantic.BaseModel],
+    lines: Mapping[tuple[Any, ...], int] | None,
+    name: str,
 ) -> str:
     problems = []
     for detail in error.errors():
@@ -181,7 +188,11 @@ def _explain(
             problems.append(f"{place}{at}: missing; it has no default")
         else:
             message = detail["msg"].removeprefix("Value error, ")
-            given = "" if isinstance(detail["input"], dict) or repr(detail["input"]) in message else f", not {detail['input']!r}"
+            given = (
+                ""
+                if isinstance(detail["input"], dict) or repr(detail["input"]) in message
+                else f", not {detail['input']!r}"
+            )
             problems.append(f"{place}{at}: {message}{given}")
     return f"{name}: " + "; ".join(problems)
 

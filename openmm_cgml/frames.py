@@ -48,7 +48,9 @@ class Frames:
             box = _checked(self.box, (shape[0], 3, 3), "box")
             if len(box) and np.linalg.det(box).min() <= 0:
                 frame = int(np.argmin(np.linalg.det(box)))
-                raise InputError(f"box of frame {frame} is {box[frame].tolist()}; three right-handed vectors are needed")
+                raise InputError(
+                    f"box of frame {frame} is {box[frame].tolist()}; three right-handed vectors are needed"
+                )
             object.__setattr__(self, "box", box)
         if self.times is not None:
             object.__setattr__(self, "times", _checked(self.times, (shape[0],), "times"))
@@ -91,7 +93,9 @@ class Frames:
                 if (getattr(first, name) is None) != (getattr(part, name) is None):
                     raise InputError(f"part {number} and part 0 differ: only one of them has {name}")
             if set(part.energies) != set(first.energies):
-                raise InputError(f"part {number} has energies {sorted(part.energies)}, part 0 has {sorted(first.energies)}")
+                raise InputError(
+                    f"part {number} has energies {sorted(part.energies)}, part 0 has {sorted(first.energies)}"
+                )
         joined: dict[str, Any] = {
             name: None if getattr(first, name) is None else np.concatenate([getattr(part, name) for part in parts])
             for name in (*PER_PARTICLE, "box", "times")

@@ -32,10 +32,14 @@ class FrameWriter:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, metadata: Mapping[str, Any], frames_per_shard: int = 50, resume: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        metadata: Mapping[str, Any],
+        frames_per_shard: int = 50,
+        resume: bool = False,
     ) -> None:
-        """
-        Args:
+        """Args:
             path: Folder to write; made if missing.
             metadata: JSON content stored beside the frames, fixed for the folder's life.
             frames_per_shard: Frames kept in memory before they go to disk.
@@ -59,9 +63,17 @@ class FrameWriter:
                 raise InputError(f"{self.path} holds frames already; resume it or choose another folder")
             self._manifest = _read_manifest(self.path)
             if self._manifest["metadata"] != dict(metadata):
-                raise InputError(f"{self.path}: the frames there were recorded with other metadata; resume with the same settings")
+                raise InputError(
+                    f"{self.path}: the frames there were recorded with other metadata; resume with the same settings"
+                )
         else:
-            self._manifest = {"schema": SCHEMA, "version": VERSION, "metadata": dict(metadata), "shards": [], "n_particles": None}
+            self._manifest = {
+                "schema": SCHEMA,
+                "version": VERSION,
+                "metadata": dict(metadata),
+                "shards": [],
+                "n_particles": None,
+            }
             write_json(self.path / _MANIFEST, self._manifest)
         listed = {shard["file"] for shard in self._manifest["shards"]}
         for file in sorted([*self.path.glob("frames-" + "[0-9]" * 6 + ".*"), *self.path.glob(f".{_MANIFEST}.*.tmp")]):
@@ -132,7 +144,9 @@ class FrameWriter:
     def __enter__(self) -> FrameWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _write_shard(self, frames: Frames) -> None:
@@ -199,7 +213,9 @@ class FrameStore:
         for shard in self._manifest["shards"]:
             file, stop = self.path / shard["file"], start + shard["n_frames"]
             if not file.is_file():
-                raise ArtifactError(f"{file}: missing; it held frames {start} to {stop - 1}; restore it or make them again")
+                raise ArtifactError(
+                    f"{file}: missing; it held frames {start} to {stop - 1}; restore it or make them again"
+                )
             digest = sha256_of(file)
             if digest != shard["sha256"]:
                 raise ArtifactError(
@@ -232,7 +248,11 @@ class FrameStore:
 
 
 def _store(file: h5py.File, name: str, array: np.ndarray) -> None:
-    options = {"fletcher32": True, "chunks": (1, *array.shape[1:])} if array.ndim > 1 else {"fletcher32": True, "chunks": array.shape}
+    options = (
+        {"fletcher32": True, "chunks": (1, *array.shape[1:])}
+        if array.ndim > 1
+        else {"fletcher32": True, "chunks": array.shape}
+    )
     file.create_dataset(name, data=array, fillvalue=np.nan, **options)
 
 
@@ -245,7 +265,7 @@ def _read_shard(path: Path, start: int, stop: int) -> Frames:
     except (OSError, KeyError) as error:
         if "lock" in str(error):
             raise ArtifactError(
-                f"{path}: cannot be locked ({error}); if its file system has no locking, set HDF5_USE_FILE_LOCKING=FALSE"
+                f"{path}: cannot be locked ({error}); if the file system has none, set HDF5_USE_FILE_LOCKING=FALSE"
             ) from error
         raise ArtifactError(f"{path}: cannot be read ({error}); restore it or make its frames again") from error
     return Frames(**arrays, energies=energies)
@@ -266,10 +286,19 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise ArtifactError(f"{path}: no {_MANIFEST}, so this is not a folder of frames")
     manifest = read_json(path / _MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        raise ArtifactError(f"{path}: not a folder of frames (schema {manifest.get('schema') if isinstance(manifest, dict) else None!r})")
+        raise ArtifactError(
+            f"{path}: not a folder of frames"
+            f" (schema {manifest.get('schema') if isinstance(manifest, dict) else None!r})"
+        )
     if manifest.get("version") != VERSION:
-        raise ArtifactError(f"{path}: frames of version {manifest.get('version')!r}; this release reads {VERSION}: update openmm-cgml")
+        raise ArtifactError(
+            f"{path}: frames of version {manifest.get('version')!r}; this release reads {VERSION}: update openmm-cgml"
+        )
     for shard in manifest["shards"]:
-        if Path(shard["file"]).name != shard["file"] or not shard["file"].startswith("frames-") or shard["n_frames"] < 1:
+        if (
+            Path(shard["file"]).name != shard["file"]
+            or not shard["file"].startswith("frames-")
+            or shard["n_frames"] < 1
+        ):
             raise ArtifactError(f"{path}: the manifest lists {shard['file']!r}, which is no shard of this folder")
     return manifest

@@ -160,7 +160,9 @@ def lock_directory(path: str | os.PathLike[str]) -> Iterator[None]:
                 lock.unlink(missing_ok=True)
                 continue
             who = f"process {holder[0]} on {holder[1]}" if len(holder) == 2 else "another process"
-            raise OutputExistsError(f"{path} is in use by {who}; wait for it, or delete {lock} if it is gone") from error
+            raise OutputExistsError(
+                f"{path} is in use by {who}; wait for it, or delete {lock} if it is gone"
+            ) from error
     else:
         raise OutputExistsError(f"{path}: cannot take {lock}; delete it if no other process uses the folder")
     try:

@@ -41,12 +41,14 @@ class ResidueTemplate:
         n = len(self.bead_names)
         if n == 0 or len(self.bead_type_names) != n or len(self.masses) != n:
             raise InputError(
-                f"residue {self.name!r}: {n} bead names, {len(self.bead_type_names)} types and {len(self.masses)} masses;"
+                f"residue {self.name!r}: {n} bead names, {len(self.bead_type_names)} types, {len(self.masses)} masses;"
                 " give one of each per bead, and at least one bead"
             )
         twice = [name for name, count in Counter(self.bead_names).items() if count > 1]
         if twice:
-            raise InputError(f"residue {self.name!r}: bead name {twice[0]!r} appears twice; names are unique in a residue")
+            raise InputError(
+                f"residue {self.name!r}: bead name {twice[0]!r} appears twice; names are unique in a residue"
+            )
         for bead, mass in zip(self.bead_names, self.masses, strict=True):
             if not (math.isfinite(mass) and mass > 0):
                 raise InputError(f"residue {self.name!r}, bead {bead!r}: mass {mass} Da; it must be positive")
@@ -112,17 +114,26 @@ class CGTopology:
         object.__setattr__(self, "bonds", _frozen(bonds, np.int64, bonds.shape, "bonds"))
         _check_type_names(self.type_names)
         if self.bead_types.min() < 0 or self.bead_types.max() >= len(self.type_names):
-            raise InputError(f"bead types run from {self.bead_types.min()} to {self.bead_types.max()}; there are {len(self.type_names)}")
+            raise InputError(
+                f"bead types run from {self.bead_types.min()} to {self.bead_types.max()};"
+                f" there are {len(self.type_names)}"
+            )
         bad = np.flatnonzero(~(np.isfinite(self.masses) & (self.masses > 0)))
         if len(bad):
-            raise InputError(f"bead {bad[0]} ({self.bead_names[bad[0]]!r}) has mass {self.masses[bad[0]]} Da; masses are positive")
+            raise InputError(
+                f"bead {bad[0]} ({self.bead_names[bad[0]]!r}) has mass {self.masses[bad[0]]} Da; masses are positive"
+            )
         if self.residues.min() != 0 or self.residues.max() + 1 != len(self.residue_names):
-            raise InputError(f"residue numbers run to {self.residues.max()}, but there are {len(self.residue_names)} residue names")
+            raise InputError(
+                f"residue numbers run to {self.residues.max()}, but there are {len(self.residue_names)} residue names"
+            )
         _check_bonds(self.bonds, n, "topology")
         across = np.flatnonzero(self.molecules[self.bonds[:, 0]] != self.molecules[self.bonds[:, 1]])
         if len(across):
             i, j = self.bonds[across[0]]
-            raise InputError(f"bond {i}-{j} joins molecules {self.molecules[i]} and {self.molecules[j]}; they are one molecule then")
+            raise InputError(
+                f"bond {i}-{j} joins molecules {self.molecules[i]} and {self.molecules[j]}; they are one molecule then"
+            )
 
     @property
     def n_beads(self) -> int:
@@ -190,10 +201,14 @@ class CGTopology:
         sizes = np.array([len(template.bead_names) for template in templates])
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
         owner = np.repeat(np.arange(len(templates)), sizes)
-        bonds = [(s + i, s + j) for s, template in zip(starts.tolist(), templates, strict=True) for i, j in template.bonds]
+        bonds = [
+            (s + i, s + j) for s, template in zip(starts.tolist(), templates, strict=True) for i, j in template.bonds
+        ]
         return cls(
             type_names=types,
-            bead_types=np.array([_type_index(t, types, template) for template in templates for t in template.bead_type_names]),
+            bead_types=np.array(
+                [_type_index(t, types, template) for template in templates for t in template.bead_type_names]
+            ),
             bead_names=tuple(name for template in templates for name in template.bead_names),
             masses=np.array([m for template in templates for m in template.masses]),
             molecules=owner,
@@ -203,9 +218,7 @@ class CGTopology:
         )
 
     @classmethod
-    def from_openmm(
-        cls, topology: Any, templates: Sequence[ResidueTemplate], type_names: Sequence[str]
-    ) -> CGTopology:
+    def from_openmm(cls, topology: Any, templates: Sequence[ResidueTemplate], type_names: Sequence[str]) -> CGTopology:
         """The coarse-grained meaning of an `openmm.app.Topology`.
 
         Residues are recognised by name and beads by name, each residue holding all beads of its template in the
@@ -224,11 +237,15 @@ class CGTopology:
         for number, residue in enumerate(topology.residues()):
             template = known.get(residue.name)
             if template is None:
-                raise InputError(f"residue {number} is {residue.name!r}, which this model does not know; known are {', '.join(known)}")
+                raise InputError(
+                    f"residue {number} is {residue.name!r}, which this model does not know;"
+                    f" known are {', '.join(known)}"
+                )
             beads = tuple(atom.name for atom in residue.atoms())
             if beads != template.bead_names:
                 raise InputError(
-                    f"residue {number} ({residue.name!r}) has beads {list(beads)}; the model's have {list(template.bead_names)}"
+                    f"residue {number} ({residue.name!r}) has beads {list(beads)};"
+                    f" the model's have {list(template.bead_names)}"
                 )
             names.extend(beads)
             types.extend(_type_index(t, tuple(type_names), template) for t in template.bead_type_names)
@@ -237,7 +254,9 @@ class CGTopology:
             residue_names.append(residue.name)
         if not names:
             raise InputError("the topology has no residues")
-        bonds = np.array(sorted({tuple(sorted((b[0].index, b[1].index))) for b in topology.bonds()}), dtype=np.int64).reshape(-1, 2)
+        bonds = np.array(
+            sorted({tuple(sorted((b[0].index, b[1].index))) for b in topology.bonds()}), dtype=np.int64
+        ).reshape(-1, 2)
         numbers = np.array(residues)
         _check_residue_bonds(bonds, numbers, residue_names, known)
         return cls(
@@ -271,7 +290,9 @@ class CGTopology:
                 chain = topology.addChain(id=chain_id(here[0]))
             if here != last:
                 residue = topology.addResidue(self.residue_names[here[1]], chain)
-            atoms.append(topology.addAtom(self.bead_names[bead], elements[self.type_names[self.bead_types[bead]]], residue))
+            atoms.append(
+                topology.addAtom(self.bead_names[bead], elements[self.type_names[self.bead_types[bead]]], residue)
+            )
             last = here
         for i, j in self.bonds.tolist():
             topology.addBond(atoms[i], atoms[j])
@@ -354,7 +375,9 @@ class AtomTopology:
             object.__setattr__(self, field, _frozen(pairs, np.int64, None, field))
         bad = np.flatnonzero(~(np.isfinite(self.masses) & (self.masses > 0)))
         if len(bad):
-            raise InputError(f"atom {bad[0]} ({self.names[bad[0]]!r}) has mass {self.masses[bad[0]]} Da; masses are positive")
+            raise InputError(
+                f"atom {bad[0]} ({self.names[bad[0]]!r}) has mass {self.masses[bad[0]]} Da; masses are positive"
+            )
         _check_bonds(self.bonds, n, "atomistic topology")
 
     @property
@@ -378,7 +401,9 @@ class AtomTopology:
         atoms = list(topology.atoms())
         nameless = [atom for atom in atoms if atom.element is None]
         if nameless:
-            raise InputError(f"atom {nameless[0].index} ({nameless[0].name!r}) has no element; set it, so that its mass is known")
+            raise InputError(
+                f"atom {nameless[0].index} ({nameless[0].name!r}) has no element; set it, so that its mass is known"
+            )
         bonds = np.array([[b[0].index, b[1].index] for b in topology.bonds()], dtype=np.int64).reshape(-1, 2)
         return cls(
             names=tuple(atom.name for atom in atoms),
@@ -497,7 +522,9 @@ def _check_type_names(names: tuple[str, ...]) -> None:
     for name in names:
         key = "".join(name.split()).casefold()
         if not key or key in folded:
-            raise InputError(f"bead types {folded.get(key, '')!r} and {name!r} are too alike; choose names that differ in letters")
+            raise InputError(
+                f"bead types {folded.get(key, '')!r} and {name!r} are too alike; choose names that differ in letters"
+            )
         folded[key] = name
 
 
@@ -505,7 +532,9 @@ def _check_bonds(bonds: NDArray[np.int64], n: int, where: str) -> None:
     if not len(bonds):
         return
     if bonds.min() < 0 or bonds.max() >= n:
-        raise InputError(f"{where}: a bond names particle {bonds.max() if bonds.max() >= n else bonds.min()}; there are {n}")
+        raise InputError(
+            f"{where}: a bond names particle {bonds.max() if bonds.max() >= n else bonds.min()}; there are {n}"
+        )
     itself = np.flatnonzero(bonds[:, 0] == bonds[:, 1])
     if len(itself):
         raise InputError(f"{where}: particle {bonds[itself[0], 0]} is bonded to itself; remove that bond")
@@ -534,7 +563,7 @@ def _check_residue_bonds(
 
             raise InputError(
                 f"residue {r} ({name!r}): bonds missing: {text(want - have)}; bonds that the model does not have:"
-                f" {text(have - want)}; add the missing ones with Topology.addBond, or build the topology from the model"
+                f" {text(have - want)}; add what is missing with Topology.addBond, or build the topology from the model"
             )
 
 

@@ -15,7 +15,12 @@ from openmm_cgml.shards import FrameStore, FrameWriter
 
 
 def _frame(k, n=4):
-    return Frames(positions=np.full((1, n, 3), float(k)), box=np.eye(3)[None], energies={"inter": np.array([float(k)])}, times=np.array([float(k)]))
+    return Frames(
+        positions=np.full((1, n, 3), float(k)),
+        box=np.eye(3)[None],
+        energies={"inter": np.array([float(k)])},
+        times=np.array([float(k)]),
+    )
 
 
 def _write(path, numbers, **options):
@@ -64,7 +69,11 @@ def test_a_changed_missing_or_foreign_shard_is_refused_by_name(tmp_path):
 def test_manifest_that_points_elsewhere_or_is_newer_is_refused(tmp_path):
     _write(tmp_path, range(3))
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    for change in ({"version": 2}, {"schema": "else"}, {"shards": [{"file": "../frames-0.h5", "n_frames": 1, "sha256": ""}]}):
+    for change in (
+        {"version": 2},
+        {"schema": "else"},
+        {"shards": [{"file": "../frames-0.h5", "n_frames": 1, "sha256": ""}]},
+    ):
         (tmp_path / "manifest.json").write_text(json.dumps({**manifest, **change}))
         with pytest.raises(ArtifactError):
             FrameStore.open(tmp_path)

@@ -9,7 +9,11 @@ from openmm_cgml.topology import AtomTopology, CGTopology, ResidueTemplate, chai
 from tests.fixtures import BENZENE_1, BENZENE_3
 
 CHAIN = ResidueTemplate(
-    name="CHN", bead_names=tuple("ABCDE"), bead_type_names=("X",) * 5, masses=(10.0,) * 5, bonds=((0, 1), (1, 2), (2, 3), (3, 4))
+    name="CHN",
+    bead_names=tuple("ABCDE"),
+    bead_type_names=("X",) * 5,
+    masses=(10.0,) * 5,
+    bonds=((0, 1), (1, 2), (2, 3), (3, 4)),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 _TEMPLATE = '''"""{title}: minimization, then {duration} ps of NVT at {temperature:g} K.
@@ -24,7 +25,7 @@ temperature = {temperature:g} * kelvin
 time_step = {time_step:g} * femtosecond{time_step_note}
 n_steps = int(sys.argv[1]) if len(sys.argv) > 1 else {n_steps}
 
-force_field = ForceField.load({model!r})
+force_field = ForceField.load({model})
 start = PDBxFile(str(folder / "topology.cif"))
 system = force_field.create_system(start.topology)
 
@@ -75,7 +76,7 @@ class RunScript:
         n_steps = round(self.duration / self.time_step)
         return _TEMPLATE.format(
             title=self.title,
-            model=self.model,
+            model=json.dumps(self.model, ensure_ascii=False),
             temperature=self.temperature,
             time_step=1000 * self.time_step,
             time_step_note=f"  # {self.note}" if self.note else "",

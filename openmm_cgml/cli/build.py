@@ -22,7 +22,7 @@ def build(
         str | None, typer.Option(help='Like "0.84 g/cm^3"; by default that of the data the model was trained on.')
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of placement, velocities and thermostat.")] = 0,
-    overwrite: Annotated[bool, typer.Option(help="Replace what is in the output folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the output folder.")] = False,
 ) -> None:
     """Write topology, starting positions and a runnable script for a model.
 

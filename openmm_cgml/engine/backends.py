@@ -91,7 +91,7 @@ def torchforce_problem() -> str | None:
         probe()
     except (ImportError, OSError, RuntimeError) as error:
         return " ".join(str(error).split())[:300]
-    except Exception as error:  # noqa: BLE001 - OpenMMException derives from Exception alone
+    except Exception as error:
         if type(error).__name__ != "OpenMMException":
             raise
         return " ".join(str(error).split())[:300]

@@ -51,7 +51,9 @@ class TabulatedNetwork:
         self.parity: float | None = None
         """Largest force difference found by the first call over the root mean square force."""
 
-    def __call__(self, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> tuple[float, NDArray[np.float64]]:
+    def __call__(
+        self, positions: NDArray[np.float64], box: NDArray[np.float64] | None
+    ) -> tuple[float, NDArray[np.float64]]:
         """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3).
 
         Args:
@@ -59,7 +61,7 @@ class TabulatedNetwork:
             box: Reduced box vectors [nm], shape (3, 3), or None.
 
         Raises:
-            SimulationError: If the box is too small, something is not finite, or the tables do not reproduce the network.
+            SimulationError: If the box is too small, something is not finite, or the tables differ from the network.
         """
         energy, forces = self._evaluate(np.ascontiguousarray(positions, dtype=np.float64), box)
         if not (np.isfinite(energy) and np.all(np.isfinite(forces))):
@@ -72,7 +74,9 @@ class TabulatedNetwork:
             self._check_parity(positions, box, forces)
         return energy, forces
 
-    def _evaluate(self, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> tuple[float, NDArray[np.float64]]:
+    def _evaluate(
+        self, positions: NDArray[np.float64], box: NDArray[np.float64] | None
+    ) -> tuple[float, NDArray[np.float64]]:
         pairs = self._pairs(positions, box)
         inter, intra = self._split(pairs)
         baked = self._baked
@@ -101,7 +105,9 @@ class TabulatedNetwork:
         cutoff = self._deployed.cutoff
         if not np.all(np.isfinite(positions)):
             bead = int(np.flatnonzero(~np.isfinite(positions).all(axis=1))[0])
-            raise SimulationError(f"the position of bead {bead} is {positions[bead].tolist()}; the run was unstable before this step")
+            raise SimulationError(
+                f"the position of bead {bead} is {positions[bead].tolist()}; the run was unstable before this step"
+            )
         if box is None:
             extent = positions.max(axis=0) - positions.min(axis=0)
             cell = np.diag(extent + 3 * (cutoff + self._skin))
@@ -127,7 +133,8 @@ class TabulatedNetwork:
         cutoff, box = self._deployed.cutoff, torch.from_numpy(cell)
         if periodic and 2 * cutoff > (narrowest := float(perpendicular_widths(box).min())):
             raise SimulationError(
-                f"the box is {narrowest:.4g} nm wide, less than twice the network's cutoff of {cutoff:g} nm; use a larger box"
+                f"the box is {narrowest:.4g} nm wide, less than twice the network's cutoff of"
+                f" {cutoff:g} nm; use a larger box"
             )
         self._listed = pairs_within(torch.from_numpy(positions), box, cutoff + self._skin).numpy()
         self._listed_at, self._listed_box = positions.copy(), cell.copy()
@@ -145,7 +152,9 @@ class TabulatedNetwork:
             intra = intra & (pairs.distances < network.intra_cutoff)
         return pairs[inter], pairs[intra]
 
-    def _check_parity(self, positions: NDArray[np.float64], box: NDArray[np.float64] | None, forces: NDArray[np.float64]) -> None:
+    def _check_parity(
+        self, positions: NDArray[np.float64], box: NDArray[np.float64] | None, forces: NDArray[np.float64]
+    ) -> None:
         network = self._deployed.network
         dtype = network.embedding.weight.dtype
         try:
@@ -158,12 +167,14 @@ class TabulatedNetwork:
         self.parity = float(np.abs(forces - exact.numpy()).max()) / scale
         if not self.parity < PARITY:
             raise SimulationError(
-                f"the filter tables differ from the network by {self.parity:.2g} of the root mean square force, more than"
+                f"the filter tables differ from the network by {self.parity:.2g} of the rms force, more than"
                 f" {PARITY:g}; run the exact network instead (exact=True)"
             )
 
 
-def _forward(x: _Array, blocks: tuple[BakedBlock, ...], pairs: _Pairs, activation: str) -> tuple[_Array, list[tuple[_Array, _Array]]]:
+def _forward(
+    x: _Array, blocks: tuple[BakedBlock, ...], pairs: _Pairs, activation: str
+) -> tuple[_Array, list[tuple[_Array, _Array]]]:
     tape = []
     for block in blocks:
         h = x @ block.enter.T
@@ -186,7 +197,16 @@ def _backward(
     for number in range(len(blocks) - 1, -1, -1):
         block, (h, slope) = blocks[number], tape[number]
         grad_message = ((grad @ block.mix) * slope) @ block.leave
-        arguments = (pairs.first, pairs.second, pairs.distances, block.table.knots, block.table.cutoff, h, grad_message, slopes)
+        arguments = (
+            pairs.first,
+            pairs.second,
+            pairs.distances,
+            block.table.knots,
+            block.table.cutoff,
+            h,
+            grad_message,
+            slopes,
+        )
         if number == 0:  # the first block sees embeddings, which no position changes
             kernels.convolve_slopes(*arguments)
         else:

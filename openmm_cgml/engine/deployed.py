@@ -25,8 +25,7 @@ class DeployedNetwork(nn.Module):
     def __init__(
         self, network: SchNet, topology: CGTopology, *, exclude_bonds: int = 1, skin: float = DEFAULT_SKIN
     ) -> None:
-        """
-        Args:
+        """Args:
             network: The trained network; it is used, not copied.
             topology: The beads it will see; every bead type of it is one of the network's.
             exclude_bonds: Beads up to this many bonds apart are excluded pairs; a network whose configuration says

@@ -7,7 +7,9 @@ import math
 import numba
 import numpy as np
 
-_compile = numba.njit(cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False)
+_compile = numba.njit(
+    cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False
+)
 
 
 @_compile

@@ -1,9 +1,10 @@
-"""Neighbor list with a skin, for any number of beads and any box; plain torch operations, so TorchScript can hold it."""
+"""Neighbor list with a skin, for any size and any box; plain torch operations, so that TorchScript can hold it."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
 
 def minimum_image(vectors: Tensor, box: Tensor) -> Tensor:
     """`vectors` (n, 3) moved by lattice vectors to their nearest image in a reduced box (3, 3).
@@ -82,7 +83,9 @@ def _cell_pairs(positions: Tensor, box: Tensor, cutoff: float, counts: Tensor) -
                 there = population[target]
                 i = torch.repeat_interleave(indices, there)
                 ends = torch.cumsum(there, 0)
-                k = torch.arange(int(there.sum()), device=positions.device) - torch.repeat_interleave(ends - there, there)
+                k = torch.arange(int(there.sum()), device=positions.device) - torch.repeat_interleave(
+                    ends - there, there
+                )
                 j = order[torch.repeat_interleave(starts[target], there) + k]
                 if dx == 0 and dy == 0 and dz == 0:
                     keep = i < j
@@ -105,10 +108,9 @@ class NeighborList(nn.Module):
     """
 
     def __init__(self, cutoff: float, skin: float) -> None:
-        """
-        Args:
-            cutoff: Range [nm].
-            skin: Extra range of the stored list [nm].
+        """Args:
+        cutoff: Range [nm].
+        skin: Extra range of the stored list [nm].
         """
         super().__init__()
         self.cutoff = cutoff

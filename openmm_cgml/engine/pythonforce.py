@@ -24,11 +24,10 @@ class NetworkFunction:
     """
 
     def __init__(self, deployed: DeployedNetwork, *, periodic: bool, exact: bool = False) -> None:
-        """
-        Args:
-            deployed: The network bound to the topology of the System.
-            periodic: Whether to use the State's box.
-            exact: Evaluate the network itself instead of its filter tables.
+        """Args:
+        deployed: The network bound to the topology of the System.
+        periodic: Whether to use the State's box.
+        exact: Evaluate the network itself instead of its filter tables.
         """
         self.deployed = deployed.eval()
         self.periodic = periodic
@@ -36,6 +35,7 @@ class NetworkFunction:
         self._tabulated = None if exact else TabulatedNetwork(deployed)
 
     def __call__(self, state: Any) -> tuple[float, Any]:
+        """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3), at an OpenMM state."""
         positions = state.getPositions(asNumpy=True)._value
         box = state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None
         try:

@@ -93,7 +93,9 @@ def bake(network: SchNet, n_knots: int = N_KNOTS) -> BakedNetwork:
         inter=tuple(_bake_block(b, double.inter_basis, double.cutoff, n_knots) for b in double.inter_blocks),
         intra=tuple(_bake_block(b, double.intra_basis, double.intra_cutoff, n_knots) for b in double.intra_blocks),
         readout=_bake_readout(double.readout, double.energy_scale),
-        intra_readout=_bake_readout(double.intra_readout, double.energy_scale) if double.separate and has_intra else None,
+        intra_readout=_bake_readout(double.intra_readout, double.energy_scale)
+        if double.separate and has_intra
+        else None,
     )
 
 

@@ -227,10 +227,7 @@ class ForceField:
 
     def deploy(self, topology: app.Topology | CGTopology) -> DeployedNetwork | None:
         """The network bound to the beads of a topology, or None without a network."""
-        beads = self.bead_topology(topology)
-        if self.network is None:
-            return None
-        return DeployedNetwork(self.network, beads, exclude_bonds=self.priors.exclude_bonds)
+        return self._deploy(self.bead_topology(topology))
 
     def suggest_time_step(
         self, topology: app.Topology | CGTopology, *, temperature: float | None = None
@@ -327,8 +324,13 @@ class ForceField:
     def _one_of_each(self) -> CGTopology:
         return CGTopology.from_residues([(template, 1) for template in self.templates], type_names=self.type_names)
 
+    def _deploy(self, beads: CGTopology) -> DeployedNetwork | None:
+        if self.network is None:
+            return None
+        return DeployedNetwork(self.network, beads, exclude_bonds=self.priors.exclude_bonds)
+
     def _forces(self, beads: CGTopology, ml_backend: str, exact: bool) -> list[openmm.Force]:
-        return create_forces(self.priors.bind(beads), self.deploy(beads), ml_backend=ml_backend, exact=exact)
+        return create_forces(self.priors.bind(beads), self._deploy(beads), ml_backend=ml_backend, exact=exact)
 
     def _box_of(self, topology: app.Topology | CGTopology, box: Any) -> NDArray[np.float64] | None:
         if box is None and not isinstance(topology, CGTopology):

@@ -1,8 +1,8 @@
 """SchNet with separate filters for inter- and intramolecular pairs, from TorchMD-Net's blocks.
 
-Schütt et al., J. Chem. Phys. 148, 241722 (2018). The interaction blocks are TorchMD-Net's `InteractionBlock` (continuous
-filter convolution, activation, linear layer); here each filter is evaluated once per pair instead of once per
-direction, which halves the cost and changes nothing.
+Schütt et al., J. Chem. Phys. 148, 241722 (2018). The interaction blocks are TorchMD-Net's `InteractionBlock`
+(continuous filter convolution, activation, linear layer); here each filter is evaluated once per pair instead of once
+per direction, which halves the cost and changes nothing.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ class SchNet(nn.Module):
         self.inter_basis = GaussianSmearing(0.0, self.cutoff, config.n_basis, trainable=False)
         self.intra_basis = GaussianSmearing(0.0, self.intra_cutoff, config.n_basis, trainable=False)
         self.inter_blocks = nn.ModuleList(_PairInteraction(config, self.cutoff) for _ in range(config.n_inter_blocks))
-        self.intra_blocks = nn.ModuleList(_PairInteraction(config, self.intra_cutoff) for _ in range(config.n_intra_blocks))
+        self.intra_blocks = nn.ModuleList(
+            _PairInteraction(config, self.intra_cutoff) for _ in range(config.n_intra_blocks)
+        )
         self.readout = _readout(config)
         self.intra_readout = _readout(config) if self.separate else nn.Identity()
 

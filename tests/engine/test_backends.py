@@ -60,7 +60,9 @@ def test_a_copied_system_still_works():
     deployed, x = _deployed(dtype=torch.float32), _positions()
     for backend in BACKENDS if WITH_TORCHFORCE else ("PythonForce",):
         force = copy.deepcopy(create_ml_force(deployed, backend=backend, periodic=True))
-        expected = _evaluate(create_ml_force(deployed, backend=backend, periodic=True), deployed.topology.masses, x.numpy(), "CPU")
+        expected = _evaluate(
+            create_ml_force(deployed, backend=backend, periodic=True), deployed.topology.masses, x.numpy(), "CPU"
+        )
         found = _evaluate(force, deployed.topology.masses, x.numpy(), "CPU")
         assert found[0] == expected[0]
 
@@ -77,7 +79,9 @@ def test_the_function_works_in_another_process(tmp_path):
     np.save(tmp_path / "x.npy", x.numpy())
     np.save(tmp_path / "box.npy", BOX)
     arguments = [str(tmp_path / name) for name in ("function", "x.npy", "box.npy")]
-    output = subprocess.run([sys.executable, "-W", "ignore", "-c", code, *arguments], capture_output=True, text=True, check=True)
+    output = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
     assert float(output.stdout) == pytest.approx(float(deployed(x, torch.tensor(BOX))[0]), rel=1e-6)
 
 
@@ -103,7 +107,7 @@ def test_nan_positions_stop_the_run_on_every_platform(caplog):
     x[3, 0] = np.nan
     for exact in (True, False):
         force = create_ml_force(deployed, backend="PythonForce", periodic=True, exact=exact)
-        with pytest.raises(openmm.OpenMMException, match="finite|nan|NaN"):
+        with pytest.raises(openmm.OpenMMException, match=r"finite|nan|NaN"):
             _evaluate(force, deployed.topology.masses, x, "Reference")
 
 

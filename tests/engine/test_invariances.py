@@ -139,7 +139,14 @@ def test_bonded_pairs_can_be_left_out():
 @pytest.mark.parametrize("activation", ["shifted_softplus", "tanh", "silu"])
 @pytest.mark.parametrize(
     ("n_beads", "settings"),
-    [(1, {}), (3, {}), (3, {"separate_readouts": True}), (3, {"include_bonded": False}), (3, {"n_inter_blocks": 3}), (3, {"n_intra_blocks": 0})],
+    [
+        (1, {}),
+        (3, {}),
+        (3, {"separate_readouts": True}),
+        (3, {"include_bonded": False}),
+        (3, {"n_inter_blocks": 3}),
+        (3, {"n_intra_blocks": 0}),
+    ],
 )
 def test_filter_tables_reproduce_the_network(n_beads, settings, activation):
     deployed = _deployed(n_beads, activation=activation, **settings)

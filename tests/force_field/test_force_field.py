@@ -2,6 +2,7 @@ import copy
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import openmm
@@ -387,3 +388,10 @@ print([name for name in ("lightning", "pytorch_lightning", "openmm_cgml.training
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=package_environment())
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "artifacts").iterdir()), ids=lambda path: path.name)
+def test_artifacts_of_every_released_format_still_load(path):
+    force_field = ForceField.load(path)  # reproduces the energies and forces recorded when it was written
+    topology, positions, box = benzene_box(3, 64)
+    assert np.isfinite(evaluate_system(force_field.create_system(topology, box=box), positions)[0])

@@ -7,12 +7,16 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.networks import SchNet, SchNetConfig, build_network
 from openmm_cgml.networks.schnet import PairList
 
-EMPTY = PairList(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.float64))
+EMPTY = PairList(
+    torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.float64)
+)
 
 
 def _network(**settings):
     torch.manual_seed(0)
-    return SchNet(SchNetConfig(**{"n_features": 10, "n_filters": 14, "n_basis": 8, "cutoff": 0.8, **settings}), 2).double()
+    return SchNet(
+        SchNetConfig(**{"n_features": 10, "n_filters": 14, "n_basis": 8, "cutoff": 0.8, **settings}), 2
+    ).double()
 
 
 def _cluster(n=12, cutoff=0.8):

@@ -135,7 +135,7 @@ def test_resuming_with_other_settings_or_data_is_refused_with_a_table(make_confi
     before = _weights(tmp_path / "out")
     with pytest.raises(InputError, match=r"training.learning_rate +0.003 +0.001"):
         fit(make_config(learning_rate=1e-3), tmp_path / "out", resume=True, progress=False)
-    with pytest.raises(InputError, match="network.n_features"):
+    with pytest.raises(InputError, match=r"network\.n_features"):
         fit(make_config(network={"n_features": 7}), tmp_path / "out", resume=True, progress=False)
     other = make_dataset("other", seed=9)
     with pytest.raises(InputError, match="dataset 1"):

@@ -8,7 +8,6 @@ from openmm_cgml.training.batches import FrameStore
 from openmm_cgml.training.labels import LabeledFrames, wrap
 from openmm_cgml.training.pair_slopes import compute_slopes, pair_forces
 from openmm_cgml.training.pairs import PairRule
-
 from tests.training.dimers import NETWORK, dimer_frames, dimer_topology
 
 ARCHITECTURES = {

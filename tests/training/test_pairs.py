@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.training.pairs import PairFinder, PairRule, distances, pair_vectors
-
 from tests.training.dimers import EDGE, dimer_frames, dimer_topology
 
 
