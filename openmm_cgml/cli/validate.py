@@ -24,7 +24,7 @@ def validate(
     ] = None,
     discard: Annotated[
         str | None,
-        typer.Option(help='Time to leave out at the start, like "20 ps"; by default what the energy needs to settle.'),
+        typer.Option(help='Time to leave out at the start, like "20 ps"; by default what the energies need to settle.'),
     ] = None,
     limit: Annotated[
         list[str] | None, typer.Option(help="Another limit, like gr_com_rmse=0.045; may be given several times.")

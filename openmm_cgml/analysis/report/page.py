@@ -114,11 +114,8 @@ def _figure_table(validation: Validation) -> str:
         f"<td>{escape(figure.limit)}</td>{_verdict(figure.verdict)}</tr>"
         for figure in validation.across
     ]
-    return (
     head = f"<thead><tr><th></th>{names}<th>reference</th><th>limit</th><th></th></tr></thead>"
     return f"<div class='scroll'><table class='figures'>{head}<tbody>{''.join(rows)}</tbody></table></div>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
 
 
 def _status_note(status: str) -> str:

@@ -43,7 +43,7 @@ def validate(
         runs: Folders of simulations of one system: seeds, or sizes.
         reference: A `ReferenceSummary`, its file, a mapped dataset, or the name of a shipped system.
         output: Folder for the report; other files in it stay.
-        discard: Time to leave out at the start of each run [ps]; by default what its potential energy needs to settle.
+        discard: Time to leave out at the start of each run [ps]; by default what its energies need to settle.
         limits: Limits, if others than the reference's own.
         overwrite: Replace a report that is there.
 

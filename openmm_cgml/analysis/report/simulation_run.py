@@ -20,6 +20,7 @@ from openmm_cgml.storage import read_json
 from openmm_cgml.topology import CGTopology
 
 _MAX_FRAMES = 4000
+_MIN_FRAMES_TO_CUT = 20
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,7 +59,7 @@ def read_run(path: str | os.PathLike[str], *, discard: float | None = None) -> S
 
     Args:
         path: The folder.
-        discard: Time to leave out at the start [ps]; by default what the potential energy needs to settle.
+        discard: Time to leave out at the start [ps]; by default what the energies need to settle.
 
     Raises:
         ArtifactError: If the folder is not a simulation's, or its files are damaged.
@@ -73,7 +74,7 @@ def read_run(path: str | os.PathLike[str], *, discard: float | None = None) -> S
     frames, energies = _read_frames(FrameStore.open(path / "trajectory"))
     ensemble = record.get("config", {}).get("ensemble", "NVT")
     degrees = count_degrees_of_freedom(topology.n_beads, center_of_mass_fixed=ensemble == "NVE")
-    start = _find_start(energies["times"], energies["potential"], discard)
+    start = _find_start(energies, discard)
     production = None
     if frames is not None and frames.times is not None:
         production = frames[np.flatnonzero(frames.times >= start - 1e-9)]
@@ -118,12 +119,16 @@ def _read_frames(store: FrameStore) -> tuple[Frames | None, dict[str, np.ndarray
     )
 
 
-def _find_start(times: np.ndarray, potential: np.ndarray, discard: float | None) -> float:
+def _find_start(energies: Mapping[str, np.ndarray], discard: float | None) -> float:
+    """Time of the first frame to use [ps]: where potential and kinetic energy have both settled, if not told."""
+    times = energies["times"]
     if len(times) == 0:
         return 0.0
     if discard is not None:
         return float(times[0]) + discard
-    return float(times[detect_equilibration(potential)]) if len(times) >= 20 else float(times[0])
+    if len(times) < _MIN_FRAMES_TO_CUT:
+        return float(times[0])
+    return float(times[max(detect_equilibration(energies[name]) for name in ("potential", "kinetic"))])
 
 
 def _collect_settings(record: Mapping[str, Any], result: Mapping[str, Any], topology: CGTopology) -> dict[str, str]:

@@ -86,6 +86,18 @@ def test_the_start_is_left_out_as_told(write_run):
     assert run.temperatures == pytest.approx(np.full(40, 300.0), abs=15)
 
 
+def test_a_cold_start_is_left_out(write_run, make_frames):
+    folder = write_run("a", n_frames=0)
+    frames = make_frames(n_frames=100)
+    warming = 1 - np.exp(-np.arange(100) / 6)
+    with FrameWriter(folder / "trajectory", metadata={"kind": "openmm-cgml/trajectory"}, resume=True) as writer:
+        writer.append(frames.replace(energies={**frames.energies, "kinetic": frames.energies["kinetic"] * warming}))
+    run = read_run(folder)
+    assert 5.0 < run.discarded <= 25.0
+    assert run.summary.temperature.mean == pytest.approx(300, abs=3)
+    assert read_run(folder, discard=0.0).summary.temperature.mean < 290
+
+
 def test_nothing_left_is_refused(write_run):
     with pytest.raises(InputError, match="nothing remains"):
         read_run(write_run("a"), discard=100.0)
