@@ -13,10 +13,7 @@ from typing import Any
 
 import numpy as np
 import openmm
-import safetensors
 import safetensors.numpy
-import safetensors.torch
-import torch
 from numpy.typing import NDArray
 from openmm import app, unit
 
@@ -32,13 +29,13 @@ from openmm_cgml.force_field.artifact import (
 )
 from openmm_cgml.force_field.manifest import Manifest, TrainingSummary, read_manifest, write_document
 from openmm_cgml.force_field.model_card import write_model_card
+from openmm_cgml.force_field.network_files import copy_in_float64, read_network, read_tensors, write_network
 from openmm_cgml.force_field.self_test import network_range, record_self_test, verify_self_test
-from openmm_cgml.networks import NETWORKS, SchNet, build_network
+from openmm_cgml.networks import SchNet
 from openmm_cgml.potentials import Potential
 from openmm_cgml.priors import PriorSet
 from openmm_cgml.priors.term import FORMS
 from openmm_cgml.shipped import find_model
-from openmm_cgml.storage import parse_json
 from openmm_cgml.system import (
     TimeStep,
     add_forces,
@@ -258,7 +255,7 @@ class ForceField:
         """
         path = Path(path)
         files = self._function_files()
-        network = None if self.network is None else _copy_in_float64(self.network)
+        network = None if self.network is None else copy_in_float64(self.network)
         edge = 2 * max(self.cutoffs.values(), default=0.0)
         record = record_self_test(self.priors, network, self.templates, self.type_names, edge)
         files["selftest.safetensors"] = safetensors.numpy.save(record)
@@ -292,11 +289,11 @@ class ForceField:
         force_field = cls._from_content(document, files, path)
         if document.get("fingerprint") != force_field.fingerprint:
             raise ArtifactError(f"{path / MANIFEST}: its residues or fingerprint were edited; restore the original")
-        network = None if force_field.network is None else _copy_in_float64(force_field.network)
+        network = None if force_field.network is None else copy_in_float64(force_field.network)
         name = path / "selftest.safetensors"
         if name.name not in files:
             raise ArtifactError(f"{path}: {name.name} is missing; restore it from the original")
-        record = _read_tensors(safetensors.numpy.load, files[name.name], name)
+        record = read_tensors(safetensors.numpy.load, files[name.name], name)
         verify_self_test(
             record, force_field.priors, network, force_field.templates, force_field.type_names, name=str(name)
         )
@@ -315,7 +312,7 @@ class ForceField:
             raise ArtifactError(f"{path}: priors.json is missing; restore it from the original")
         try:
             priors = PriorSet.from_json(files["priors.json"], name=str(path / "priors.json"))
-            network = _read_network(files, len(type_names), path)
+            network = read_network(files, len(type_names), path)
             return cls(priors=priors, network=network, templates=templates, type_names=type_names, manifest=manifest)
         except InputError as error:
             raise ArtifactError(f"{path}: {error}") from error
@@ -351,15 +348,8 @@ class ForceField:
         return {"bead_types": list(self.type_names), "residues": [template.to_dict() for template in self.templates]}
 
     def _function_files(self) -> dict[str, bytes]:
-        files = {"priors.json": self.priors.to_json().encode()}
-        if self.network is not None:
-            weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
-            broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
-            if broken:
-                raise InputError(f"weight {broken[0]!r} holds values that are not finite; this network is not saved")
-            files["network.json"] = _json(self._network_settings() or {})
-            files["weights.safetensors"] = safetensors.torch.save(weights)
-        return files
+        network = {} if self.network is None else write_network(self.network)
+        return {"priors.json": self.priors.to_json().encode(), **network}
 
     def _network_settings(self) -> dict[str, Any] | None:
         return None if self.network is None else self.network.config.model_dump(mode="json")
@@ -376,63 +366,6 @@ class ForceField:
         time_step = self.suggest_time_step(self._one_of_each)
         text = "" if time_step is None else str(time_step)
         return write_model_card(manifest, self.templates, self._network_settings(), lines, text)
-
-
-def _read_network(files: Mapping[str, bytes], n_types: int, path: Path) -> SchNet | None:
-    present = [name for name in ("network.json", "weights.safetensors") if name in files]
-    if not present:
-        return None
-    if len(present) == 1:
-        raise ArtifactError(
-            f"{path}: {present[0]} alone; network.json and weights.safetensors go together: restore both"
-        )
-    settings = parse_json(files["network.json"], name=str(path / "network.json"))
-    if not isinstance(settings, dict) or settings.get("kind") not in NETWORKS:
-        kind = settings.get("kind") if isinstance(settings, dict) else None
-        raise ArtifactError(f"{path / 'network.json'}: network {kind!r} is unknown; known are {', '.join(NETWORKS)}")
-    weights = _read_tensors(safetensors.torch.load, files["weights.safetensors"], path / "weights.safetensors")
-    network = build_network(settings["kind"], settings, n_types)
-    _check_weights(network.state_dict(), weights, path / "weights.safetensors")
-    dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
-    if dtypes == {torch.float64}:
-        network = network.double()
-    network.load_state_dict(weights, strict=True)
-    return network.eval().requires_grad_(False)
-
-
-def _check_weights(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], name: Path) -> None:
-    problems = [f"{key} is missing" for key in expected if key not in found]
-    problems += [f"{key} is unknown" for key in found if key not in expected]
-    common = [(key, expected[key], tensor) for key, tensor in found.items() if key in expected]
-    problems += [
-        f"{key} has shape {tuple(tensor.shape)}, not {tuple(wanted.shape)}"
-        for key, wanted, tensor in common
-        if tensor.shape != wanted.shape
-    ]
-    problems += [
-        f"{key} is {tensor.dtype}"
-        for key, wanted, tensor in common
-        if tensor.dtype not in ((torch.float32, torch.float64) if wanted.is_floating_point() else (wanted.dtype,))
-    ]
-    if len({tensor.dtype for _, wanted, tensor in common if wanted.is_floating_point()}) > 1:
-        problems.append("float32 and float64 are mixed")
-    problems += [f"{key} holds NaN or infinity" for key, _, tensor in common if not torch.isfinite(tensor).all()]
-    if problems:
-        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-        raise ArtifactError(f"{name}: {shown}; weights and network.json do not belong together: restore both")
-
-
-def _read_tensors(load: Any, data: bytes, name: Path) -> dict[str, Any]:
-    try:
-        return dict(load(data))
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{name}: not readable as safetensors ({error}); restore the original") from error
-
-
-def _copy_in_float64(network: SchNet) -> SchNet:
-    copy = build_network(network.config.kind, network.config.model_dump(), network.n_types).double()
-    copy.load_state_dict(network.state_dict())
-    return copy.eval().requires_grad_(False)
 
 
 def _versions() -> dict[str, str]:

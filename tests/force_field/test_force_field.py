@@ -193,8 +193,9 @@ def test_a_force_field_that_computes_something_else_than_when_saved_is_refused(t
 
 
 def test_a_network_that_is_not_in_the_registry_is_refused(tmp_path, monkeypatch):
-    settings = {"kind": "os.system", "cutoff": 0.7}
-    monkeypatch.setattr(ForceField, "_network_settings", lambda self: settings)
+    files = ForceField._function_files
+    settings = b'{"kind": "os.system", "cutoff": 0.7}'
+    monkeypatch.setattr(ForceField, "_function_files", lambda self: {**files(self), "network.json": settings})
     path = tiny_force_field(1).save(tmp_path / "m")
     monkeypatch.undo()
     with pytest.raises(ArtifactError, match=r"'os\.system' is unknown; known are schnet"):
