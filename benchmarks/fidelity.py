@@ -1,0 +1,347 @@
+#!/usr/bin/env python3
+"""Measure the shipped benzene models from the start: atomistic reference, fits, simulations, comparison.
+
+Every stage resumes: what is there is kept, so the script can be stopped at any time and started again. With empty
+`--runs` it does everything, which takes some hours on two cores.
+
+Per system: fit the model of `systems/<name>/fit.yaml` and its variant with another energy weight; simulate both with
+several seeds; simulate the force-matched pair spline of the same cutoff as a baseline; simulate boxes of several sizes;
+write one object of figures into the results file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openmm_cgml.analysis.report import read_run, summarize_dataset, validate
+from openmm_cgml.analysis.validation import ValidationResult, compare_with_reference
+from openmm_cgml.builder import build_box
+from openmm_cgml.dataset import ForceMatchingDataset, map_recording
+from openmm_cgml.errors import SimulationError
+from openmm_cgml.force_field import ForceField
+from openmm_cgml.priors import PriorSet
+from openmm_cgml.priors.fitting import fit_bond_priors
+from openmm_cgml.reference import MeanForceConfig, ReferenceConfig, compute_mean_forces, run_reference
+from openmm_cgml.simulation import SimulationConfig, simulate, simulate_system
+from openmm_cgml.specification import read_specification
+from openmm_cgml.storage import read_json, write_json
+from openmm_cgml.training import fit, read_fit_config
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import pair_spline  # noqa: E402
+
+SYSTEMS = ("benzene-1bead", "benzene-3bead")
+RESULTS = Path(__file__).resolve().parent / "results" / "fidelity.json"
+TIME_STEP = {"benzene-1bead": 0.005, "benzene-3bead": 0.004}
+"""Coarse-grained time steps [ps]."""
+LIMITS = {"benzene-1bead": {"gr_com": 0.045}, "benzene-3bead": {"gr_com": 0.06}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        runs: Folder of everything that is computed.
+        reference: Folder of the atomistic run.
+        seeds: Seeds of the simulations.
+        duration: Length of each [ps].
+        sizes: Numbers of molecules for the energy per bead.
+        reference_duration: Recorded atomistic time, where the run is made here [ps].
+        variant: Energy weight of the second fit.
+        threads: CPU threads.
+    """
+
+    runs: Path
+    reference: Path
+    seeds: tuple[int, ...]
+    duration: float
+    sizes: tuple[int, ...]
+    reference_duration: float
+    variant: float
+    threads: int
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs/fidelity"), help="where everything is computed")
+    parser.add_argument("--reference", type=Path, help="folder of the atomistic run (default: RUNS/reference)")
+    parser.add_argument("--systems", nargs="*", default=SYSTEMS, choices=SYSTEMS)
+    parser.add_argument("--stages", nargs="*", default=list(STAGES), choices=list(STAGES))
+    parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2, 3])
+    parser.add_argument("--duration", type=float, default=200.0, help="picoseconds of each simulation")
+    parser.add_argument("--sizes", nargs="*", type=int, default=[200, 500, 1000])
+    parser.add_argument("--reference-duration", type=float, default=700.0, help="picoseconds of atomistic recording")
+    parser.add_argument("--variant", type=float, default=0.1, help="energy weight of the second fit")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    plan = Plan(
+        runs=given.runs,
+        reference=given.reference or given.runs / "reference",
+        seeds=tuple(given.seeds),
+        duration=given.duration,
+        sizes=tuple(given.sizes),
+        reference_duration=given.reference_duration,
+        variant=given.variant,
+        threads=given.threads,
+    )
+    for system in given.systems:
+        for stage in given.stages:
+            print(f"{system}: {stage}", flush=True)
+            STAGES[stage](system, plan)
+        if "table" in given.stages:
+            results = read_json(given.results) if given.results.exists() else {}
+            results[system] = collect(system, plan)
+            given.results.parent.mkdir(parents=True, exist_ok=True)
+            write_json(given.results, results)
+            print(json.dumps(results[system], indent=2), flush=True)
+
+
+def make_reference(system: str, plan: Plan) -> None:
+    """The atomistic run, shared by both systems, and the mean forces of some of its last frames."""
+    if not (plan.reference / "report.json").exists() and not _n_frames(plan.reference):
+        config = ReferenceConfig(duration=plan.reference_duration, threads=plan.threads)
+        run_reference(read_specification(SYSTEMS[0]), plan.reference, config, resume=(plan.reference).exists())
+    output = plan.runs / system / "mean-force"
+    if not (output / "noise_floor.json").exists():
+        config = MeanForceConfig(threads=plan.threads)
+        compute_mean_forces(plan.reference, read_specification(system), output, config, resume=output.exists())
+
+
+def make_dataset(system: str, plan: Plan) -> None:
+    """Mapped frames."""
+    output = plan.runs / system / "dataset"
+    map_recording(plan.reference, read_specification(system), output, resume=output.exists())
+
+
+def make_fits(system: str, plan: Plan) -> None:
+    """The model and its variant."""
+    for name, weight in (("fit", None), ("fit-variant", plan.variant)):
+        output = plan.runs / system / name
+        if (output / "force_field" / "manifest.json").exists():
+            continue
+        config = read_fit_config(
+            Path("systems") / system / "fit.yaml",
+            data={
+                "datasets": (str(plan.runs / system / "dataset"),),
+                "mean_force_test": (str(plan.runs / system / "mean-force"),),
+            },
+            training={"threads": plan.threads, **({} if weight is None else {"energy_weight": weight})},
+        )
+        fit(config, output, resume=output.exists(), progress=False)
+
+
+def make_simulations(system: str, plan: Plan) -> None:
+    """Both models with every seed, and the pair spline with one."""
+    dataset = ForceMatchingDataset.open(plan.runs / system / "dataset", verify=False)
+    last = dataset.frames(np.array([dataset.n_frames - 1]))
+    for name in ("fit", "fit-variant"):
+        if not (plan.runs / system / name / "force_field" / "manifest.json").exists():
+            continue
+        force_field = ForceField.load(plan.runs / system / name / "force_field")
+        for seed in plan.seeds:
+            output = plan.runs / system / "simulations" / f"{name}-{seed}"
+            _run_once(
+                output,
+                lambda output=output, force_field=force_field, seed=seed: simulate(
+                    force_field,
+                    dataset.topology,
+                    last.positions[0],
+                    last.box[0],
+                    output=output,
+                    config=_settings(system, plan, dataset, seed),
+                    resume=output.exists(),
+                    progress=False,
+                ),
+            )
+    output = plan.runs / system / "simulations" / "pair-spline"
+    spline = pair_spline.fit_pair_spline(dataset.topology, _training_frames(dataset), _cutoff(system, plan))
+    bonds = PriorSet(terms=fit_bond_priors(dataset.topology, _training_frames(dataset), dataset.temperature))
+    _run_once(
+        output,
+        lambda: simulate_system(
+            pair_spline.create_system(spline, bonds, dataset.topology, last.box[0]),
+            dataset.topology,
+            last.positions[0],
+            last.box[0],
+            output=output,
+            config=_settings(system, plan, dataset, plan.seeds[0]),
+            resume=output.exists(),
+            progress=False,
+        ),
+    )
+
+
+def make_sizes(system: str, plan: Plan) -> None:
+    """Boxes of several sizes, built from nothing."""
+    force_field = ForceField.load(plan.runs / system / "fit" / "force_field")
+    dataset = ForceMatchingDataset.open(plan.runs / system / "dataset", verify=False)
+    for size in plan.sizes:
+        output = plan.runs / system / "sizes" / str(size)
+        topology, positions, box = build_box(force_field, size, seed=size)
+        _run_once(
+            output,
+            lambda output=output, topology=topology, positions=positions, box=box: simulate(
+                force_field,
+                topology,
+                positions,
+                box,
+                output=output,
+                config=_settings(system, plan, dataset, 1, duration=min(plan.duration, 100.0)),
+                resume=output.exists(),
+                progress=False,
+            ),
+        )
+
+
+def make_table(system: str, plan: Plan) -> None:
+    """The report of the model's simulations; the figures are collected by `collect`."""
+    runs = [plan.runs / system / "simulations" / f"fit-{seed}" for seed in plan.seeds]
+    reference = summarize_dataset(ForceMatchingDataset.open(plan.runs / system / "dataset", verify=False))
+    validate(runs, reference=reference, output=plan.runs / system / "report", overwrite=True)
+
+
+STAGES: dict[str, Callable[[str, Plan], None]] = {
+    "reference": make_reference,
+    "dataset": make_dataset,
+    "fits": make_fits,
+    "simulations": make_simulations,
+    "sizes": make_sizes,
+    "table": make_table,
+}
+
+
+def collect(system: str, plan: Plan) -> dict[str, Any]:
+    """The figures of one system."""
+    folder = plan.runs / system
+    dataset = ForceMatchingDataset.open(folder / "dataset", verify=False)
+    reference = summarize_dataset(dataset, system=system)
+    metrics = read_json(folder / "fit" / "metrics.json")
+    held = ForceMatchingDataset.open(folder / "mean-force", verify=False)
+    cutoff = _cutoff(system, plan)
+    spline = pair_spline.fit_pair_spline(dataset.topology, _training_frames(dataset), cutoff)
+    measured = held.frames()
+    labels = measured.forces if dataset.topology.n_molecules == dataset.topology.n_beads else measured.forces_inter
+    spline_score = pair_spline.score(spline.forces(held.topology, measured), labels)
+    floors = read_json(folder / "mean-force" / "noise_floor.json")
+    result: dict[str, Any] = {
+        "command": "make fidelity",
+        "configuration": f"systems/{system}/fit.yaml",
+        "reference_ns": dataset.n_frames * _frame_interval(dataset) / 1000,
+        "frames": dataset.n_frames,
+        "effective_frames_energy": reference.effective_samples,
+        "force_rmse": metrics["test"]["force_rmse"],
+        "force_std": metrics["test"]["force_std"],
+        "force_noise_floor": metrics["noise_floor"]["force_rmse"],
+        "noise_floors": floors,
+        "mean_force": metrics["mean_force"],
+        "mean_force_r2": metrics["mean_force"]["r2"],
+        "mean_force_r2_pair_spline": spline_score["r2"],
+        "mean_force_configurations": held.n_frames,
+        "cutoff_nm": cutoff,
+        "time_step_fs": 1000 * TIME_STEP[system],
+        "gr_com_rmse_reference_error": reference.half_rmse["com"],
+        **_of_runs(folder, "fit", plan, reference),
+        "gr_com_rmse_pair_spline": _compare(folder / "simulations" / "pair-spline", reference).figure("gr_com_rmse").value,
+        "energy_per_bead": {
+            str(size): read_run(folder / "sizes" / str(size)).summary.energies_per_bead["potential"].mean
+            for size in plan.sizes
+            if (folder / "sizes" / str(size)).exists()
+        },
+        "lambda_variants": {
+            label: {**_fit_figures(folder / name), **_of_runs(folder, name, plan, reference)}
+            for name, label in (("fit", "shipped"), ("fit-variant", f"{plan.variant:g}"))
+            if (folder / name / "metrics.json").exists()
+        },
+    }
+    energies = list(result["energy_per_bead"].values())
+    if len(energies) > 1:
+        result["energy_per_bead_spread"] = float(np.ptp(energies) / abs(np.mean(energies)))
+    return result
+
+
+def _of_runs(folder: Path, name: str, plan: Plan, reference: Any) -> dict[str, Any]:
+    """Figures of one model's simulations, averaged over the seeds, with the value of each seed beside them."""
+    paths = [folder / "simulations" / f"{name}-{seed}" for seed in plan.seeds]
+    paths = [path for path in paths if (path / "result.json").exists()]
+    outcomes = [read_json(path / "result.json") for path in paths]
+    compared = [_compare(path, reference) for path in paths]
+    result: dict[str, Any] = {
+        "seeds": len(paths),
+        "stable_seeds": sum(outcome["status"] == "complete" for outcome in outcomes),
+        "simulated_ps_per_seed": [outcome["time"] for outcome in outcomes],
+        "steps_per_second": [outcome["steps_per_second"] for outcome in outcomes],
+    }
+    for key in ("temperature_mean", "gr_com_rmse", "gr_inter_rmse", "gr_below_first_bin", "bond_mean_error", "bond_std_ratio"):
+        values = [figure.value for each in compared for figure in each.figures if figure.key == key]
+        if values:
+            result[key] = float(np.mean(values))
+            result[f"{key}_by_seed"] = values
+    return result
+
+
+def _fit_figures(folder: Path) -> dict[str, Any]:
+    metrics = read_json(folder / "metrics.json")
+    return {"force_rmse": metrics["test"]["force_rmse"], "mean_force_r2": metrics["mean_force"]["r2"]}
+
+
+def _compare(path: Path, reference: Any) -> ValidationResult:
+    run = read_run(path)
+    return compare_with_reference(run.summary, reference, name=run.name, status=run.status)
+
+
+def _run_once(output: Path, run: Callable[[], Any]) -> None:
+    """Run unless it is there; an unstable run is a result, not an error of the measurement."""
+    if (output / "result.json").exists() and read_json(output / "result.json")["status"] in ("complete", "unstable"):
+        return
+    try:
+        run()
+    except SimulationError as error:
+        print(f"{output}: {error}", flush=True)
+
+
+def _settings(system: str, plan: Plan, dataset: ForceMatchingDataset, seed: int, duration: float | None = None) -> SimulationConfig:
+    return SimulationConfig(
+        temperature=dataset.temperature,
+        duration=duration or plan.duration,
+        time_step=TIME_STEP[system],
+        frame_interval=0.5,
+        seed=seed,
+        platform="CPU",
+        threads=plan.threads,
+        ml_backend="PythonForce",
+    )
+
+
+def _cutoff(system: str, plan: Plan) -> float:
+    return read_fit_config(
+        Path("systems") / system / "fit.yaml", data={"datasets": (str(plan.runs / system / "dataset"),)}
+    ).network.cutoff
+
+
+def _training_frames(dataset: ForceMatchingDataset) -> Any:
+    return dataset.frames(dataset.split()["train"])
+
+
+def _frame_interval(dataset: ForceMatchingDataset) -> float:
+    times = dataset.frames(np.arange(2)).times
+    return float(times[1] - times[0])
+
+
+def _n_frames(reference: Path) -> int:
+    manifests: Iterable[Path] = reference.glob("**/manifest.json")
+    return sum(shard["n_frames"] for path in manifests for shard in read_json(path).get("shards", ()))
+
+
+if __name__ == "__main__":
+    main()
