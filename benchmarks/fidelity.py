@@ -36,7 +36,7 @@ from openmm_cgml.storage import read_json, write_json
 from openmm_cgml.training import fit, read_fit_config
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import pair_spline  # noqa: E402
+import pair_spline
 
 SYSTEMS = ("benzene-1bead", "benzene-3bead")
 RESULTS = Path(__file__).resolve().parent / "results" / "fidelity.json"
@@ -252,7 +252,9 @@ def collect(system: str, plan: Plan) -> dict[str, Any]:
         "time_step_fs": 1000 * TIME_STEP[system],
         "gr_com_rmse_reference_error": reference.half_rmse["com"],
         **_of_runs(folder, "fit", plan, reference),
-        "gr_com_rmse_pair_spline": _compare(folder / "simulations" / "pair-spline", reference).figure("gr_com_rmse").value,
+        "gr_com_rmse_pair_spline": _compare(folder / "simulations" / "pair-spline", reference)
+        .figure("gr_com_rmse")
+        .value,
         "energy_per_bead": {
             str(size): read_run(folder / "sizes" / str(size)).summary.energies_per_bead["potential"].mean
             for size in plan.sizes
@@ -282,7 +284,14 @@ def _of_runs(folder: Path, name: str, plan: Plan, reference: Any) -> dict[str, A
         "simulated_ps_per_seed": [outcome["time"] for outcome in outcomes],
         "steps_per_second": [outcome["steps_per_second"] for outcome in outcomes],
     }
-    for key in ("temperature_mean", "gr_com_rmse", "gr_inter_rmse", "gr_below_first_bin", "bond_mean_error", "bond_std_ratio"):
+    for key in (
+        "temperature_mean",
+        "gr_com_rmse",
+        "gr_inter_rmse",
+        "gr_below_first_bin",
+        "bond_mean_error",
+        "bond_std_ratio",
+    ):
         values = [figure.value for each in compared for figure in each.figures if figure.key == key]
         if values:
             result[key] = float(np.mean(values))
@@ -310,7 +319,9 @@ def _run_once(output: Path, run: Callable[[], Any]) -> None:
         print(f"{output}: {error}", flush=True)
 
 
-def _settings(system: str, plan: Plan, dataset: ForceMatchingDataset, seed: int, duration: float | None = None) -> SimulationConfig:
+def _settings(
+    system: str, plan: Plan, dataset: ForceMatchingDataset, seed: int, duration: float | None = None
+) -> SimulationConfig:
     return SimulationConfig(
         temperature=dataset.temperature,
         duration=duration or plan.duration,
