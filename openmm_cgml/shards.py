@@ -6,6 +6,7 @@ lists it is replaced atomically. What the manifest does not list does not exist.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.frames import PER_PARTICLE, Frames
-from openmm_cgml.storage import read_json, sha256_of, sync_directory, sync_file, write_json
+from openmm_cgml.storage import read_json, sha256_of, sync_directory, write_json
 
 SCHEMA = "openmm-cgml/frames"
 VERSION = 1
@@ -153,15 +154,13 @@ class FrameWriter:
         number = int(self._manifest["shards"][-1]["file"][7:13]) + 1 if self._manifest["shards"] else 0
         final = self.path / f"frames-{number:06d}.h5"
         temporary = self.path / f"frames-{number:06d}.tmp"
+        image = _to_hdf5(frames)
+        entry = {"file": final.name, "n_frames": len(frames), "sha256": hashlib.sha256(image).hexdigest()}
         try:
-            with h5py.File(temporary, "w") as file:
-                for name in (*PER_PARTICLE, "box", "times"):
-                    if getattr(frames, name) is not None:
-                        _store(file, name, getattr(frames, name))
-                for name, values in frames.energies.items():
-                    _store(file, f"energies/{name}", values)
-            sync_file(temporary)
-            entry = {"file": final.name, "n_frames": len(frames), "sha256": sha256_of(temporary)}
+            with open(temporary, "wb") as file:
+                file.write(image)
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(temporary, final)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -245,6 +244,18 @@ class FrameStore:
         """All frames in order, at most `size` at a time."""
         for start in range(0, self.n_frames, size):
             yield self.read(start, min(start + size, self.n_frames))
+
+
+def _to_hdf5(frames: Frames) -> bytes:
+    """Frames as the content of an HDF5 file, made in memory: HDF5 crashes the process when a disk fills up under it."""
+    with h5py.File("shard", "w", driver="core", backing_store=False) as file:
+        for name in (*PER_PARTICLE, "box", "times"):
+            if getattr(frames, name) is not None:
+                _store(file, name, getattr(frames, name))
+        for name, values in frames.energies.items():
+            _store(file, f"energies/{name}", values)
+        file.flush()
+        return bytes(file.id.get_file_image())
 
 
 def _store(file: h5py.File, name: str, array: np.ndarray) -> None:
