@@ -60,7 +60,7 @@ contracts: $(VENV)/.test  ## check who imports whom
 check: lint types contracts  ## lint, types and import contracts
 
 fidelity: $(VENV)/.test  ## measure the shipped models again: benchmarks/results/fidelity.json (hours)
-	@$(BIN)/python benchmarks/fidelity.py
+	@$(BIN)/python benchmarks/fidelity.py && $(BIN)/python benchmarks/publish.py
 
 docs: $(VENV)/.run  ## build the documentation into site/
 	@$(BIN)/python $(PIP_INSTALL) -c constraints/modern.txt -e ".[docs]"

@@ -296,6 +296,8 @@ def _of_runs(folder: Path, name: str, plan: Plan, reference: Any) -> dict[str, A
         if values:
             result[key] = float(np.mean(values))
             result[f"{key}_by_seed"] = values
+            if len(values) > 1:
+                result[f"{key}_error"] = float(np.std(values, ddof=1) / np.sqrt(len(values)))
     return result
 
 

@@ -55,6 +55,8 @@ class Manifest(Config):
     name: str = Field(min_length=1)
     description: str = ""
     license: str = ""
+    limitations: str = ""
+    """What the force field is not good for."""
     training: TrainingSummary | None = None
     validation: dict[str, Any] | None = None
     """Figures of simulations with this force field; None means that it was trained but not validated."""

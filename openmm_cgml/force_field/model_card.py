@@ -27,6 +27,8 @@ def write_model_card(
         time_step: The time step its priors allow, in words; empty if they say nothing.
     """
     parts = [f"# {manifest.name}", manifest.description, _usage(manifest.name), _beads(templates)]
+    if manifest.limitations:
+        parts.append(f"## Not good for\n\n{manifest.limitations}")
     parts += ["## Energy", _bullets(priors) or "No priors."]
     parts.append(_table("Network", network) if network else "No network: priors alone.")
     if time_step:

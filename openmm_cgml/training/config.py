@@ -124,6 +124,7 @@ class FitConfig(Config):
         name: Name of the force field.
         description: One sentence for its manifest and card.
         license: Licence of the force field.
+        limitations: What it is not good for, for its card.
         data: Datasets.
         priors: Prior terms, by hand or fitted.
         network: Architecture.
@@ -133,6 +134,7 @@ class FitConfig(Config):
     name: str = Field(min_length=1)
     description: str = ""
     license: str = ""
+    limitations: str = ""
     data: DataConfig
     priors: PriorConfig
     network: SchNetConfig

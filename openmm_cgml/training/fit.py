@@ -180,6 +180,7 @@ def _manifest(config: FitConfig, data: FitData, metrics: dict[str, Any]) -> Mani
         name=config.name,
         description=config.description,
         license=config.license,
+        limitations=config.limitations,
         training=TrainingSummary(**manifest_summary(data), settings=settings, metrics=metrics),
         energy_offsets=offsets,
     )

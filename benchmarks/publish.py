@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Write the shipped models, references and pictures from what `fidelity.py` computed.
+
+For each system: `models/<name>` (the fitted force field with its figures and pictures), `systems/<name>/reference.json` (the mapped
+atomistic run, summarized) and `docs/images/<name>.png`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fidelity import LIMITS, RESULTS, SYSTEMS
+
+from openmm_cgml.analysis import ValidationLimits, write_reference_summary
+from openmm_cgml.analysis.report import summarize_dataset, validate
+from openmm_cgml.dataset import ForceMatchingDataset
+from openmm_cgml.force_field import ForceField
+from openmm_cgml.storage import read_json, write_atomically
+
+ROOT = Path(__file__).resolve().parent.parent
+FIGURES = {
+    "seeds": "simulations",
+    "stable_seeds": "of them stable to the end",
+    "simulated_ps_per_seed": "length of each [ps]",
+    "time_step_fs": "time step [fs]",
+    "temperature_mean": "mean temperature, set to 300 K [K]",
+    "gr_com_rmse": "g(r) of centers of mass, RMSE 0.3 to 1.2 nm",
+    "gr_com_rmse_error": "its standard error over the seeds",
+    "gr_com_rmse_reference_error": "the same between the halves of the reference",
+    "gr_com_rmse_pair_spline": "the same for a force-matched pair spline of the same cutoff",
+    "gr_inter_rmse": "g(r) of beads of different molecules, RMSE",
+    "gr_below_first_bin": "g(r) below the reference's first occupied bin",
+    "bond_mean_error": "mean bond length, relative error",
+    "bond_std_ratio": "bond length fluctuation over the reference's",
+    "force_rmse": "force RMSE on held-out frames [kJ/mol/nm]",
+    "force_noise_floor": "least RMSE of any model, from mean forces [kJ/mol/nm]",
+    "mean_force_r2": "R2 against held-out mean forces",
+    "mean_force_r2_pair_spline": "the same for the pair spline",
+    "energy_per_bead": "energy per bead by number of molecules [kJ/mol]",
+    "reference_ns": "atomistic reference [ns]",
+    "frames": "its frames",
+}
+"""Figures of `fidelity.json` on the card, with their descriptions."""
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs/fidelity"), help="folder that fidelity.py filled")
+    parser.add_argument("--systems", nargs="*", default=SYSTEMS, choices=SYSTEMS)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    for system in given.systems:
+        publish(system, given.runs / system, read_json(given.results)[system])
+        print(f"models/{system}, systems/{system}/reference.json", flush=True)
+
+
+def publish(system: str, folder: Path, figures: dict[str, Any]) -> None:
+    """Write what is shipped for one system."""
+    limits = ValidationLimits(gr_com_rmse=LIMITS[system]["gr_com"])
+    dataset = ForceMatchingDataset.open(folder / "dataset", verify=False)
+    reference = summarize_dataset(dataset, system=system, limits=limits)
+    write_reference_summary(ROOT / "systems" / system / "reference.json", reference)
+    runs = sorted((folder / "simulations").glob("fit-[0-9]*"))
+    validate(runs, reference=reference, output=folder / "report", overwrite=True)
+    force_field = ForceField.load(folder / "fit" / "force_field")
+    described = {text: figures[key] for key, text in FIGURES.items() if key in figures}
+    manifest = force_field.manifest.model_copy(update={"name": system, "validation": described})
+    target = ROOT / "models" / system
+    replace(force_field, manifest=manifest).save(target, overwrite=True)
+    _add_pictures(folder / "report" / "pictures", target)
+    images = ROOT / "docs" / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    shutil.copy(folder / "report" / "pictures" / "gr-centers-of-mass.png", images / f"{system}.png")
+
+
+def _add_pictures(source: Path, target: Path) -> None:
+    (target / "card").mkdir()
+    lines = ["", "## Pictures", ""]
+    for picture in sorted(source.glob("*.png")):
+        shutil.copy(picture, target / "card" / picture.name)
+        lines.append(f"![{picture.stem}](card/{picture.name})\n")
+    card = target / "README.md"
+    write_atomically(card, card.read_text(encoding="utf8") + "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
