@@ -86,7 +86,9 @@ def test_training_lowers_the_training_loss(make_config, tmp_path):
 
 @pytest.mark.parametrize("step", [1, 4])
 def test_resuming_is_bit_identical_within_an_epoch_and_between_epochs(make_config, tmp_path, monkeypatch, step):
-    _check_resume(make_config(checkpoint_interval=1), tmp_path, monkeypatch, [step])
+    config = make_config(checkpoint_interval=1)
+    whole = fit(config, tmp_path / "whole", progress=False)
+    _check_resume(config, tmp_path / "killed", monkeypatch, [step], whole)
 
 
 @pytest.mark.slow
@@ -94,22 +96,22 @@ def test_resuming_is_bit_identical_within_an_epoch_and_between_epochs(make_confi
 def test_resuming_is_bit_identical_at_every_step_also_repeatedly(make_config, tmp_path, monkeypatch, schedule):
     settings = {"epochs": 3, "schedule": schedule, "plateau_patience": 1, "energy_weight": 0.1}
     config = make_config(checkpoint_interval=1, **settings)
-    for steps in ([1], [2], [3], [4], [5], [6], [7], [8], [1, 2, 3], [2, 5, 8]):
-        _check_resume(config, tmp_path / "-".join(map(str, steps)), monkeypatch, steps)
-    coarse = make_config(checkpoint_interval=None, **settings)
-    _check_resume(coarse, tmp_path / "coarse", monkeypatch, [5])
-
-
-def _check_resume(config, tmp_path, monkeypatch, steps):
     whole = fit(config, tmp_path / "whole", progress=False)
+    for steps in ([2], [3], [4], [6], [8], [1, 3, 7]):
+        _check_resume(config, tmp_path / "-".join(map(str, steps)), monkeypatch, steps, whole)
+    coarse = make_config(checkpoint_interval=None, **settings)
+    _check_resume(coarse, tmp_path / "coarse", monkeypatch, [5], whole)
+
+
+def _check_resume(config, folder, monkeypatch, steps, whole):
     for number, step in enumerate(steps):
         with monkeypatch.context() as context:
             _kill_at(context, step)
             with pytest.raises(_KilledError):
-                fit(config, tmp_path / "killed", resume=number > 0, progress=False)
+                fit(config, folder, resume=number > 0, progress=False)
     torch.rand(7)  # other random numbers in between must not matter
-    resumed = fit(config, tmp_path / "killed", resume=True, progress=False)
-    assert _weights(tmp_path / "killed") == _weights(tmp_path / "whole")
+    resumed = fit(config, folder, resume=True, progress=False)
+    assert _weights(folder) == _weights(whole.path.parent)
     assert resumed.history == whole.history
     assert resumed.metrics == whole.metrics
 
@@ -297,19 +299,13 @@ def test_kill_9_at_any_moment_loses_nothing(make_config, tmp_path):
     fit(config, tmp_path / "whole", progress=False)
     command = [sys.executable, "-c", script, tmp_path / "config.json", tmp_path / "killed"]
     rng, kills = np.random.default_rng(0), 0
-    for _ in range(20):
+    for _ in range(3):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
         process.stdout.readline()
-        deadline = time.monotonic() + rng.uniform(0.2, 2.5)
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        if process.poll() is not None:
-            assert process.returncode == 0
-            break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        kills += 1
-    else:
-        fit(config, tmp_path / "killed", resume=True, progress=False)
+        time.sleep(rng.uniform(0.2, 1.2))
+        kills += process.poll() is None
+        process.kill()
+        process.communicate()
+    fit(config, tmp_path / "killed", resume=True, progress=False)
     assert kills >= 2
     assert _weights(tmp_path / "killed") == _weights(tmp_path / "whole")
