@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -24,6 +25,8 @@ TRAJECTORY, XTC, LOG = "trajectory", "trajectory.xtc", "log.csv"
 _LOG_HEADER = "step,time_ps,temperature_K,potential_kJ_per_mol,kinetic_kJ_per_mol,steps_per_s\n"
 _FRAMES_PER_SHARD = 50
 _MAX_XTC_STEP = 2**31 - 1
+_XTC_HEADER, _XTC_UNCOMPRESSED = 92, 9
+"""Bytes before the packed coordinates of a frame, and the number of particles up to which they are not packed."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -108,12 +111,19 @@ class SimulationOutput:
                 },
             )
         )
-        self._xtc.writeModel(snapshot.positions, periodicBoxVectors=_vectors(snapshot.box))
+        self._append_to_xtc(snapshot)
         self._log.write(
             f"{snapshot.step},{snapshot.time:.6f},{snapshot.temperature:.3f},{snapshot.potential_energy:.8g},"
             f"{snapshot.kinetic_energy:.8g},{steps_per_second:.1f}\n"
         )
         self._log.flush()
+
+    def _append_to_xtc(self, snapshot: Snapshot) -> None:
+        path = self._files[XTC].path
+        start = path.stat().st_size if path.exists() else 0
+        self._xtc.writeModel(snapshot.positions, periodicBoxVectors=_vectors(snapshot.box))
+        if path.stat().st_size - start != _xtc_frame_size(path, start):  # OpenMM says nothing when the disk is full
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     def commit(self) -> dict[str, Any]:
         """Put everything on disk, and return where the files stand."""
@@ -203,6 +213,19 @@ def _open_xtc(path: Path, topology: CGTopology, box: np.ndarray | None, config: 
     interval = config.steps_per_frame if config.n_steps <= _MAX_XTC_STEP else 1
     time_step = config.time_step * config.steps_per_frame / interval
     return app.XTCFile(str(path), topology.to_openmm(box), time_step, interval, interval, append=path.exists())
+
+
+def _xtc_frame_size(path: Path, start: int) -> int | None:
+    """Size of the XTC frame that begins at `start`, as its header has it; None if the header is not whole."""
+    with open(path, "rb") as file:
+        file.seek(start)
+        header = file.read(_XTC_HEADER)
+    n = int.from_bytes(header[4:8], "big")
+    if len(header) >= 8 and n <= _XTC_UNCOMPRESSED:
+        return 56 + 12 * n
+    if len(header) < _XTC_HEADER:
+        return None
+    return _XTC_HEADER + -(-int.from_bytes(header[88:92], "big") // 4) * 4
 
 
 def _vectors(box: np.ndarray | None) -> list[Vec3] | None:

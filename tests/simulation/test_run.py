@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import signal
 
 import mdtraj
@@ -12,7 +13,7 @@ from openmm_cgml.shards import FrameStore
 from openmm_cgml.simulation import SimulationConfig, SimulationResult, UnstableSimulationError, simulate_system
 from openmm_cgml.simulation.checkpoint import find_checkpoint
 from openmm_cgml.simulation.run import _Run
-from openmm_cgml.topology import CGTopology
+from openmm_cgml.topology import CGTopology, ResidueTemplate
 
 
 def run(liquid, output, config, **options):
@@ -357,3 +358,52 @@ def test_progress_prints_plain_lines_where_there_is_no_terminal(liquid, config, 
     assert captured.out == ""
     assert "step 80 of 80 (100 %)" in captured.err
     assert "ns/day" in captured.err
+
+
+def test_a_full_disk_ends_the_run_and_nothing_is_lost_when_it_resumes(liquid, config, tmp_path):
+    run(liquid, tmp_path / "whole", config)
+    size = (tmp_path / "whole" / "trajectory.xtc").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for name, shard_limit in (("shards", 2), ("trajectory", 0.9)):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(size * shard_limit), limits[1]))
+        try:
+            with pytest.raises(OSError, match=r"File too large|No space left"):
+                run(liquid, tmp_path / name, config)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        run(liquid, tmp_path / name, config, resume=True)
+        assert_identical(tmp_path / "whole", tmp_path / name)
+
+
+@pytest.mark.parametrize("n_beads", [1, 3, 9, 10, 27])
+def test_every_size_of_system_writes_whole_frames(config, tmp_path, n_beads):
+    template = ResidueTemplate(name="BNZ", bead_names=("A",), bead_type_names=("A",), masses=(78.0,))
+    topology = CGTopology.from_residues([(template, n_beads)])
+    system = openmm.System()
+    for mass in topology.masses:
+        system.addParticle(mass)
+    positions = np.random.default_rng(0).uniform(0, 3, (n_beads, 3))
+    result = simulate_system(system, topology, positions, None, output=tmp_path / "run", config=config, progress=False)
+    assert result.n_frames == 16
+    trajectory = mdtraj.load_xtc(
+        str(tmp_path / "run" / "trajectory.xtc"), top=mdtraj.Topology.from_openmm(topology.to_openmm())
+    )
+    frames = FrameStore.open(tmp_path / "run" / "trajectory").read()
+    np.testing.assert_allclose(trajectory.xyz, frames.positions, atol=1e-3)
+
+
+def test_a_frame_that_openmm_silently_wrote_in_part_ends_the_run(liquid, config, tmp_path, monkeypatch):
+    run(liquid, tmp_path / "whole", config)
+    write = openmm.app.XTCFile.writeModel
+
+    def write_in_part(self, *args, **kwargs):
+        write(self, *args, **kwargs)
+        if self._modelCount == 6:
+            os.truncate(self._filename, os.path.getsize(self._filename) - 10)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(openmm.app.XTCFile, "writeModel", write_in_part)
+        with pytest.raises(OSError, match=r"No space left on device.*trajectory\.xtc"):
+            run(liquid, tmp_path / "parts", config)
+    run(liquid, tmp_path / "parts", config, resume=True)
+    assert_identical(tmp_path / "whole", tmp_path / "parts")
