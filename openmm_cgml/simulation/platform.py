@@ -14,8 +14,9 @@ from openmm_cgml.errors import InputError
 logger = logging.getLogger(__name__)
 
 _PREFERENCE = ("CUDA", "HIP", "CPU", "OpenCL", "Reference")
-_FOREIGN_FORCES = ("PythonForce", "TorchForce")
-"""Forces whose serialised form is executable code, and which are never serialised here."""
+_FOREIGN_FORCES = ("PythonForce", "TorchForce", "Force")
+"""Forces whose serialized form is executable code and which are never serialized here; OpenMM shows those of plugins,
+such as TorchForce, as a bare Force."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ def _probe(choice: PlatformChoice) -> str | None:
 def fingerprint_system(system: openmm.System, identity: str = "") -> str:
     """Hexadecimal sha256 of masses, constraints, forces and their parameters.
 
-    A PythonForce or TorchForce does not enter, since its serialised form is code and either can stand for the other;
+    A PythonForce or TorchForce does not enter, since its serialized form is code and either can stand for the other;
     what it computes is covered by `identity`, where the hash of the force field belongs.
     """
     digest = hashlib.sha256()
