@@ -33,7 +33,8 @@ from openmm_cgml.reference import MeanForceConfig, ReferenceConfig, compute_mean
 from openmm_cgml.simulation import SimulationConfig, simulate, simulate_system
 from openmm_cgml.specification import read_specification
 from openmm_cgml.storage import read_json, write_json
-from openmm_cgml.training import fit, read_fit_config
+from openmm_cgml.training import fit
+from openmm_cgml.training.config import read_fit_config
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import pair_spline
