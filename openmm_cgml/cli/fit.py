@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,14 +62,16 @@ def _table(metrics: dict[str, Any]) -> list[str]:
                     f"{name:12}{frames:>8}{row['force_rmse']:>12.2f}{row['force_std']:>10.2f}{row['r2']:>8.3f}"
                 )
     if "mean_force" in metrics:
-        row = metrics["mean_force"]
-        lines.append(
-            f"{'mean force':12}{row['n_frames']:>8}{row['rmse']:>12.2f}{row['mean_force_rms']:>10.2f}{row['r2']:>8.3f}"
-        )
-        lines.append(
-            f"R2 on the mean force with the labels' noise of {row['label_noise']:.1f} taken off: "
-            f"{row.get('r2_corrected', float('nan')):.3f}"
-        )
+        for name, row in {"mean force": metrics["mean_force"], "  inter": metrics["mean_force"].get("inter")}.items():
+            if row:
+                spread = row["rmse"] / math.sqrt(1 - row["r2"]) if row["r2"] < 1 else float("nan")
+                lines.append(
+                    f"{name:12}{row.get('n_frames', ''):>8}{row['rmse']:>12.2f}{spread:>10.2f}{row['r2']:>8.3f}"
+                )
+                if "r2_corrected" in row:
+                    lines[-1] += (
+                        f"   ({row['r2_corrected']:.3f} with the labels' noise of {row['label_noise']:.1f} taken off)"
+                    )
         floor = metrics["noise_floor"]
         lines.append(f"noise floor of the force RMSE: {floor['force_rmse']:.1f} ({floor['from']})")
     return lines

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_cgml.networks import SchNet
+from openmm_cgml.storage import read_json
 from openmm_cgml.training.batches import FrameStore, Key
 from openmm_cgml.training.data import FitData
 from openmm_cgml.training.pair_slopes import compute_slopes, pair_forces
@@ -105,28 +106,26 @@ def force_errors(predictions: Predictions, type_names: Sequence[str]) -> dict[st
     return result
 
 
-def mean_force_errors(predictions: Predictions) -> dict[str, float]:
+def mean_force_errors(squared_error: float, squared_label: float, squared_noise: float | None) -> dict[str, float]:
     """RMSE [kJ/mol/nm] and R2 against mean forces, as they are and with the labels' own noise taken off.
 
     R2 = 1 - sum (F - F_mean)^2 / sum F_mean^2; corrected, the sum of squared standard errors of the labels is
     subtracted from both sums, which are otherwise both too large by it.
 
     Args:
-        predictions: Forces and averaged references with their standard errors.
+        squared_error: Mean square of prediction less label, per component [(kJ/mol/nm)^2].
+        squared_label: Mean square of the labels.
+        squared_noise: Mean square of their standard errors, or None if it is not known.
     """
-    assert predictions.error is not None
-    squares = float(np.square(predictions.forces - predictions.reference).mean())
-    signal = float(np.square(predictions.reference).mean())
-    noise = float(np.square(predictions.error).mean())
-    result = {
-        "rmse": math.sqrt(squares),
-        "r2": 1 - squares / signal,
-        "label_noise": math.sqrt(noise),
-        "rmse_corrected": math.sqrt(max(squares - noise, 0.0)),
-        "mean_force_rms": math.sqrt(max(signal - noise, 0.0)),
-    }
-    if signal > noise:
-        result["r2_corrected"] = 1 - (squares - noise) / (signal - noise)
+    result = {"rmse": math.sqrt(squared_error), "r2": 1 - squared_error / squared_label}
+    if squared_noise is None:
+        return result
+    signal, error = squared_label - squared_noise, squared_error - squared_noise
+    result["label_noise"] = math.sqrt(squared_noise)
+    result["rmse_corrected"] = math.sqrt(max(error, 0.0))
+    result["mean_force_rms"] = math.sqrt(max(signal, 0.0))
+    if signal > 0:
+        result["r2_corrected"] = 1 - error / signal
     return result
 
 
@@ -146,30 +145,45 @@ def fit_metrics(network: SchNet, data: FitData, *, n_knots: int) -> dict[str, An
         if keys:
             predictions = predict(network, data.store, keys, n_knots=n_knots)
             result[name] = {"n_frames": len(keys), **force_errors(predictions, data.type_names)}
-    if data.keys["mean_force_test"]:
-        predictions = predict(network, data.store, data.keys["mean_force_test"], n_knots=n_knots)
-        result["mean_force"] = {"n_frames": len(data.keys["mean_force_test"]), **mean_force_errors(predictions)}
+    if keys := data.keys["mean_force_test"]:
+        predictions = predict(network, data.store, keys, n_knots=n_knots)
+        result["mean_force"] = {"n_frames": len(keys), **_mean_force(predictions, data)}
         result["noise_floor"] = _noise_floor(data, result)
+    return result
+
+
+def _mean_force(predictions: Predictions, data: FitData) -> dict[str, Any]:
+    assert predictions.error is not None
+    total = _mean_square(predictions.forces - predictions.reference)
+    result: dict[str, Any] = dict(
+        mean_force_errors(total, _mean_square(predictions.reference), _mean_square(predictions.error))
+    )
+    if predictions.inter_residual is not None:
+        labels = [data.datasets[part].frames([frame]).forces_inter for part, frame in data.keys["mean_force_test"]]
+        noise = _recorded(data, "forces_inter", "mean_force_error")
+        result["inter"] = mean_force_errors(
+            _mean_square(predictions.inter - predictions.inter_residual),
+            float(np.mean([_mean_square(label) for label in labels if label is not None])),
+            None if noise is None else noise**2,
+        )
     return result
 
 
 def _noise_floor(data: FitData, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Standard deviation of instantaneous forces about their mean force: no model can have a smaller force RMSE."""
-    for dataset in data.datasets:
-        samples = dataset.source.get("samples_per_configuration")
-        if dataset.kind == "mean-force" and samples:
-            errors = dataset.frames().force_error
-            assert errors is not None
-            return {
-                "force_rmse": _rms(np.asarray(errors, np.float64)) * math.sqrt(float(samples)),
-                "from": "mean-force runs",
-            }
+    noise, inter = _recorded(data, "forces", "noise"), _recorded(data, "forces_inter", "noise")
+    if noise is not None:
+        return {"force_rmse": noise, "inter_force_rmse": inter, "from": "sampling at held beads"}
     total = next(metrics[name]["force_std"] for name in ("test", "validation", "train") if name in metrics)
-    signal = metrics["mean_force"]["mean_force_rms"]
-    return {
-        "force_rmse": math.sqrt(max(total**2 - signal**2, 0.0)),
-        "from": "variance of the forces less that of the mean force",
-    }
+    floor = math.sqrt(max(total**2 - metrics["mean_force"]["mean_force_rms"] ** 2, 0.0))
+    return {"force_rmse": floor, "from": "variance of the forces less that of the mean force"}
+
+
+def _recorded(data: FitData, kind: str, what: str) -> float | None:
+    """A figure that was measured with the held-out mean forces, or None."""
+    dataset = data.datasets[data.keys["mean_force_test"][0][0]]
+    path = dataset.path / "noise_floor.json"
+    return float(read_json(path)[kind]["pooled"][what]) if path.is_file() else None
 
 
 def _errors(forces: NDArray[np.float64], reference: NDArray[np.float64]) -> dict[str, Any]:
@@ -182,5 +196,9 @@ def _errors(forces: NDArray[np.float64], reference: NDArray[np.float64]) -> dict
     }
 
 
+def _mean_square(values: NDArray[np.floating]) -> float:
+    return float(np.square(values, dtype=np.float64).mean())
+
+
 def _rms(values: NDArray[np.floating]) -> float:
-    return float(np.sqrt(np.square(values, dtype=np.float64).mean()))
+    return math.sqrt(_mean_square(values))

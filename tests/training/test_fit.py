@@ -14,7 +14,7 @@ import torch
 
 from openmm_cgml.errors import InputError, OutputExistsError, TrainingError
 from openmm_cgml.force_field import ForceField
-from openmm_cgml.storage import read_json
+from openmm_cgml.storage import read_json, write_json
 from openmm_cgml.training import fit
 from openmm_cgml.training.data import prepare_data
 from openmm_cgml.training.metrics import predict
@@ -230,6 +230,24 @@ def test_mean_force_data_are_trained_on_and_tested_against(make_config, make_dat
     assert figures["label_noise"] == pytest.approx(20.0)
     assert figures["rmse_corrected"] == pytest.approx(math.sqrt(figures["rmse"] ** 2 - 400))
     assert result.metrics["noise_floor"]["force_rmse"] >= 0
+
+
+def test_split_fits_are_compared_with_the_intermolecular_mean_force_and_its_recorded_noise(
+    make_config, make_dataset, tmp_path
+):
+    held_out = make_dataset("mf", n_frames=2, seed=6, kind="mean-force", force_error=np.full((2, 32, 3), 20.0))
+    floor = {"noise": 190.0, "mean_force_error": 20.0}, {"noise": 48.0, "mean_force_error": 5.0}
+    recorded = {name: {"pooled": figures} for name, figures in zip(("forces", "forces_inter"), floor, strict=True)}
+    write_json(held_out.path / "noise_floor.json", recorded)
+    config = make_config(data={"mean_force_test": held_out.path}, target="split")
+    metrics = fit(config, tmp_path / "out", progress=False).metrics
+    inter = metrics["mean_force"]["inter"]
+    labels = np.square(held_out.frames().forces_inter).mean()
+    assert inter["label_noise"] == pytest.approx(5.0)
+    assert inter["r2"] == pytest.approx(1 - inter["rmse"] ** 2 / labels, rel=1e-5)
+    assert inter["r2_corrected"] == pytest.approx(1 - (inter["rmse"] ** 2 - 25) / (labels - 25), rel=1e-4)
+    assert metrics["noise_floor"]["force_rmse"] == 190.0
+    assert metrics["noise_floor"]["inter_force_rmse"] == 48.0
 
 
 def test_held_out_mean_forces_must_not_be_trained_on(make_config, make_dataset):
