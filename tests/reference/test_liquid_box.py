@@ -1,7 +1,7 @@
 import numpy as np
 import openmm
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openmm_cgml.errors import InputError
@@ -14,6 +14,7 @@ def test_benzene_at_its_density_fills_the_known_box():
     assert box_length(500 * float(liquids.MODEL.masses.sum()), 0.8398) == pytest.approx(4.2585, abs=1e-3)
 
 
+@settings(deadline=None, max_examples=25)
 @given(n_molecules=st.integers(1, 30), seed=st.integers(0, 2**31))
 def test_lattice_molecules_are_whole_rigid_copies(n_molecules, seed):
     placed = place_on_lattice(liquids.MODEL, n_molecules, 3.0, seed).reshape(n_molecules, 12, 3)
@@ -30,6 +31,7 @@ def test_same_seed_gives_the_same_box_and_another_seed_another():
     assert not np.allclose(one, other)
 
 
+@settings(deadline=None, max_examples=25)
 @given(scale=st.floats(0.5, 2.0))
 def test_scaling_moves_centers_and_keeps_molecules_rigid(scale):
     before = liquids.positions().reshape(-1, 12, 3)

@@ -129,14 +129,16 @@ def test_average_finds_known_mean_noise_and_error(correlation):
         assert ((average.mean - truth) / (140.0 / n**0.5)).std() > 1.8
 
 
-def test_recording_too_short_for_the_configurations_is_refused(tmp_path, recording):
+def test_recording_too_short_for_the_configurations_is_refused(tmp_path):
+    recording = liquids.write_recording(tmp_path / "recording", 10)
     config = QUICK.model_copy(update={"configurations": 20})
     with pytest.raises(InputError, match=r"last 0.5 of 10 frames holds 5, fewer than the 20"):
         compute_mean_forces(recording, liquids.specification(), tmp_path / "out", config)
     assert not (tmp_path / "out").exists()
 
 
-def test_system_without_interaction_split_is_refused(tmp_path, recording):
+def test_system_without_interaction_split_is_refused(tmp_path):
+    recording = liquids.write_recording(tmp_path / "recording", 10)
     with pytest.raises(InputError, match="interaction-split"):
         compute_mean_forces(recording, liquids.specification(), tmp_path / "out", QUICK, system=liquids.plain_system())
 

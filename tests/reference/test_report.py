@@ -2,41 +2,14 @@ import numpy as np
 import pytest
 
 from openmm_cgml.errors import ArtifactError, InputError
-from openmm_cgml.frames import Frames
 from openmm_cgml.reference import ReferenceReport, format_report, report_reference
 from openmm_cgml.reference.report import _vertex
-from openmm_cgml.shards import FrameWriter
 from openmm_cgml.specification import LiteratureValue
-from openmm_cgml.topology import AtomTopology
 from tests.reference import liquids
 
 
-def write_recording(
-    path, n_frames=20, *, kind="openmm-cgml/recording", energies=("inter", "bonded", "intra_nonbonded", "kinetic")
-):
-    """Lattice boxes with other orientations per frame and made-up energies."""
-    topology, system = liquids.split_system()
-    constraints = [system.getConstraintParameters(i)[:2] for i in range(system.getNumConstraints())]
-    metadata = {
-        "kind": kind,
-        "temperature": 300.0,
-        "density": liquids.DENSITY,
-        "atoms": AtomTopology.from_openmm(topology, constraints=constraints).to_dict(),
-        "source": {},
-    }
-    values = np.random.default_rng(0).normal(-27.5 * liquids.N_MOLECULES, 10.0, n_frames)
-    with FrameWriter(path, metadata=metadata) as writer:
-        writer.append(Frames(
-            positions=np.stack([liquids.positions(seed) for seed in range(n_frames)]),
-            box=np.repeat(liquids.LENGTH * np.eye(3)[None], n_frames, axis=0),
-            times=0.2 * np.arange(n_frames),
-            energies={name: values for name in energies if name != "kinetic"} | {"kinetic": np.full(n_frames, 1000.0)},
-        ))  # fmt: skip
-    return path
-
-
 def test_report_has_energies_per_molecule_with_errors_beside_literature(tmp_path):
-    report = report_reference(write_recording(tmp_path / "run" / "recording"), liquids.specification())
+    report = report_reference(liquids.write_recording(tmp_path / "run" / "recording"), liquids.specification())
     inter = report.observables["intermolecular_energy"]
     assert inter.value == pytest.approx(-27.5, abs=0.5)
     assert 0.03 < inter.standard_error < 0.3
@@ -47,7 +20,7 @@ def test_report_has_energies_per_molecule_with_errors_beside_literature(tmp_path
 
 
 def test_report_finds_the_recording_inside_a_run_and_survives_json(tmp_path):
-    write_recording(tmp_path / "run" / "recording")
+    liquids.write_recording(tmp_path / "run" / "recording")
     report = report_reference(tmp_path / "run", liquids.specification())
     assert ReferenceReport.from_json(report.to_json()).observables["density"].value == liquids.DENSITY
     assert "33.8" in format_report(report)
@@ -56,7 +29,7 @@ def test_report_finds_the_recording_inside_a_run_and_survives_json(tmp_path):
 
 def test_density_error_comes_from_the_constant_pressure_run(tmp_path):
     samples = np.random.default_rng(1).normal(liquids.DENSITY, 0.01, 100)
-    recording = write_recording(tmp_path / "recording")
+    recording = liquids.write_recording(tmp_path / "recording")
     report = report_reference(recording, liquids.specification(), density_samples=samples)
     assert report.observables["density"].standard_error == pytest.approx(0.001, rel=0.5)
 
@@ -70,22 +43,24 @@ def test_vertex_recovers_a_known_peak():
 
 def test_too_few_frames_are_refused(tmp_path):
     with pytest.raises(InputError, match="9 finished frames; a report needs at least 10"):
-        report_reference(write_recording(tmp_path / "recording", 9), liquids.specification())
+        report_reference(liquids.write_recording(tmp_path / "recording", 9), liquids.specification())
 
 
 def test_recording_without_intermolecular_energies_is_refused(tmp_path):
-    recording = write_recording(tmp_path / "recording", energies=("bonded", "kinetic"))
+    recording = liquids.write_recording(tmp_path / "recording", energies=("bonded", "kinetic"))
     with pytest.raises(InputError, match="lacks intermolecular energies"):
         report_reference(recording, liquids.specification())
 
 
 def test_folder_of_another_kind_is_refused(tmp_path):
     with pytest.raises(ArtifactError, match="openmm-cgml/dataset"):
-        report_reference(write_recording(tmp_path / "dataset", kind="openmm-cgml/dataset"), liquids.specification())
+        report_reference(
+            liquids.write_recording(tmp_path / "dataset", kind="openmm-cgml/dataset"), liquids.specification()
+        )
 
 
 def test_literature_in_another_unit_is_refused(tmp_path):
     wrong = {"density": LiteratureValue(unit="kg/m^3", experiment=874.0)}
     specification = liquids.specification().model_copy(update={"literature": wrong})
     with pytest.raises(InputError, match=r"'density'.*must be in 'g/cm\^3', not 'kg/m\^3'"):
-        report_reference(write_recording(tmp_path / "recording"), specification)
+        report_reference(liquids.write_recording(tmp_path / "recording"), specification)
