@@ -184,7 +184,11 @@ class _Run:
         if config.threads is not None and "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(config.threads)
         self._integrator = integrator
-        self._context = openmm.Context(self._system, integrator, self._platform.platform, self._platform.properties)
+        platform = self._platform
+        try:
+            self._context = openmm.Context(self._system, integrator, platform.platform, platform.properties)
+        except openmm.OpenMMException as error:
+            raise InputError(f"OpenMM cannot simulate this System on the {platform.name} platform: {error}") from error
         if self._box is not None:
             self._context.setPeriodicBoxVectors(*self._box)
 
@@ -192,12 +196,7 @@ class _Run:
         """Prepare the first step: relax, check, draw velocities, and write what describes the run."""
         config = self._config
         self._create_context(config.seed)
-        self._context.setPositions(self._positions)
-        if config.minimize:
-            openmm.LocalEnergyMinimizer.minimize(self._context, maxIterations=_MINIMIZATION_STEPS)
-        state = self._context.getState(positions=True, forces=True)
-        forces = state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
-        relaxed = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+        relaxed, forces = self._relax()
         check_forces(relaxed, forces, self._box, self._masses, config.temperature, config.time_step)
         if self._contacts is not None and (note := check_contacts(self._contacts, relaxed, self._box)):
             self._note(note)
@@ -208,6 +207,18 @@ class _Run:
         self._write_run("start")
         write_json(self._folder / TOPOLOGY, self._topology.to_dict())
         write_structure(self._folder / STRUCTURE, self._topology, relaxed, self._box)
+
+    def _relax(self) -> tuple[np.ndarray, np.ndarray]:
+        """Starting positions [nm], minimized if asked for, and the forces there [kJ/mol/nm]."""
+        self._context.setPositions(self._positions)
+        try:
+            if self._config.minimize:
+                openmm.LocalEnergyMinimizer.minimize(self._context, maxIterations=_MINIMIZATION_STEPS)
+            state = self._context.getState(positions=True, forces=True)
+        except openmm.OpenMMException as error:
+            raise SimulationError(f"the starting structure cannot be evaluated: {error}") from error
+        forces = state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
+        return state.getPositions(asNumpy=True).value_in_unit(unit.nanometer), forces
 
     def _remove_drift(self) -> None:
         velocities = self._context.getState(velocities=True).getVelocities(asNumpy=True)._value

@@ -329,6 +329,19 @@ def test_an_error_in_a_force_ends_the_run_with_its_message_and_step(liquid, conf
     assert SimulationResult.read(tmp_path / "run").steps >= 20
 
 
+def test_a_start_that_a_force_cannot_evaluate_is_an_error_and_leaves_nothing_behind(liquid, config, tmp_path):
+    liquid.system.addForce(openmm.PythonForce(Failing(0, "no such pair")))
+    with pytest.raises(SimulationError, match=r"starting structure cannot be evaluated: .*no such pair"):
+        run(liquid, tmp_path / "run", config)
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name != ".lock"]
+
+
+def test_a_system_that_openmm_refuses_is_an_error(liquid, config, tmp_path):
+    liquid.system.getForce(0).addExclusion(0, 999)
+    with pytest.raises(InputError, match=r"OpenMM cannot simulate this System on the Reference platform"):
+        run(liquid, tmp_path / "run", config)
+
+
 @pytest.mark.physics
 def test_a_time_step_that_is_too_long_is_noticed_and_a_shorter_one_is_not(liquid, config, tmp_path):
     short = changed(config, duration=1.0)
