@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -19,6 +20,9 @@ from openmm_cgml.training import fit
 from openmm_cgml.training.data import prepare_data
 from openmm_cgml.training.metrics import predict
 from openmm_cgml.training.module import ForceMatching
+
+# Labels of the dimers are random, and so are the energies of two beads closer than the data.
+pytestmark = pytest.mark.filterwarnings("ignore:the energy of a pair")
 
 
 class _KilledError(Exception):
@@ -76,6 +80,16 @@ def test_reported_errors_are_those_of_the_saved_force_field(make_config, tmp_pat
     ]
     rmse = np.sqrt(np.mean(np.square(errors)))
     assert result.metrics["test"]["force_rmse"] == pytest.approx(rmse, rel=1e-4)
+
+
+def test_a_hole_below_the_data_is_warned_of_and_a_wall_is_not(make_config, tmp_path):
+    config, repulsion = make_config(epochs=1), make_config().priors.repulsion
+    for sigma, warned in ((0.02, True), (0.45, False)):
+        harder = config.priors.model_copy(update={"repulsion": repulsion.model_copy(update={"sigma": sigma})})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fit(config.model_copy(update={"priors": harder}), tmp_path / str(sigma), progress=False)
+        assert any("falls instead of rising" in str(warning.message) for warning in caught) == warned
 
 
 def test_training_lowers_the_training_loss(make_config, tmp_path):
@@ -244,8 +258,8 @@ def test_split_fits_are_compared_with_the_intermolecular_mean_force_and_its_reco
     inter = metrics["mean_force"]["inter"]
     labels = np.square(held_out.frames().forces_inter).mean()
     assert inter["label_noise"] == pytest.approx(5.0)
-    assert inter["r2"] == pytest.approx(1 - inter["rmse"] ** 2 / labels, rel=1e-5)
-    assert inter["r2_corrected"] == pytest.approx(1 - (inter["rmse"] ** 2 - 25) / (labels - 25), rel=1e-4)
+    assert inter["r2"] == pytest.approx(1 - inter["rmse"] ** 2 / labels, abs=1e-5)
+    assert inter["r2_corrected"] == pytest.approx(1 - (inter["rmse"] ** 2 - 25) / (labels - 25), abs=1e-5)
     assert metrics["noise_floor"]["force_rmse"] == 190.0
     assert metrics["noise_floor"]["inter_force_rmse"] == 48.0
 
