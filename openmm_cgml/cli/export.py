@@ -25,7 +25,8 @@ def export(
 ) -> None:
     """Write a model that others can load, with its card.
 
-    The source is verified first: checksums, weights and self-test.
+    The source is verified first: checksums, weights, self-test, and that every pair of beads repels below the distances
+    of the training data.
     """
     from dataclasses import replace
 
@@ -35,6 +36,14 @@ def export(
 
     nested = Path(source) / "force_field"
     force_field = ForceField.load(nested if nested.is_dir() else source)
+    holes = [
+        f"{'-'.join(scan.types)} inside {scan.hole:.3f} nm" for scan in force_field.scan_short_range() if scan.hole
+    ]
+    if holes:
+        raise ArtifactError(
+            f"{source}: the energy of a pair falls instead of rising below the training data: {', '.join(holes)}. Beads "
+            "would drop into that hole; fit again with a larger sigma, epsilon or exponent for the excluded volume"
+        )
     update: dict[str, Any] = {"name": name or output.resolve().name}
     if description is not None:
         update["description"] = description

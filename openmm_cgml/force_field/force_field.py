@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -31,9 +32,9 @@ from openmm_cgml.force_field.manifest import Manifest, TrainingSummary, read_man
 from openmm_cgml.force_field.model_card import write_model_card
 from openmm_cgml.force_field.network_files import copy_in_float64, read_network, read_tensors, write_network
 from openmm_cgml.force_field.self_test import network_range, record_self_test, verify_self_test
-from openmm_cgml.networks import SchNet
+from openmm_cgml.networks import SchNet, dimer_energy
 from openmm_cgml.potentials import Potential
-from openmm_cgml.priors import PriorSet
+from openmm_cgml.priors import PriorSet, RepulsionScan, scan_repulsion
 from openmm_cgml.priors.term import FORMS
 from openmm_cgml.shipped import find_model
 from openmm_cgml.system import (
@@ -239,6 +240,39 @@ class ForceField:
         if temperature is None:
             temperature = self.manifest.training.temperature if self.manifest.training else 300.0
         return suggest_time_step(self.priors.bind(beads), beads.masses, temperature=temperature)
+
+    def pair_energy(self, type_a: str, type_b: str, distance: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Energy [kJ/mol] of two otherwise lonely beads of different molecules, shape (n,): priors and network.
+
+        Args:
+            type_a: Bead type of one bead.
+            type_b: Bead type of the other.
+            distance: Distances [nm], shape (n,).
+
+        Raises:
+            InputError: If a bead type is unknown.
+        """
+        unknown = [name for name in (type_a, type_b) if name not in self.type_names]
+        if unknown:
+            raise InputError(f"bead type {unknown[0]!r} is unknown; known are {', '.join(self.type_names)}")
+        energy = self.priors.pair_energy(type_a, type_b, distance)
+        if self.network is None:
+            return energy
+        first, second = self.type_names.index(type_a), self.type_names.index(type_b)
+        return energy + dimer_energy(self.network, first, second, distance)
+
+    def scan_short_range(self) -> tuple[RepulsionScan, ...]:
+        """Whether every pair of bead types repels all the way in from its closest approach in the training data.
+
+        Empty if the training data's closest approaches are not recorded.
+        """
+        known = self.manifest.training.closest_approach if self.manifest.training else {}
+        closest = {}
+        for a, b in itertools.combinations_with_replacement(self.type_names, 2):
+            found = known.get(f"{a}-{b}", known.get(f"{b}-{a}"))
+            if found:
+                closest[(a, b)] = found
+        return scan_repulsion(self.pair_energy, closest)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the force field as a folder: JSON, safetensors, a model card and a self-test; no code.

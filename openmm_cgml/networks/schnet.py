@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
@@ -163,3 +165,23 @@ def _readout(config: SchNetConfig) -> nn.Sequential:
         nn.init.xavier_uniform_(layer.weight)
         nn.init.zeros_(layer.bias)
     return nn.Sequential(enter, activation(), leave)
+
+
+def dimer_energy(network: SchNet, first: int, second: int, distances: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Network energy [kJ/mol] of two beads of different molecules less that at infinite distance, shape (n,).
+
+    Args:
+        network: The network; it is evaluated in its own precision.
+        first: Bead type of one bead.
+        second: Bead type of the other.
+        distances: Distances [nm], shape (n,).
+    """
+    r = torch.tensor(distances, dtype=network.embedding.weight.dtype)
+    n = len(r)
+    types = torch.tensor([first, second]).repeat(n + 1)
+    beads = torch.arange(2 * n)
+    none = torch.zeros(0, dtype=torch.int64)
+    nothing = PairList(none, none, r[:0])
+    with torch.no_grad():
+        energies = network(types, PairList(beads[0::2], beads[1::2], r), nothing).double().reshape(-1, 2).sum(1)
+    return (energies[:-1] - energies[-1]).numpy()

@@ -283,11 +283,13 @@ def _sample_all(
         beads = sampler.hold(store.read(numbers[place], numbers[place] + 1), numbers[place])
         sampler.run(config.equilibration)
         samples: dict[str, list[np.ndarray]] = {name: [] for name in _KINDS}
+        positions = np.zeros(beads.positions.shape)
         for sample in range(config.n_samples):
             sampler.run(config.sample_interval)
             mapped = sampler.mapped_forces()
             for name in _KINDS:
                 samples[name].append(getattr(mapped, name)[0])
+            positions += mapped.positions / config.n_samples
             done = place * each + config.equilibration + (sample + 1) * config.sample_interval
             progress("mean force", done, len(numbers) * each)
             interruption.raise_again()
@@ -295,7 +297,8 @@ def _sample_all(
         for name in _KINDS:
             floors[name].append(averages[name].floor)
         frame = Frames(
-            positions=beads.positions,
+            # Where the beads were on average: a stiff bond moves them from where they are held, and changes its force.
+            positions=positions,
             box=beads.box,
             times=beads.times,
             forces=averages["forces"].mean[None],

@@ -20,7 +20,6 @@ from openmm_cgml.force_field import ForceField
 from openmm_cgml.force_field.manifest import Manifest, TrainingSummary
 from openmm_cgml.interruption import Interruption
 from openmm_cgml.networks import SchNet, build_network
-from openmm_cgml.priors import PriorWarning
 from openmm_cgml.storage import lock_directory, prepare_output, write_json
 from openmm_cgml.training.callbacks import Checkpoints, History, ProgressReport, Selection, TrainingStoppedError
 from openmm_cgml.training.checkpoints import TrainingCheckpoint, find_checkpoint
@@ -97,7 +96,8 @@ def fit(
             type_names=data.type_names,
             manifest=_manifest(config, data, metrics),
         )
-        _check_short_range(force_field)
+        metrics["holes_below_data"] = {"-".join(s.types): s.hole for s in force_field.scan_short_range() if s.hole}
+        write_json(output / "metrics.json", metrics)
         path = force_field.save(output / "force_field", overwrite=True)
     return FitResult(
         force_field=force_field,
@@ -173,18 +173,6 @@ def _selected(config: FitConfig, data: FitData, module: ForceMatching, selection
     )
     network.load_state_dict(chosen)
     return network.cpu().requires_grad_(False)
-
-
-def _check_short_range(force_field: ForceField) -> None:
-    """Warn where two beads would attract each other below the distances of the data."""
-    for scan in force_field.scan_short_range():
-        if scan.hole is not None:
-            warnings.warn(
-                f"the energy of a pair {'-'.join(scan.types)} falls instead of rising inside {scan.hole:.3f} nm, below the "
-                "data; beads may drop into that hole: take a larger sigma, epsilon or exponent for the excluded volume",
-                PriorWarning,
-                stacklevel=2,
-            )
 
 
 def _manifest(config: FitConfig, data: FitData, metrics: dict[str, Any]) -> Manifest:
