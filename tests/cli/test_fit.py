@@ -5,7 +5,6 @@ from openmm_cgml.cli.app import main
 from openmm_cgml.storage import read_json
 from tests.training.conftest import make_dataset  # noqa: F401  (a fixture)
 
-pytestmark = pytest.mark.filterwarnings("ignore:the energy of a pair")
 CONFIG = {
     "name": "dimers",
     "data": {"n_blocks": 6, "fractions": [0.6, 0.2, 0.2]},
