@@ -4,9 +4,9 @@
 Every stage resumes: what is there is kept, so the script can be stopped at any time and started again. With empty
 `--runs` it does everything, which takes some hours on two cores.
 
-Per system: fit the model of `systems/<name>/fit.yaml` and its variant with another energy weight; simulate both with
-several seeds; simulate the force-matched pair spline of the same cutoff as a baseline; simulate boxes of several sizes;
-write one object of figures into the results file.
+Per system: fit the model of `systems/<name>/fit.yaml` and its variant with another energy weight; refine it where there
+is a `refine.yaml`; simulate all of them with several seeds, and the force-matched pair spline of the same cutoff as a
+baseline; simulate boxes of several sizes; write one object of figures into the results file.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import torch
 from openmm_cgml.analysis.report import read_run, summarize_dataset, validate
 from openmm_cgml.analysis.validation import ValidationResult, compare_with_reference
 from openmm_cgml.builder import build_box
+from openmm_cgml.config import read_config
 from openmm_cgml.dataset import ForceMatchingDataset, map_recording
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.force_field import ForceField
@@ -36,7 +37,7 @@ from openmm_cgml.simulation import SimulationConfig, simulate, simulate_system
 from openmm_cgml.specification import read_specification
 from openmm_cgml.storage import read_json, write_json
 from openmm_cgml.topology import CGTopology
-from openmm_cgml.training import fit
+from openmm_cgml.training import RefineConfig, fit, refine
 from openmm_cgml.training.config import read_fit_config
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -145,11 +146,25 @@ def make_fits(system: str, plan: Plan) -> None:
         fit(config, output, resume=output.exists(), progress=False)
 
 
+def make_refinement(system: str, plan: Plan) -> None:
+    """The structure-aware step after the fit, for systems that have settings for it."""
+    settings, output = Path("systems") / system / "refine.yaml", plan.runs / system / "refined"
+    if settings.exists() and not (output / "force_field" / "manifest.json").exists():
+        dataset = ForceMatchingDataset.open(plan.runs / system / "dataset", verify=False)
+        force_field = ForceField.load(plan.runs / system / "fit" / "force_field")
+        refine(force_field, dataset, output, read_config(settings, RefineConfig), resume=output.exists())
+
+
+def shipped(system: str) -> str:
+    """Which of the models of a system is shipped."""
+    return "refined" if (Path("systems") / system / "refine.yaml").exists() else "fit"
+
+
 def make_simulations(system: str, plan: Plan) -> None:
-    """Both models with every seed, and the pair spline with one."""
+    """All models with every seed, and the pair spline with one."""
     dataset = ForceMatchingDataset.open(plan.runs / system / "dataset", verify=False)
     last = dataset.frames(np.array([dataset.n_frames - 1]))
-    for name in ("fit", "fit-variant"):
+    for name in ("refined", "fit", "fit-variant"):
         if not (plan.runs / system / name / "force_field" / "manifest.json").exists():
             continue
         force_field = ForceField.load(plan.runs / system / name / "force_field")
@@ -188,7 +203,7 @@ def make_simulations(system: str, plan: Plan) -> None:
 
 def make_sizes(system: str, plan: Plan) -> None:
     """Boxes of several sizes, built from nothing."""
-    force_field = ForceField.load(plan.runs / system / "fit" / "force_field")
+    force_field = ForceField.load(plan.runs / system / shipped(system) / "force_field")
     dataset = ForceMatchingDataset.open(plan.runs / system / "dataset", verify=False)
     for size in plan.sizes:
         output = plan.runs / system / "sizes" / str(size)
@@ -210,7 +225,7 @@ def make_sizes(system: str, plan: Plan) -> None:
 
 def make_table(system: str, plan: Plan) -> None:
     """The report of the model's simulations; the figures are collected by `collect`."""
-    runs = [plan.runs / system / "simulations" / f"fit-{seed}" for seed in plan.seeds]
+    runs = [plan.runs / system / "simulations" / f"{shipped(system)}-{seed}" for seed in plan.seeds]
     reference = summarize_dataset(ForceMatchingDataset.open(plan.runs / system / "dataset", verify=False))
     validate(runs, reference=reference, output=plan.runs / system / "report", overwrite=True)
 
@@ -219,6 +234,7 @@ STAGES: dict[str, Callable[[str, Plan], None]] = {
     "reference": make_reference,
     "dataset": make_dataset,
     "fits": make_fits,
+    "refinement": make_refinement,
     "simulations": make_simulations,
     "sizes": make_sizes,
     "table": make_table,
@@ -236,7 +252,10 @@ def collect(system: str, plan: Plan) -> dict[str, Any]:
     spline = pair_spline.fit_pair_spline(dataset.topology, _training_frames(dataset), cutoff)
     measured = held.frames()
     spline_score = pair_spline.score(spline.forces(held.topology, measured), measured.forces_inter)
-    force_field = ForceField.load(folder / "fit" / "force_field")
+    force_field = ForceField.load(folder / shipped(system) / "force_field")
+    matched_score = pair_spline.score(
+        inter_forces(ForceField.load(folder / "fit" / "force_field"), measured), measured.forces_inter
+    )
     network_score = pair_spline.score(inter_forces(force_field, measured), measured.forces_inter)
     test = dataset.frames(dataset.split()["test"][::10])
     spline_test = pair_spline.score(spline.forces(dataset.topology, test), test.forces_inter)
@@ -257,12 +276,14 @@ def collect(system: str, plan: Plan) -> dict[str, Any]:
         "total_force_std": metrics["test"]["force_std"],
         "noise_floors": floors,
         "mean_force_r2": network_score["r2"],
+        "mean_force_r2_before_refinement": matched_score["r2"],
+        "refined": shipped(system) == "refined",
         "mean_force_r2_pair_spline": spline_score["r2"],
         "mean_force_configurations": held.n_frames,
         "cutoff_nm": cutoff,
         "time_step_fs": 1000 * TIME_STEP[system],
         "gr_com_rmse_reference_error": reference.half_rmse["com"],
-        **_of_runs(folder, "fit", plan, reference),
+        **_of_runs(folder, shipped(system), plan, reference),
         "gr_com_rmse_pair_spline": _compare(folder / "simulations" / "pair-spline", reference)
         .figure("gr_com_rmse")
         .value,
@@ -273,7 +294,7 @@ def collect(system: str, plan: Plan) -> dict[str, Any]:
         },
         "lambda_variants": {
             label: {**_fit_figures(folder / name), **_of_runs(folder, name, plan, reference)}
-            for name, label in (("fit", "shipped"), ("fit-variant", f"{plan.variant:g}"))
+            for name, label in (("fit", "0"), ("fit-variant", f"{plan.variant:g}"))
             if (folder / name / "metrics.json").exists()
         },
     }
@@ -313,7 +334,7 @@ def _of_runs(folder: Path, name: str, plan: Plan, reference: Any) -> dict[str, A
 
 
 def inter_forces(force_field: ForceField, frames: Frames) -> np.ndarray:
-    """Forces between molecules [kJ/mol/nm], shape (n_frames, n_beads, 3): priors and network without intramolecular blocks."""
+    """Forces between molecules [kJ/mol/nm], shape (n_frames, n_beads, 3), without intramolecular blocks."""
     n_molecules = frames.n_particles // len(force_field.templates[0].bead_names)
     topology = CGTopology.from_residues([(force_field.templates[0], n_molecules)], type_names=force_field.type_names)
     deployed = force_field.deploy(topology)

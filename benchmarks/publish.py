@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write the shipped models, references and pictures from what `fidelity.py` computed.
 
-For each system: `models/<name>` (the fitted force field with its figures and pictures), `systems/<name>/reference.json` (the mapped
-atomistic run, summarized) and `docs/images/<name>.png`.
+For each system: `models/<name>` (the force field with its figures and pictures), `systems/<name>/reference.json` (the
+mapped atomistic run, summarized) and `docs/images/<name>.png`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fidelity import LIMITS, RESULTS, SYSTEMS
+from fidelity import LIMITS, RESULTS, SYSTEMS, shipped
 
 from openmm_cgml.analysis import ValidationLimits, write_reference_summary
 from openmm_cgml.analysis.report import summarize_dataset, validate
@@ -65,9 +65,9 @@ def publish(system: str, folder: Path, figures: dict[str, Any]) -> None:
     dataset = ForceMatchingDataset.open(folder / "dataset", verify=False)
     reference = summarize_dataset(dataset, system=system, limits=limits)
     write_reference_summary(ROOT / "systems" / system / "reference.json", reference)
-    runs = sorted((folder / "simulations").glob("fit-[0-9]*"))
+    runs = sorted((folder / "simulations").glob(f"{shipped(system)}-[0-9]*"))
     validate(runs, reference=reference, output=folder / "report", overwrite=True)
-    force_field = ForceField.load(folder / "fit" / "force_field")
+    force_field = ForceField.load(folder / shipped(system) / "force_field")
     described = {text: figures[key] for key, text in FIGURES.items() if key in figures}
     manifest = force_field.manifest.model_copy(update={"name": system, "validation": described})
     target = ROOT / "models" / system

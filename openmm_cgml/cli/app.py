@@ -25,6 +25,7 @@ VERBS = {
     "reference": "Run an atomistic system and record positions, forces and energies.",
     "map": "Map a recording to beads: a force-matching dataset.",
     "fit": "Fit priors and a network to a dataset: a force field.",
+    "refine": "Adjust a fitted network until its own simulation has the structure of the reference.",
     "build": "Write topology, starting positions and a runnable script for a model.",
     "simulate": "Run a coarse-grained simulation.",
     "validate": "Compare coarse-grained runs with the atomistic reference.",

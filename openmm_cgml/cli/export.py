@@ -41,8 +41,8 @@ def export(
     ]
     if holes:
         raise ArtifactError(
-            f"{source}: the energy of a pair falls instead of rising below the training data: {', '.join(holes)}. Beads "
-            "would drop into that hole; fit again with a larger sigma, epsilon or exponent for the excluded volume"
+            f"{source}: the energy of a pair falls instead of rising below the training data: {', '.join(holes)}. "
+            "Beads would drop into that hole; fit again with a larger sigma or epsilon for the excluded volume"
         )
     update: dict[str, Any] = {"name": name or output.resolve().name}
     if description is not None:

@@ -51,8 +51,8 @@ def fit(
         typer.echo(line)
     for pair, distance in fitted.metrics["holes_below_data"].items():
         typer.echo(
-            f"note: the energy of a pair {pair} falls instead of rising inside {distance:.3f} nm, below the data; beads may "
-            "drop into that hole: take a larger sigma, epsilon or exponent for the excluded volume"
+            f"note: the energy of a pair {pair} falls instead of rising inside {distance:.3f} nm, below the data; "
+            "beads may drop into that hole: take a larger sigma or epsilon for the excluded volume"
         )
     typer.echo(f"\nforce field: {fitted.path}   (load it with ForceField.load; next: openmm-cgml simulate)")
 

@@ -2,5 +2,6 @@
 
 from openmm_cgml.training.config import DataConfig, FitConfig, TrainingConfig
 from openmm_cgml.training.fit import FitResult, fit
+from openmm_cgml.training.refinement import RefineConfig, RefineResult, refine
 
-__all__ = ["DataConfig", "FitConfig", "FitResult", "TrainingConfig", "fit"]
+__all__ = ["DataConfig", "FitConfig", "FitResult", "RefineConfig", "RefineResult", "TrainingConfig", "fit", "refine"]
