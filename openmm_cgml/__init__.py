@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from openmm_cgml.specification import read_specification
     from openmm_cgml.topology import CGTopology
     from openmm_cgml.training.fit import fit
+    from openmm_cgml.training.refinement import refine
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ _MODULE_OF = {
     "build_box": "builder",
     "fit": "training",
     "read_specification": "specification",
+    "refine": "training",
     "run_reference": "reference",
     "simulate": "simulation",
     "validate": "analysis.report",
@@ -53,6 +55,7 @@ __all__ = [
     "build_box",
     "fit",
     "read_specification",
+    "refine",
     "run_reference",
     "simulate",
     "validate",
