@@ -267,7 +267,7 @@ class ForceField:
         Empty if the training data's closest approaches are not recorded.
         """
         known = self.manifest.training.closest_approach if self.manifest.training else {}
-        closest = {}
+        closest: dict[tuple[str, ...], float] = {}
         for a, b in itertools.combinations_with_replacement(self.type_names, 2):
             found = known.get(f"{a}-{b}", known.get(f"{b}-{a}"))
             if found:

@@ -267,9 +267,9 @@ class _Refinement:
 @dataclass(frozen=True, eq=False)
 class _Pairs:
     inter: NDArray[np.int32]
-    inter_distances: NDArray[np.float64]
+    inter_distances: NDArray[np.floating]
     intra: NDArray[np.int32]
-    intra_distances: NDArray[np.float64]
+    intra_distances: NDArray[np.floating]
 
 
 class _EnsembleEnergy:
