@@ -1,8 +1,15 @@
-"""Marks that follow from where a test lies or what the machine has."""
+"""Marks that follow from where a test lies or what the machine has; settings of property tests."""
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A busy machine is no reason to fail.
+hypothesis.settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any-machine")
 
 _TESTS = Path(__file__).parent
 # What depends on the versions of OpenMM, torch or openmmtorch; these tests run once per version set.

@@ -252,8 +252,8 @@ def dataset_writer(
     path = Path(path)
     if resume and (path / "manifest.json").exists():
         _check_same(path, FrameStore.open(path).metadata, metadata)
-    elif not overwrite and path.is_dir() and any(path.iterdir()):
-        raise OutputExistsError(f"{path} is not empty; use --resume to go on or --overwrite to start again")
+    elif resume and path.is_dir() and any(map(_is_foreign, path.iterdir())):
+        raise OutputExistsError(f"{path} is not empty and holds no dataset to go on with; choose another folder")
     prepare_output(path, overwrite=overwrite, resume=resume)
     with (
         lock_directory(path),
@@ -262,6 +262,11 @@ def dataset_writer(
         if writer.removed:
             logger.warning("%s: deleted what a killed writer left unfinished: %s", path, ", ".join(writer.removed))
         yield writer
+
+
+def _is_foreign(file: Path) -> bool:
+    """Whether a file is not one of those that a writer killed in its first moments leaves."""
+    return not file.name.startswith(".") and file.name != "run.json"
 
 
 def prepare_frames(frames: Frames, metadata: Mapping[str, Any], *, first: int = 0) -> Frames:

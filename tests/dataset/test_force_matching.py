@@ -225,6 +225,21 @@ create({output!r}, slowly(), resume=True)
 """
 
 
+def test_a_writer_killed_before_its_first_manifest_is_resumed(tmp_path, mapped):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / ".manifest.json.1.tmp").write_text("{")
+    (folder / "run.json").write_text("{}")
+    assert create(folder, [mapped], resume=True).n_frames == 24
+    assert not list(folder.glob(".manifest*"))
+
+
+def test_a_folder_of_something_else_is_not_resumed(tmp_path, mapped):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputExistsError, match="no dataset to go on with"):
+        create(tmp_path, [mapped], resume=True)
+
+
 @pytest.mark.slow
 def test_a_kill_at_any_time_loses_nothing_that_was_finished(tmp_path):
     output = str(tmp_path / "data")
