@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from openmm_cgml.engine import kernels
 from openmm_cgml.engine.deployed import DeployedNetwork
@@ -16,6 +18,9 @@ from openmm_cgml.errors import SimulationError
 
 PARITY = 1e-3
 """Largest accepted force difference from the exact network, as a fraction of the root mean square force."""
+
+MANY_BEADS = 5000
+"""Above this many beads matrix products use all threads."""
 
 _Array = NDArray[np.float32]
 
@@ -45,6 +50,7 @@ class TabulatedNetwork:
         self._excluded = None if deployed.include_bonded else deployed.excluded.numpy()
         self._one_molecule_each = len(np.unique(self._molecules)) == deployed.n_beads
         self._skin = deployed.neighbors.skin
+        self._threads = _single_thread_limit(deployed.n_beads)
         self._listed: NDArray[np.int64] | None = None
         self._listed_at = np.zeros((0, 3))
         self._listed_box = np.zeros((3, 3))
@@ -63,7 +69,8 @@ class TabulatedNetwork:
         Raises:
             SimulationError: If the box is too small, something is not finite, or the tables differ from the network.
         """
-        energy, forces = self._evaluate(np.ascontiguousarray(positions, dtype=np.float64), box)
+        with self._threads.limit(limits=1) if self._threads is not None else contextlib.nullcontext():
+            energy, forces = self._evaluate(np.ascontiguousarray(positions, dtype=np.float64), box)
         if not (np.isfinite(energy) and np.all(np.isfinite(forces))):
             bad = np.flatnonzero(~np.isfinite(forces).all(axis=1))
             raise SimulationError(
@@ -170,6 +177,18 @@ class TabulatedNetwork:
                 f"the filter tables differ from the network by {self.parity:.2g} of the rms force, more than"
                 f" {PARITY:g}; run the exact network instead (exact=True)"
             )
+
+
+def _single_thread_limit(n_beads: int) -> ThreadpoolController | None:
+    """What keeps matrix products on one thread, or None where that is not needed.
+
+    Products of some thousand rows take microseconds; threads that wait for each other by spinning cost far more, and
+    on a machine with other work to do a step can take fifty times as long.
+    """
+    controller = ThreadpoolController()
+    if n_beads > MANY_BEADS or all(pool["num_threads"] == 1 for pool in controller.info()):
+        return None
+    return controller
 
 
 def _forward(
