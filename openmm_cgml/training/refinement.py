@@ -42,6 +42,12 @@ from openmm_cgml.training.pairs import PairFinder, PairRule, distances
 from openmm_cgml.units import BOLTZMANN
 
 _STATE, _HISTORY = "state.safetensors", "refinement.csv"
+REFINED = (
+    "Refined by relative entropy after force matching, so its structure is not an independent test; errors of forces "
+    'under "Training" are those before this step.'
+)
+"""What the description of a refined force field says."""
+
 Progress = Callable[[int, int, float], None]
 
 
@@ -316,7 +322,8 @@ def _copy(network: SchNet) -> SchNet:
 def _with_network(force_field: ForceField, network: SchNet, identity: dict[str, Any]) -> ForceField:
     manifest = force_field.manifest
     provenance = {**manifest.provenance, "refinement": identity}
-    changed = manifest.model_copy(update={"validation": None, "provenance": provenance})
+    description = f"{manifest.description.rstrip('. ')}. {REFINED}".lstrip(". ")
+    changed = manifest.model_copy(update={"validation": None, "provenance": provenance, "description": description})
     return replace(force_field, network=_copy(network), manifest=changed)
 
 
