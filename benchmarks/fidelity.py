@@ -293,7 +293,13 @@ def collect(system: str, plan: Plan) -> dict[str, Any]:
             if (folder / "sizes" / str(size)).exists()
         },
         "lambda_variants": {
-            label: {**_fit_figures(folder / name), **_of_runs(folder, name, plan, reference)}
+            label: {
+                **_fit_figures(folder / name),
+                "mean_force_r2": pair_spline.score(
+                    inter_forces(ForceField.load(folder / name / "force_field"), measured), measured.forces_inter
+                )["r2"],
+                **_of_runs(folder, name, plan, reference),
+            }
             for name, label in (("fit", "0"), ("fit-variant", f"{plan.variant:g}"))
             if (folder / name / "metrics.json").exists()
         },
@@ -313,7 +319,7 @@ def _of_runs(folder: Path, name: str, plan: Plan, reference: Any) -> dict[str, A
     result: dict[str, Any] = {
         "seeds": len(paths),
         "stable_seeds": sum(outcome["status"] == "complete" for outcome in outcomes),
-        "simulated_ps_per_seed": [outcome["time"] for outcome in outcomes],
+        "simulated_ps_per_seed": min((outcome["time"] for outcome in outcomes), default=0.0),
         "steps_per_second": [outcome["steps_per_second"] for outcome in outcomes],
     }
     for key in (
