@@ -19,6 +19,7 @@ from openmm_cgml.analysis import ValidationLimits, write_reference_summary
 from openmm_cgml.analysis.report import summarize_dataset, validate
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.force_field import ForceField
+from openmm_cgml.force_field.manifest import TrainingSummary
 from openmm_cgml.storage import read_json, write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,13 +70,27 @@ def publish(system: str, folder: Path, figures: dict[str, Any]) -> None:
     validate(runs, reference=reference, output=folder / "report", overwrite=True)
     force_field = ForceField.load(folder / shipped(system) / "force_field")
     described = {text: figures[key] for key, text in FIGURES.items() if key in figures}
-    manifest = force_field.manifest.model_copy(update={"name": system, "validation": described})
+    training = without_soft_mean_forces(force_field.manifest.training)
+    manifest = force_field.manifest.model_copy(update={"name": system, "validation": described, "training": training})
     target = ROOT / "models" / system
     replace(force_field, manifest=manifest).save(target, overwrite=True)
     _add_pictures(folder / "report" / "pictures", target)
     images = ROOT / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
     shutil.copy(folder / "report" / "pictures" / "gr-centers-of-mass.png", images / f"{system}.png")
+
+
+def without_soft_mean_forces(training: TrainingSummary) -> TrainingSummary:
+    """The record of a fit, without total mean forces where only their intermolecular part is valid.
+
+    The restraints that hold the beads for a mean force are no stiffer than bonds between beads, so the bonded part
+    belongs to slightly relaxed molecules. A fit whose bonds are a part of their own (`target: split`) is judged by the
+    other part.
+    """
+    if training.settings["training"]["target"] != "split":
+        return training
+    metrics = {name: value for name, value in training.metrics.items() if name not in ("mean_force", "noise_floor")}
+    return training.model_copy(update={"metrics": metrics})
 
 
 def _add_pictures(source: Path, target: Path) -> None:
