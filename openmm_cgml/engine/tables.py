@@ -8,13 +8,14 @@ force is the exact derivative of that spline, so the interpolation does not touc
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from openmm_cgml.networks import SchNet
 
@@ -135,3 +136,53 @@ def _bake_readout(layers: nn.Module, scale: float) -> BakedReadout:
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
     return np.ascontiguousarray(tensor.detach().numpy(), dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Table:
+    """Curves on [0, cutoff] as cubic Hermite splines; they and their slopes vanish at the cutoff.
+
+    Attributes:
+        cutoff: Distance of the last knot [nm].
+        knots: Value and knot spacing times derivative at each knot, shape (n_knots, 2, n_channels), float32.
+    """
+
+    cutoff: float
+    knots: NDArray[np.float32]
+
+    @property
+    def n_channels(self) -> int:
+        """Number of curves."""
+        return int(self.knots.shape[2])
+
+
+def tabulate(curves: Callable[[Tensor], Tensor], cutoff: float, n_knots: int) -> NDArray[np.float64]:
+    """Value and knot spacing times derivative of curves at uniform knots, shape (n_knots, 2, n_channels).
+
+    Args:
+        curves: Distances [nm], shape (n,), to values (n, n_channels); differentiable, evaluated in float64.
+        cutoff: Distance of the last knot [nm].
+        n_knots: Number of knots.
+    """
+    distances = torch.linspace(0.0, cutoff, n_knots, dtype=torch.float64)
+    with torch.no_grad():
+        values, slopes = torch.func.jvp(curves, (distances,), (torch.ones_like(distances),))  # type: ignore[misc]
+    knots: NDArray[np.float64] = torch.stack([values, slopes * (cutoff / (n_knots - 1))], dim=1).numpy()
+    return knots
+
+
+def filter_curves(block: Any, basis: nn.Module, cutoff: float) -> Callable[[Tensor], Tensor]:
+    """The filters of an interaction block, with their smooth end, as functions of the distance.
+
+    Args:
+        block: An interaction block of `networks.SchNet`, in float64.
+        basis: Its radial basis.
+        cutoff: Its cutoff [nm].
+    """
+
+    def filters(r: Tensor) -> Tensor:
+        smooth_end = 0.5 * (torch.cos(r * torch.pi / cutoff) + 1.0)
+        values: Tensor = block.conv.net(basis(r)) * smooth_end.unsqueeze(-1)
+        return values
+
+    return filters
