@@ -181,6 +181,35 @@ class CGTopology:
             neighbors[j].append(i)
         return [sorted(around) for around in neighbors]
 
+    def repeated(self, copies: int) -> CGTopology:
+        """The same beads `copies` times, one copy after the other, molecule and residue numbers going on.
+
+        Args:
+            copies: Number of copies.
+
+        Raises:
+            InputError: If it is not a positive integer.
+        """
+        if isinstance(copies, bool) or int(copies) != copies or copies < 1:
+            raise InputError(f"{copies!r} copies of a topology; it must be a positive integer")
+        if copies == 1:
+            return self
+        copy = np.arange(copies)
+
+        def continued(numbers: NDArray[np.int64], by: int) -> NDArray[np.int64]:
+            return (numbers + by * copy.reshape(-1, *[1] * numbers.ndim)).reshape(-1, *numbers.shape[1:])
+
+        return CGTopology(
+            type_names=self.type_names,
+            bead_types=np.tile(self.bead_types, copies),
+            bead_names=self.bead_names * copies,
+            masses=np.tile(self.masses, copies),
+            molecules=continued(self.molecules, self.n_molecules),
+            residues=continued(self.residues, len(self.residue_names)),
+            residue_names=self.residue_names * copies,
+            bonds=continued(self.bonds, self.n_beads),
+        )
+
     @classmethod
     def from_residues(
         cls, residues: Sequence[tuple[ResidueTemplate, int]], type_names: Sequence[str] | None = None

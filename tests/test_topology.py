@@ -37,6 +37,20 @@ def test_the_way_through_openmm_and_json_changes_nothing(n_three, n_one, n_chain
     assert CGTopology.from_dict(topology.to_dict()).fingerprint == topology.fingerprint
 
 
+def test_a_repeated_topology_is_that_of_so_many_copies():
+    other = ResidueTemplate(name="ONE", bead_names=("B",), bead_type_names=("B",), masses=(78.1,))
+    single = CGTopology.from_residues([(CHAIN, 1), (other, 2)])
+    three = single.repeated(3)
+    listed = CGTopology.from_residues([(CHAIN, 1), (other, 2)] * 3)
+    assert three.fingerprint == listed.fingerprint
+    n = single.n_beads
+    assert three.exclusions(2).tolist() == [[i + n * r, j + n * r] for r in range(3) for i, j in single.exclusions(2)]
+    assert single.repeated(1) is single
+    for copies in (0, 1.5, True):
+        with pytest.raises(InputError, match="positive integer"):
+            single.repeated(copies)
+
+
 def _openmm(residue="BNZ", beads=("C1", "C2", "C3"), bonds=((0, 1), (1, 2), (0, 2))):
     topology = app.Topology()
     group = topology.addResidue(residue, topology.addChain())

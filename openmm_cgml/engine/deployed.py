@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from openmm_cgml.engine.neighbors import NeighborList
+from openmm_cgml.engine.pair_prior import NoPairPrior, PairPrior
 from openmm_cgml.errors import InputError
 from openmm_cgml.networks import SchNet
 from openmm_cgml.networks.schnet import PairList
+from openmm_cgml.potentials import PowerRepulsion
 from openmm_cgml.topology import CGTopology
 
 DEFAULT_SKIN = 0.1
@@ -20,10 +23,20 @@ class DeployedNetwork(nn.Module):
 
     Differences of positions are taken in float64 before anything is cast to the network's precision, so beads that
     have diffused many boxes away lose no accuracy. Gradients must be enabled when it is called.
+
+    With replicas, the beads are so many copies of one system, one after the other in one box: beads of different
+    copies do not see each other.
     """
 
     def __init__(
-        self, network: SchNet, topology: CGTopology, *, exclude_bonds: int = 1, skin: float = DEFAULT_SKIN
+        self,
+        network: SchNet,
+        topology: CGTopology,
+        *,
+        exclude_bonds: int = 1,
+        skin: float = DEFAULT_SKIN,
+        n_replicas: int = 1,
+        pair_potential: PowerRepulsion | None = None,
     ) -> None:
         """Args:
             network: The trained network; it is used, not copied.
@@ -31,20 +44,29 @@ class DeployedNetwork(nn.Module):
             exclude_bonds: Beads up to this many bonds apart are excluded pairs; a network whose configuration says
                 `include_bonded: false` does not see them at all.
             skin: Skin of the neighbor list [nm].
+            n_replicas: Number of copies that the topology holds.
+            pair_potential: A pair prior of these beads, to be evaluated with the network and added to it; else None.
 
         Raises:
-            InputError: If the topology has more bead types than the network.
+            InputError: If the topology has more bead types than the network, or does not fit the other arguments.
         """
         super().__init__()
+        _check_replicas(topology, n_replicas, pair_potential)
         if len(topology.type_names) > network.n_types:
             raise InputError(f"the topology has {len(topology.type_names)} bead types, the network {network.n_types}")
         self.network = network
         self.has_intra: bool = len(network.intra_blocks) > 0
         self.inter_cutoff: float = network.cutoff
         self.intra_cutoff: float = network.intra_cutoff
-        self.cutoff: float = max(network.cutoff, network.intra_cutoff) if self.has_intra else network.cutoff
+        self.network_cutoff: float = max(network.cutoff, network.intra_cutoff) if self.has_intra else network.cutoff
+        self.cutoff: float = max(self.network_cutoff, pair_potential.cutoff if pair_potential else 0.0)
         self.include_bonded: bool = network.config.include_bonded
         self.n_beads: int = topology.n_beads
+        self.n_replicas: int = n_replicas
+        self.replica_size: int = topology.n_beads // n_replicas
+        self.pair_potential = pair_potential
+        self.has_pair_prior: bool = pair_potential is not None
+        self.pair_prior = NoPairPrior() if pair_potential is None else PairPrior(pair_potential)
         self.exclude_bonds: int = exclude_bonds
         self.topology = topology
         self.neighbors = NeighborList(self.cutoff, skin)
@@ -69,13 +91,20 @@ class DeployedNetwork(nn.Module):
         cell = box.to(torch.float64) if box is not None else None
         pairs, vectors, distances = self.neighbors(where, cell)
         first, second = pairs[0], pairs[1]
+        if self.n_replicas > 1:
+            kept = (first // self.replica_size == second // self.replica_size).nonzero().squeeze(1)
+            first, second, vectors, distances = first[kept], second[kept], vectors[kept], distances[kept]
+        prior_energy, prior_slopes = self.pair_prior(first, second, distances)
+        everything = torch.arange(first.shape[0], device=first.device)
+        forces = torch.zeros_like(where)
+        if self.has_pair_prior:
+            forces = _add_pair_forces(forces, first, second, vectors, distances, everything, prior_slopes)
         same = self.molecules.index_select(0, first) == self.molecules.index_select(0, second)
+        seen = distances < self.network_cutoff
         if not self.include_bonded and self.excluded.shape[0] > 0:
-            kept = (~torch.isin(first * self.n_beads + second, self.excluded)).nonzero().squeeze(1)  # type: ignore[arg-type]
-            first, second, vectors = first[kept], second[kept], vectors[kept]
-            distances, same = distances[kept], same[kept]
-        between = (~same).nonzero().squeeze(1)
-        within = same.nonzero().squeeze(1)
+            seen = seen & ~torch.isin(first * self.n_beads + second, self.excluded)  # type: ignore[arg-type]
+        between = (seen & ~same).nonzero().squeeze(1)
+        within = (seen & same).nonzero().squeeze(1)
         dtype = self.network.embedding.weight.dtype
         r_inter = distances.index_select(0, between).to(dtype).requires_grad_(True)
         r_intra = distances.index_select(0, within).to(dtype).requires_grad_(True)
@@ -83,15 +112,27 @@ class DeployedNetwork(nn.Module):
         intra = PairList(first.index_select(0, within), second.index_select(0, within), r_intra)
         energy = self.network(self.bead_types, inter, intra).to(torch.float64).sum()
         slopes = torch.autograd.grad([energy], [r_inter, r_intra], allow_unused=True)
-        forces = torch.zeros_like(where)
         forces = _add_pair_forces(forces, first, second, vectors, distances, between, slopes[0])
         forces = _add_pair_forces(forces, first, second, vectors, distances, within, slopes[1])
-        energy = energy.detach()
+        energy = energy.detach() + prior_energy
         if not bool(torch.isfinite(energy)) or not bool(torch.isfinite(forces).all()):
             raise RuntimeError(
                 "the network's energy or a force is not finite; the positions before this step are the last good ones"
             )
         return energy, forces
+
+
+def _check_replicas(topology: CGTopology, n_replicas: int, pair_potential: PowerRepulsion | None) -> None:
+    n = topology.n_beads
+    if n_replicas < 1 or n % n_replicas:
+        raise InputError(f"{n} beads cannot be {n_replicas} copies of one system; repeat the topology of one first")
+    one = n // n_replicas
+    if np.any(topology.bonds // one != topology.bonds[:, :1] // one) or np.any(
+        topology.bead_types.reshape(n_replicas, one) != topology.bead_types[:one]
+    ):
+        raise InputError(f"the topology is not {n_replicas} times the same beads; use `CGTopology.repeated`")
+    if pair_potential is not None and len(pair_potential.bead_types) != n:
+        raise InputError(f"the pair prior is bound to {len(pair_potential.bead_types)} beads, the topology has {n}")
 
 
 def _add_pair_forces(

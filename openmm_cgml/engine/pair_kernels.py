@@ -1,0 +1,70 @@
+"""Compiled loops that evaluate the pair prior from its tables."""
+
+from __future__ import annotations
+
+import numba
+
+_compile = numba.njit(
+    cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False
+)
+
+
+@_compile
+def pair_value(distance, knots, start, cutoff):  # type: ignore[no-untyped-def]
+    """Energy [kJ/mol] and slope [kJ/mol/nm] of one pair.
+
+    Args:
+        distance: [nm].
+        knots: Table of the pair's types, (n_knots, 2) float64.
+        start: Distance of the first knot [nm].
+        cutoff: Distance of the last knot [nm].
+    """
+    if distance >= cutoff:
+        return 0.0, 0.0
+    n_knots = knots.shape[0]
+    scale = (n_knots - 1) / (cutoff - start)
+    if distance <= start:
+        slope = knots[0, 1] * scale
+        return knots[0, 0] + slope * (distance - start), slope
+    place = (distance - start) * scale
+    knot = min(int(place), n_knots - 2)
+    t = place - knot
+    u = 1.0 - t
+    low, high, low_slope, high_slope = knots[knot, 0], knots[knot + 1, 0], knots[knot, 1], knots[knot + 1, 1]
+    energy = (1.0 + 2.0 * t) * u * u * low + t * u * u * low_slope
+    energy += t * t * (3.0 - 2.0 * t) * high - t * t * u * high_slope
+    slope = 6.0 * t * u * (high - low) + u * (1.0 - 3.0 * t) * low_slope + t * (3.0 * t - 2.0) * high_slope
+    return energy, slope * scale
+
+
+@_compile
+def add_pair_prior(  # type: ignore[no-untyped-def]
+    first, second, distances, knots, start, cutoff, bead_types, excluded_starts, excluded, slopes
+):
+    """Add dE/dr of each pair to `slopes` and return the energy [kJ/mol].
+
+    Args:
+        first, second: Pairs, each once, (p,) integers.
+        distances: (p,) float64 [nm].
+        knots: Tables, (n_types, n_types, n_knots, 2) float64.
+        start: Distance of the first knot [nm].
+        cutoff: Distance of the last knot [nm].
+        bead_types: Table index of each bead, (n,) int64.
+        excluded_starts: Where each bead's entries begin in `excluded`, (n + 1,) int64.
+        excluded: Beads that a bead does not interact with, int64.
+        slopes: Output, (p,) float64 [kJ/mol/nm].
+    """
+    total = 0.0
+    for k in range(first.shape[0]):
+        if distances[k] >= cutoff:
+            continue
+        i, j = first[k], second[k]
+        apart = True
+        for place in range(excluded_starts[i], excluded_starts[i + 1]):
+            if excluded[place] == j:
+                apart = False
+        if apart:
+            energy, slope = pair_value(distances[k], knots[bead_types[i], bead_types[j]], start, cutoff)
+            total += energy
+            slopes[k] += slope
+    return total
