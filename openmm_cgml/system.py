@@ -48,8 +48,11 @@ def create_forces(
     ml_backend: str = "auto",
     exact: bool = False,
     periodic: bool = True,
+    n_replicas: int = 1,
 ) -> list[openmm.Force]:
     """One named OpenMM force per prior and one for the network, which comes last.
+
+    A prior that the network evaluates with itself (`DeployedNetwork.pair_potential`) gets no force of its own.
 
     Args:
         potentials: Priors bound to the beads.
@@ -57,12 +60,31 @@ def create_forces(
         ml_backend: "TorchForce", "PythonForce", or "auto" for the first of these that works here.
         exact: Evaluate the network itself where the backend would take tables of its filters.
         periodic: Whether the System has a periodic box.
+        n_replicas: Number of copies of one system that the beads are.
     """
-    forces = [potential.to_openmm(periodic=periodic) for potential in potentials]
+    native = [p for p in potentials if network is None or p is not network.pair_potential]
+    forces = [potential.to_openmm(periodic=periodic) for potential in native]
+    if n_replicas > 1:
+        for force in forces:
+            _keep_replicas_apart(force, n_replicas)
     if network is not None:
         backend = choose_backend(ml_backend).name
         forces.append(create_ml_force(network, backend=backend, periodic=periodic, exact=exact))
     return forces
+
+
+def pair_prior_of(potentials: Sequence[Potential]) -> PowerRepulsion | None:
+    """The prior that acts between all pairs of beads, or None."""
+    return next((potential for potential in potentials if isinstance(potential, PowerRepulsion)), None)
+
+
+def _keep_replicas_apart(force: openmm.Force, n_replicas: int) -> None:
+    """Let a nonbonded force act within replicas only; without a neighbor list, so not for speed."""
+    if isinstance(force, openmm.CustomNonbondedForce):
+        n = force.getNumParticles() // n_replicas
+        for replica in range(n_replicas):
+            beads = range(replica * n, (replica + 1) * n)
+            force.addInteractionGroup(beads, beads)
 
 
 def add_forces(system: openmm.System, forces: Sequence[openmm.Force], *, force_group: int | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from openmm_cgml.engine.cpu import TabulatedNetwork
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.networks import build_network
+from openmm_cgml.potentials import PowerRepulsion
 from openmm_cgml.topology import CGTopology
 
 _log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ class NetworkFunction:
         self.deployed = deployed.eval()
         self.periodic = periodic
         self.exact = exact
-        self._tabulated = None if exact else TabulatedNetwork(deployed)
+        self._tabulated = None if exact or deployed.n_replicas > 1 else TabulatedNetwork(deployed)
 
     def __call__(self, state: Any) -> tuple[float, Any]:
         """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3), at an OpenMM state."""
@@ -62,12 +64,22 @@ class NetworkFunction:
             "topology": deployed.topology.to_dict(),
             "exclude_bonds": deployed.exclude_bonds,
             "skin": deployed.neighbors.skin,
+            "n_replicas": deployed.n_replicas,
+            "pair_potential": _describe(deployed.pair_potential),
             "dtype": str(network.embedding.weight.dtype).removeprefix("torch."),
             "periodic": self.periodic,
             "exact": self.exact,
         }
         weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
         return _rebuild, (json.dumps(description), weights)
+
+
+def _describe(potential: PowerRepulsion | None) -> dict[str, Any] | None:
+    """What a pair prior is made of, as JSON holds it."""
+    if potential is None:
+        return None
+    values = {field.name: getattr(potential, field.name) for field in fields(potential)}
+    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}
 
 
 def _rebuild(description: str, weights: bytes) -> NetworkFunction:
@@ -77,8 +89,15 @@ def _rebuild(description: str, weights: bytes) -> NetworkFunction:
     network = build_network(content["kind"], content["settings"], content["n_types"])
     network = network.to(getattr(torch, content["dtype"]))
     network.load_state_dict(load(weights))
-    topology = CGTopology.from_dict(content["topology"])
-    deployed = DeployedNetwork(network, topology, exclude_bonds=content["exclude_bonds"], skin=content["skin"])
+    pair_potential = content["pair_potential"]
+    deployed = DeployedNetwork(
+        network,
+        CGTopology.from_dict(content["topology"]),
+        exclude_bonds=content["exclude_bonds"],
+        skin=content["skin"],
+        n_replicas=content["n_replicas"],
+        pair_potential=None if pair_potential is None else PowerRepulsion(**pair_potential),
+    )
     return NetworkFunction(deployed, periodic=content["periodic"], exact=content["exact"])
 
 

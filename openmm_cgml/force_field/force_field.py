@@ -33,7 +33,7 @@ from openmm_cgml.force_field.model_card import write_model_card
 from openmm_cgml.force_field.network_files import copy_in_float64, read_network, read_tensors, write_network
 from openmm_cgml.force_field.self_test import network_range, record_self_test, verify_self_test
 from openmm_cgml.networks import SchNet, dimer_energy
-from openmm_cgml.potentials import Potential
+from openmm_cgml.potentials import Potential, PowerRepulsion
 from openmm_cgml.priors import PriorSet, RepulsionScan, scan_repulsion
 from openmm_cgml.priors.term import FORMS
 from openmm_cgml.shipped import find_model
@@ -44,6 +44,7 @@ from openmm_cgml.system import (
     check_box,
     create_forces,
     cutoffs_of,
+    pair_prior_of,
     suggest_time_step,
 )
 from openmm_cgml.topology import CGTopology, ResidueTemplate
@@ -126,26 +127,40 @@ class ForceField:
         exact: bool = False,
         box: Any = None,
         remove_cm_motion: bool = False,
+        replicas: int = 1,
     ) -> openmm.System:
         """An OpenMM System with the bead masses, the periodic box, a native force per prior and one ML force.
 
         Every force has a name and a force group of its own, from 1 on. There are no constraints.
 
+        With replicas, the System holds so many independent copies of the beads, one after the other in the same box
+        (`bead_topology(topology).repeated(replicas)` is their topology): the network is called once for all of them,
+        and beads of different copies do not see each other. The ML force then includes the excluded volume, which
+        no native force can keep apart. All copies share one box, so barostats make no sense, and the energy of a State
+        is that of all copies.
+
         Args:
-            topology: The beads; residues and beads are recognized by name, elements are not looked at.
+            topology: The beads of one copy; residues and beads are recognized by name, elements are not looked at.
             ml_backend: "TorchForce", "PythonForce", or "auto" for the first of these that works here.
             exact: Evaluate the network itself, in its own precision, where PythonForce would take tables of its
                 filters; slower, for comparisons.
             box: Edges (3,) or reduced vectors (3, 3) [nm] of the periodic box; by default the topology's own.
             remove_cm_motion: Add a `CMMotionRemover`.
+            replicas: Number of copies.
 
         Raises:
-            InputError: If the topology holds something unknown to the force field, or the box is missing or too small.
+            InputError: If the topology holds something unknown to the force field, or the box is missing or too small,
+                or a `CMMotionRemover` is asked for with replicas.
         """
-        beads = self.bead_topology(topology)
+        if remove_cm_motion and replicas > 1:
+            raise InputError(
+                f"a CMMotionRemover stops the center of mass of all {replicas} replicas together, not of each; leave "
+                "out remove_cm_motion, and remove the drift of each replica from the starting velocities"
+            )
+        beads = self.bead_topology(topology).repeated(replicas)
         vectors = self._box_of(topology, box)
         check_box(vectors, self.cutoffs)
-        forces = self._forces(beads, ml_backend, exact)
+        forces = self._forces(beads, ml_backend, exact, replicas)
         system = openmm.System()
         for mass in beads.masses.tolist():
             system.addParticle(mass)
@@ -164,29 +179,33 @@ class ForceField:
         ml_backend: str = "auto",
         exact: bool = False,
         force_group: int | None = None,
+        replicas: int = 1,
     ) -> None:
         """Add the forces of this force field to a System that may hold others, and leave everything else as it is.
 
         Args:
-            system: A System with one particle per bead, in the topology's order, and the periodic box set.
-            topology: The beads.
+            system: A System with one particle per bead of each replica, in the topology's order, and the periodic box
+                set.
+            topology: The beads of one replica.
             ml_backend: As in `create_system`.
             exact: As in `create_system`.
             force_group: Group of all the forces; by default each gets a free one above 0.
+            replicas: As in `create_system`.
 
         Raises:
             InputError: As `create_system`, and if the particles of the System are not the beads.
         """
-        beads = self.bead_topology(topology)
+        beads = self.bead_topology(topology).repeated(replicas)
         if system.getNumParticles() != beads.n_beads:
+            copies = "" if replicas == 1 else f" in {replicas} replicas"
             raise InputError(
-                f"the System has {system.getNumParticles()} particles and the topology {beads.n_beads} beads; "
+                f"the System has {system.getNumParticles()} particles and the topology {beads.n_beads} beads{copies}; "
                 "they must be the same"
             )
         masses = np.array([system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(beads.n_beads)])
         self._check_masses(beads, np.where(masses == 0, beads.masses, masses), "the System")
         check_box(box_vectors(system.getDefaultPeriodicBoxVectors()), self.cutoffs)
-        add_forces(system, self._forces(beads, ml_backend, exact), force_group=force_group)
+        add_forces(system, self._forces(beads, ml_backend, exact, replicas), force_group=force_group)
 
     def bead_topology(self, topology: app.Topology | CGTopology) -> CGTopology:
         """The topology in this force field's bead types, checked against its residues.
@@ -355,13 +374,23 @@ class ForceField:
     def _one_of_each(self) -> CGTopology:
         return CGTopology.from_residues([(template, 1) for template in self.templates], type_names=self.type_names)
 
-    def _deploy(self, beads: CGTopology) -> DeployedNetwork | None:
+    def _deploy(
+        self, beads: CGTopology, replicas: int = 1, pair_potential: PowerRepulsion | None = None
+    ) -> DeployedNetwork | None:
         if self.network is None:
             return None
-        return DeployedNetwork(self.network, beads, exclude_bonds=self.priors.exclude_bonds)
+        return DeployedNetwork(
+            self.network,
+            beads,
+            exclude_bonds=self.priors.exclude_bonds,
+            n_replicas=replicas,
+            pair_potential=pair_potential,
+        )
 
-    def _forces(self, beads: CGTopology, ml_backend: str, exact: bool) -> list[openmm.Force]:
-        return create_forces(self.priors.bind(beads), self._deploy(beads), ml_backend=ml_backend, exact=exact)
+    def _forces(self, beads: CGTopology, ml_backend: str, exact: bool, replicas: int) -> list[openmm.Force]:
+        priors = self.priors.bind(beads)
+        deployed = self._deploy(beads, replicas, pair_prior_of(priors) if replicas > 1 else None)
+        return create_forces(priors, deployed, ml_backend=ml_backend, exact=exact, n_replicas=replicas)
 
     def _box_of(self, topology: app.Topology | CGTopology, box: Any) -> NDArray[np.float64] | None:
         if box is None and not isinstance(topology, CGTopology):
