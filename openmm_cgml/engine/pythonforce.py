@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import fields
 from typing import Any
 
 import torch
 
 from openmm_cgml.engine.cpu import TabulatedNetwork
 from openmm_cgml.engine.deployed import DeployedNetwork
-from openmm_cgml.networks import build_network
-from openmm_cgml.potentials import PowerRepulsion
-from openmm_cgml.topology import CGTopology
+from openmm_cgml.engine.portable import pack, unpack
 
 _log = logging.getLogger(__name__)
 
@@ -53,52 +49,11 @@ class NetworkFunction:
             raise
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from safetensors.torch import save
-
-        deployed = self.deployed
-        network = deployed.network
-        description = {
-            "kind": network.config.kind,
-            "settings": network.config.model_dump(),
-            "n_types": network.n_types,
-            "topology": deployed.topology.to_dict(),
-            "exclude_bonds": deployed.exclude_bonds,
-            "skin": deployed.neighbors.skin,
-            "n_replicas": deployed.n_replicas,
-            "pair_potential": _describe(deployed.pair_potential),
-            "dtype": str(network.embedding.weight.dtype).removeprefix("torch."),
-            "periodic": self.periodic,
-            "exact": self.exact,
-        }
-        weights = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
-        return _rebuild, (json.dumps(description), weights)
+        return _rebuild, (pack(self.deployed), self.periodic, self.exact)
 
 
-def _describe(potential: PowerRepulsion | None) -> dict[str, Any] | None:
-    """What a pair prior is made of, as JSON holds it."""
-    if potential is None:
-        return None
-    values = {field.name: getattr(potential, field.name) for field in fields(potential)}
-    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()}
-
-
-def _rebuild(description: str, weights: bytes) -> NetworkFunction:
-    from safetensors.torch import load
-
-    content = json.loads(description)
-    network = build_network(content["kind"], content["settings"], content["n_types"])
-    network = network.to(getattr(torch, content["dtype"]))
-    network.load_state_dict(load(weights))
-    pair_potential = content["pair_potential"]
-    deployed = DeployedNetwork(
-        network,
-        CGTopology.from_dict(content["topology"]),
-        exclude_bonds=content["exclude_bonds"],
-        skin=content["skin"],
-        n_replicas=content["n_replicas"],
-        pair_potential=None if pair_potential is None else PowerRepulsion(**pair_potential),
-    )
-    return NetworkFunction(deployed, periodic=content["periodic"], exact=content["exact"])
+def _rebuild(packed: bytes, periodic: bool, exact: bool) -> NetworkFunction:
+    return NetworkFunction(unpack(packed), periodic=periodic, exact=exact)
 
 
 def create_python_force(deployed: DeployedNetwork, *, periodic: bool, exact: bool = False) -> Any:
