@@ -1,61 +1,63 @@
-"""The deployed network on a CPU: tabulated filters, compiled pair loops, analytic forces."""
+"""The deployed network on a CPU: folded tables, compiled pair loops, analytic forces, any number of threads."""
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass
+import os
+import threading
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from openmm_cgml.engine import kernels
+from openmm_cgml.engine.crew import Crew
 from openmm_cgml.engine.deployed import DeployedNetwork
-from openmm_cgml.engine.neighbors import pairs_within, perpendicular_widths
-from openmm_cgml.engine.tables import BakedBlock, BakedReadout, bake
+from openmm_cgml.engine.evaluation import Evaluation
+from openmm_cgml.engine.folding import fold
+from openmm_cgml.engine.pair_lists import PairLists, Pairs
 from openmm_cgml.errors import SimulationError
+from openmm_cgml.networks.schnet import PairList
 
 PARITY = 1e-3
 """Largest accepted force difference from the exact network, as a fraction of the root mean square force."""
 
-MANY_BEADS = 5000
-"""Above this many beads matrix products use all threads."""
-
-_Array = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class _Pairs:
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    vectors: NDArray[np.float64]
-    distances: NDArray[np.float64]
-
-    def __getitem__(self, chosen: NDArray[np.bool_] | slice) -> _Pairs:
-        return _Pairs(self.first[chosen], self.second[chosen], self.vectors[chosen], self.distances[chosen])
+_CHECKED_BEADS = 1000
+_BEADS_PER_THREAD = 500
 
 
 class TabulatedNetwork:
-    """What `DeployedNetwork` computes, from filter tables: the same within `PARITY`, many times faster.
+    """What `DeployedNetwork` computes, from tables: the same within `PARITY`, many times faster.
 
-    The first call also evaluates the exact network in float64 and compares.
+    The first call also evaluates the exact network in float64, on at most a thousand of the beads, and compares.
+
+    Attributes:
+        parity: Largest force difference that the first call found, over the root mean square force.
     """
 
-    def __init__(self, deployed: DeployedNetwork) -> None:
-        self._deployed = deployed
-        self._baked = bake(deployed.network)
-        self._types = deployed.topology.bead_types
-        self._molecules = deployed.topology.molecules
-        self._excluded = None if deployed.include_bonded else deployed.excluded.numpy()
-        self._one_molecule_each = len(np.unique(self._molecules)) == deployed.n_beads
-        self._skin = deployed.neighbors.skin
-        self._threads = _single_thread_limit(deployed.n_beads)
-        self._listed: NDArray[np.int64] | None = None
-        self._listed_at = np.zeros((0, 3))
-        self._listed_box = np.zeros((3, 3))
+    def __init__(self, deployed: DeployedNetwork, *, n_threads: int | None = None) -> None:
+        """Args:
+        deployed: The network bound to a topology; its weights are copied.
+        n_threads: Threads; None for `suggest_threads`.
+        """
+        n_threads = n_threads or suggest_threads(deployed.n_beads)
+        self._network = deployed.network
+        self._types = deployed.bead_types.numpy().astype(np.int32)
+        self._folded = fold(deployed.network)
+        self._lists = PairLists(deployed, n_threads)
+        self._evaluation = Evaluation(self._folded, self._types, n_threads)
+        self._crew = Crew(n_threads)
+        self._forces = np.zeros((n_threads, deployed.n_beads, 3))
+        self._phases = [self._find_near, *self._evaluation.phases(), self._add_forces]
+        self._positions = np.zeros((deployed.n_beads, 3))
+        self._near: list[list[Pairs]] = [[] for _ in range(n_threads)]
+        self._lock = threading.Lock()
+        self._is_clean = True
         self.parity: float | None = None
-        """Largest force difference found by the first call over the root mean square force."""
+
+    @property
+    def n_threads(self) -> int:
+        """Number of threads."""
+        return self._crew.size
 
     def __call__(
         self, positions: NDArray[np.float64], box: NDArray[np.float64] | None
@@ -69,183 +71,146 @@ class TabulatedNetwork:
         Raises:
             SimulationError: If the box is too small, something is not finite, or the tables differ from the network.
         """
-        with self._threads.limit(limits=1) if self._threads is not None else contextlib.nullcontext():
+        with self._lock:
             energy, forces = self._evaluate(np.ascontiguousarray(positions, dtype=np.float64), box)
-        if not (np.isfinite(energy) and np.all(np.isfinite(forces))):
-            bad = np.flatnonzero(~np.isfinite(forces).all(axis=1))
-            raise SimulationError(
-                f"the network gives energy {energy} kJ/mol, and forces that are not finite on {len(bad)} beads"
-                f" ({bad[:5].tolist()} ...); the positions before this step are the last good ones"
-            )
-        if self.parity is None:
-            self._check_parity(positions, box, forces)
-        return energy, forces
-
-    def _evaluate(
-        self, positions: NDArray[np.float64], box: NDArray[np.float64] | None
-    ) -> tuple[float, NDArray[np.float64]]:
-        pairs = self._pairs(positions, box)
-        inter, intra = self._split(pairs)
-        baked = self._baked
-        embedded = baked.embedding[self._types]
-        slopes_inter = np.zeros(len(inter.first))
-        slopes_intra = np.zeros(len(intra.first))
-        x, inter_tape = _forward(embedded, baked.inter, inter, baked.activation)
-        y, intra_tape = _forward(embedded, baked.intra, intra, baked.activation) if baked.intra else (None, [])
-        if baked.intra_readout is not None and y is not None:
-            energy, grad_x = _read_out(x, baked.readout, baked.activation)
-            more, grad_y = _read_out(y, baked.intra_readout, baked.activation)
-            energy += more
-        else:
-            energy, grad_x = _read_out(x if y is None else x + y, baked.readout, baked.activation)
-            grad_y = grad_x
-        _backward(grad_x, baked.inter, inter, inter_tape, slopes_inter)
-        if baked.intra:
-            _backward(grad_y, baked.intra, intra, intra_tape, slopes_intra)
-        forces = np.zeros_like(positions)
-        kernels.pair_forces(inter.first, inter.second, inter.vectors, inter.distances, slopes_inter, forces)
-        if baked.intra:
-            kernels.pair_forces(intra.first, intra.second, intra.vectors, intra.distances, slopes_intra, forces)
-        return energy, forces
-
-    def _pairs(self, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> _Pairs:
-        cutoff = self._deployed.cutoff
-        if not np.all(np.isfinite(positions)):
-            bead = int(np.flatnonzero(~np.isfinite(positions).all(axis=1))[0])
-            raise SimulationError(
-                f"the position of bead {bead} is {positions[bead].tolist()}; the run was unstable before this step"
-            )
-        if box is None:
-            extent = positions.max(axis=0) - positions.min(axis=0)
-            cell = np.diag(extent + 3 * (cutoff + self._skin))
-        else:
-            cell = np.ascontiguousarray(box, dtype=np.float64)
-        if self._is_outdated(positions, cell, box is None):
-            self._rebuild(positions, cell, box is not None)
-        listed = self._listed
-        assert listed is not None
-        size = listed.shape[1]
-        first, second = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int64)
-        vectors, distances = np.empty((size, 3)), np.empty(size)
-        n = kernels.near_pairs(positions, listed, cell, box is not None, cutoff, first, second, vectors, distances)
-        return _Pairs(first[:n], second[:n], vectors[:n], distances[:n])
-
-    def _is_outdated(self, positions: NDArray[np.float64], cell: NDArray[np.float64], free: bool) -> bool:
-        if self._listed is None or not (free or np.array_equal(cell, self._listed_box)):
-            return True
-        moved = ((positions - self._listed_at) ** 2).sum(axis=1).max()
-        return not moved < 0.25 * self._skin**2
-
-    def _rebuild(self, positions: NDArray[np.float64], cell: NDArray[np.float64], periodic: bool) -> None:
-        cutoff, box = self._deployed.cutoff, torch.from_numpy(cell)
-        if periodic and 2 * cutoff > (narrowest := float(perpendicular_widths(box).min())):
-            raise SimulationError(
-                f"the box is {narrowest:.4g} nm wide, less than twice the network's cutoff of"
-                f" {cutoff:g} nm; use a larger box"
-            )
-        self._listed = pairs_within(torch.from_numpy(positions), box, cutoff + self._skin).numpy()
-        self._listed_at, self._listed_box = positions.copy(), cell.copy()
-
-    def _split(self, pairs: _Pairs) -> tuple[_Pairs, _Pairs]:
-        if self._one_molecule_each:
-            return pairs, pairs[:0]
-        if self._excluded is not None:
-            pairs = pairs[~np.isin(pairs.first * len(self._types) + pairs.second, self._excluded)]
-        same = self._molecules[pairs.first] == self._molecules[pairs.second]
-        network = self._deployed.network
-        inter, intra = ~same, same
-        if self._deployed.has_intra and network.cutoff != network.intra_cutoff:
-            inter = inter & (pairs.distances < network.cutoff)
-            intra = intra & (pairs.distances < network.intra_cutoff)
-        return pairs[inter], pairs[intra]
-
-    def _check_parity(
-        self, positions: NDArray[np.float64], box: NDArray[np.float64] | None, forces: NDArray[np.float64]
-    ) -> None:
-        network = self._deployed.network
-        dtype = network.embedding.weight.dtype
-        try:
-            network.to(torch.float64)
-            with torch.enable_grad():
-                _, exact = self._deployed(torch.tensor(positions), None if box is None else torch.tensor(box))
-        finally:
-            network.to(dtype)
-        scale = float(torch.sqrt((exact**2).mean())) or 1.0
-        self.parity = float(np.abs(forces - exact.numpy()).max()) / scale
+            if not (np.isfinite(energy) and np.isfinite(forces.sum())):
+                raise SimulationError(_not_finite(energy, forces))
+            if self.parity is None:
+                self.parity = self._measure_parity()
         if not self.parity < PARITY:
             raise SimulationError(
                 f"the filter tables differ from the network by {self.parity:.2g} of the rms force, more than"
                 f" {PARITY:g}; run the exact network instead (exact=True)"
             )
+        return energy, forces
+
+    def _evaluate(
+        self, positions: NDArray[np.float64], box: NDArray[np.float64] | None
+    ) -> tuple[float, NDArray[np.float64]]:
+        if self._lists.update(positions, box) and self._lists.order is not None:
+            self._evaluation.types[:] = self._types[self._lists.order]
+        order = self._lists.order
+        self._positions = positions if order is None else positions[order]
+        if not self._is_clean:  # an interrupt may have left sums half done
+            self._evaluation.clear()
+        self._is_clean = False
+        self._crew.run(self._phases)
+        self._is_clean = True
+        forces = self._forces[0].copy() if self.n_threads == 1 else self._forces.sum(axis=0)
+        if order is not None:
+            unordered = np.empty_like(forces)
+            unordered[order] = forces
+            forces = unordered
+        return float(self._evaluation.energies.sum()), forces
+
+    def _find_near(self, thread: int) -> None:
+        self._near[thread] = self._lists.near(self._positions, thread)
+        self._evaluation.begin(thread, self._near[thread])
+
+    def _add_forces(self, thread: int) -> None:
+        forces = self._forces[thread]
+        forces[:] = 0
+        for pairs, slopes in zip(self._near[thread], self._evaluation.slopes(thread), strict=True):
+            kernels.add_pair_forces(pairs.first, pairs.second, pairs.vectors, pairs.distances, slopes, forces)
+
+    def _measure_parity(self) -> float:
+        """Largest force difference from the exact network over the root mean square force, for some of the beads."""
+        kinds = [
+            _concatenate([self._near[thread][kind] for thread in range(self.n_threads)])
+            for kind in range(len(self._folded.stacks))
+        ]
+        chosen = _neighborhood(kinds, len(self._types), _CHECKED_BEADS)
+        pairs = [_within(kind, chosen) for kind in kinds]
+        types = self._evaluation.types[chosen]
+        evaluation = Evaluation(self._folded, types, 1)
+        evaluation.begin(0, pairs)
+        Crew(1).run(evaluation.phases())
+        exact = _exact_slopes(self._network, types, pairs)
+        difference = _forces(pairs, [a - b for a, b in zip(evaluation.slopes(0), exact, strict=True)], len(chosen))
+        scale = float(np.sqrt((_forces(pairs, exact, len(chosen)) ** 2).mean()))
+        return float(np.abs(difference).max()) / (scale or 1.0)
 
 
-def _single_thread_limit(n_beads: int) -> ThreadpoolController | None:
-    """What keeps matrix products on one thread, or None where that is not needed.
+def suggest_threads(n_beads: int) -> int:
+    """Threads for this many beads: as many as OPENMM_CPU_THREADS, OMP_NUM_THREADS or the processor say, within reason.
 
-    Products of some thousand rows take microseconds; threads that wait for each other by spinning cost far more, and
-    on a machine with other work to do a step can take fifty times as long.
+    A thread gets at least 500 beads; with less to do, threads wait for each other most of the time.
     """
-    controller = ThreadpoolController()
-    if n_beads > MANY_BEADS or all(pool["num_threads"] == 1 for pool in controller.info()):
-        return None
-    return controller
+    asked = os.environ.get("OPENMM_CPU_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
+    try:
+        available = int(asked)
+    except ValueError:
+        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(available, n_beads // _BEADS_PER_THREAD))
 
 
-def _forward(
-    x: _Array, blocks: tuple[BakedBlock, ...], pairs: _Pairs, activation: str
-) -> tuple[_Array, list[tuple[_Array, _Array]]]:
-    tape = []
-    for block in blocks:
-        h = x @ block.enter.T
-        message = np.zeros_like(h)
-        kernels.convolve(pairs.first, pairs.second, pairs.distances, block.table.knots, block.table.cutoff, h, message)
-        z = message @ block.leave.T + block.leave_bias
-        value, slope = _activate(z, activation)
-        x = x + value @ block.mix.T + block.mix_bias
-        tape.append((h, slope))
-    return x, tape
+def _not_finite(energy: float, forces: NDArray[np.float64]) -> str:
+    bad = np.flatnonzero(~np.isfinite(forces).all(axis=1))
+    return (
+        f"the network gives energy {energy} kJ/mol, and forces that are not finite on {len(bad)} beads"
+        f" ({bad[:5].tolist()} ...); the positions before this step are the last good ones"
+    )
 
 
-def _backward(
-    grad: _Array,
-    blocks: tuple[BakedBlock, ...],
-    pairs: _Pairs,
-    tape: list[tuple[_Array, _Array]],
-    slopes: NDArray[np.float64],
-) -> None:
-    for number in range(len(blocks) - 1, -1, -1):
-        block, (h, slope) = blocks[number], tape[number]
-        grad_message = ((grad @ block.mix) * slope) @ block.leave
-        arguments = (
-            pairs.first,
-            pairs.second,
-            pairs.distances,
-            block.table.knots,
-            block.table.cutoff,
-            h,
-            grad_message,
-            slopes,
+def _concatenate(shares: list[Pairs]) -> Pairs:
+    return Pairs(
+        np.concatenate([share.first for share in shares]),
+        np.concatenate([share.second for share in shares]),
+        np.concatenate([share.vectors for share in shares]),
+        np.concatenate([share.distances for share in shares]),
+    )
+
+
+def _neighborhood(kinds: list[Pairs], n_beads: int, size: int) -> NDArray[np.int64]:
+    """At most `size` beads, each a neighbor of another where there are neighbors, in increasing order."""
+    if n_beads <= size:
+        return np.arange(n_beads)
+    inside = np.zeros(n_beads, bool)
+    inside[n_beads // 2] = True
+    while True:
+        grown = inside.copy()
+        for kind in kinds:
+            grown[kind.second[inside[kind.first]]] = True
+            grown[kind.first[inside[kind.second]]] = True
+        if grown.sum() > size or grown.sum() == inside.sum():
+            return np.flatnonzero(grown)[:size]
+        inside = grown
+
+
+def _within(pairs: Pairs, beads: NDArray[np.int64]) -> Pairs:
+    """Pairs between the given beads, which are numbered anew."""
+    number = np.full(int(max(pairs.first.max(initial=0), pairs.second.max(initial=0), beads.max())) + 1, -1, np.int32)
+    number[beads] = np.arange(len(beads))
+    first, second = number[pairs.first], number[pairs.second]
+    kept = (first >= 0) & (second >= 0)
+    return Pairs(first[kept], second[kept], pairs.vectors[kept], pairs.distances[kept])
+
+
+def _exact_slopes(network: torch.nn.Module, types: NDArray[np.int32], kinds: list[Pairs]) -> list[NDArray[np.float64]]:
+    """dE/dr of the pairs from the network itself in float64."""
+    import copy
+
+    double = copy.deepcopy(network).to(device="cpu", dtype=torch.float64)
+    lists = [
+        PairList(
+            torch.from_numpy(kind.first.astype(np.int64)),
+            torch.from_numpy(kind.second.astype(np.int64)),
+            torch.from_numpy(kind.distances).requires_grad_(True),
         )
-        if number == 0:  # the first block sees embeddings, which no position changes
-            kernels.convolve_slopes(*arguments)
-        else:
-            grad_h = np.zeros_like(h)
-            kernels.convolve_back(*arguments, grad_h)
-            grad = grad + grad_h @ block.enter
+        for kind in kinds
+    ]
+    none = torch.zeros(0, dtype=torch.int64)
+    with torch.enable_grad():
+        intra = lists[1] if len(lists) > 1 else PairList(none, none, torch.zeros(0, dtype=torch.float64))
+        energy = double(torch.from_numpy(types.astype(np.int64)), lists[0], intra).sum()
+        slopes = torch.autograd.grad(energy, [kind.distances for kind in lists], allow_unused=True)
+    return [
+        np.zeros(len(kind.first)) if slope is None else slope.numpy() for kind, slope in zip(kinds, slopes, strict=True)
+    ]
 
 
-def _read_out(x: _Array, readout: BakedReadout, activation: str) -> tuple[float, _Array]:
-    value, slope = _activate(x @ readout.hidden.T + readout.hidden_bias, activation)
-    energy = float((value @ readout.out).sum(dtype=np.float64)) + readout.out_bias * len(x)
-    return energy, (slope * readout.out) @ readout.hidden  # type: ignore[return-value]
-
-
-def _activate(z: _Array, activation: str) -> tuple[_Array, _Array]:
-    """Value and derivative of the activation."""
-    if activation == "tanh":
-        value = np.tanh(z)
-        return value, 1 - value * value
-    sigmoid = torch.sigmoid(torch.from_numpy(z)).numpy()
-    if activation == "silu":
-        return z * sigmoid, sigmoid * (1 + z * (1 - sigmoid))
-    return torch.nn.functional.softplus(torch.from_numpy(z)).numpy() - np.float32(np.log(2.0)), sigmoid
+def _forces(kinds: list[Pairs], slopes: list[NDArray[np.float64]], n_beads: int) -> NDArray[np.float64]:
+    forces = np.zeros((n_beads, 3))
+    for pairs, values in zip(kinds, slopes, strict=True):
+        kernels.add_pair_forces(pairs.first, pairs.second, pairs.vectors, pairs.distances, values, forces)
+    return forces

@@ -1,4 +1,9 @@
-"""Compiled loops over pairs of beads for the CPU."""
+"""Compiled loops of the tabulated network on a CPU.
+
+Pairs are listed once; both directions are done together, so a filter is interpolated once per pair and block. Tables hold
+value and knot spacing times derivative, shape (n_knots, 2, n_channels) float32 (see `tables`). None of the functions
+holds Python's lock, and none starts threads.
+"""
 
 from __future__ import annotations
 
@@ -8,136 +13,217 @@ import numba
 import numpy as np
 
 _compile = numba.njit(
-    cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False
+    cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False, nogil=True
 )
+_inline = numba.njit(
+    fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False, inline="always"
+)
+
+_ONE, _TWO, _THREE, _SIX = np.float32(1), np.float32(2), np.float32(3), np.float32(6)
 
 
 @_compile
-def near_pairs(positions, pairs, box, periodic, cutoff, first, second, vectors, distances):  # type: ignore[no-untyped-def]
+def near_pairs(positions, owners, partners, box, is_periodic, cutoff, first, second, vectors, distances):  # type: ignore[no-untyped-def]
     """Fill in the listed pairs that are within `cutoff` now; returns their number.
 
     Args:
         positions: (n, 3) float64 [nm].
-        pairs: Listed pairs, (2, m) int64.
+        owners, partners: Listed pairs, (m,) int32.
         box: Reduced box vectors, (3, 3) float64 [nm].
-        periodic: Whether to use the box.
+        is_periodic: Whether to use the box.
         cutoff: [nm].
-        first, second, vectors, distances: Output, (m,), (m,), (m, 3) float64, (m,) float64.
+        first, second, vectors, distances: Output, (m,) int32, (m,) int32, (m, 3) float64, (m,) float64.
     """
     count = 0
     limit = cutoff * cutoff
-    for k in range(pairs.shape[1]):
-        i, j = pairs[0, k], pairs[1, k]
+    xx, yx, yy, zx, zy, zz = box[0, 0], box[1, 0], box[1, 1], box[2, 0], box[2, 1], box[2, 2]
+    ix, iy, iz = 1 / xx, 1 / yy, 1 / zz
+    for k in range(owners.shape[0]):
+        i, j = owners[k], partners[k]
         x = positions[i, 0] - positions[j, 0]
         y = positions[i, 1] - positions[j, 1]
         z = positions[i, 2] - positions[j, 2]
-        if periodic:
-            shift = np.rint(z / box[2, 2])
-            x -= shift * box[2, 0]
-            y -= shift * box[2, 1]
-            z -= shift * box[2, 2]
-            shift = np.rint(y / box[1, 1])
-            x -= shift * box[1, 0]
-            y -= shift * box[1, 1]
-            shift = np.rint(x / box[0, 0])
-            x -= shift * box[0, 0]
+        if is_periodic:
+            shift = np.rint(z * iz)
+            x -= shift * zx
+            y -= shift * zy
+            z -= shift * zz
+            shift = np.rint(y * iy)
+            x -= shift * yx
+            y -= shift * yy
+            x -= np.rint(x * ix) * xx
         square = x * x + y * y + z * z
-        if square < limit:
-            first[count] = i
-            second[count] = j
-            vectors[count, 0] = x
-            vectors[count, 1] = y
-            vectors[count, 2] = z
-            distances[count] = math.sqrt(square)
-            count += 1
+        first[count] = i
+        second[count] = j
+        vectors[count, 0] = x
+        vectors[count, 1] = y
+        vectors[count, 2] = z
+        distances[count] = square
+        count += square < limit
+    for k in range(count):
+        distances[k] = math.sqrt(distances[k])
     return count
 
 
 @_compile
-def convolve(first, second, distances, knots, cutoff, h, message):  # type: ignore[no-untyped-def]
-    """Add filter times neighbor features to `message` (n, c), for both directions of each pair.
+def add_table_sums(first, second, distances, types, tables, cutoff, sums):  # type: ignore[no-untyped-def]
+    """Add table values of all pairs to `sums` (n, c) of both beads; a bead takes the table of the other's type.
 
     Args:
-        first, second: Pairs, (p,) int64.
-        distances: (p,) float64 [nm], all below `cutoff`.
-        knots: Filter table, (n_knots, 2, c) float32.
+        first, second: Pairs, (p,) int32.
+        distances: (p,) float64 [nm]; pairs at or beyond `cutoff` add nothing.
+        types: Bead types, (n,) int32.
+        tables: (n_types, n_knots, 2, c) float32.
         cutoff: Distance of the last knot [nm].
-        h: Features, (n, c) float32.
-        message: Output, (n, c) float32.
+        sums: Output, (n, c) float32.
     """
-    n_channels = h.shape[1]
-    scale = (knots.shape[0] - 1) / cutoff
+    last = tables.shape[1] - 2
+    scale = (tables.shape[1] - 1) / cutoff
     for k in range(first.shape[0]):
+        if distances[k] >= cutoff:
+            continue
         i, j = first[k], second[k]
         place = distances[k] * scale
-        knot = min(int(place), knots.shape[0] - 2)
+        knot = min(int(place), last)
         t = np.float32(place - knot)
-        u = np.float32(1.0) - t
-        v0 = (np.float32(1.0) + np.float32(2.0) * t) * u * u
-        v1 = t * t * (np.float32(3.0) - np.float32(2.0) * t)
+        u = _ONE - t
+        v0 = (_ONE + _TWO * t) * u * u
+        v1 = t * t * (_THREE - _TWO * t)
         d0 = t * u * u
         d1 = -t * t * u
-        low, high = knots[knot], knots[knot + 1]
-        for c in range(n_channels):
-            f = v0 * low[0, c] + d0 * low[1, c] + v1 * high[0, c] + d1 * high[1, c]
-            message[i, c] += f * h[j, c]
-            message[j, c] += f * h[i, c]
+        low, high = tables[types[j], knot], tables[types[j], knot + 1]
+        if types[i] == types[j]:
+            for c in range(sums.shape[1]):
+                value = v0 * low[0, c] + d0 * low[1, c] + v1 * high[0, c] + d1 * high[1, c]
+                sums[i, c] += value
+                sums[j, c] += value
+        else:
+            for c in range(sums.shape[1]):
+                sums[i, c] += v0 * low[0, c] + d0 * low[1, c] + v1 * high[0, c] + d1 * high[1, c]
+            low, high = tables[types[i], knot], tables[types[i], knot + 1]
+            for c in range(sums.shape[1]):
+                sums[j, c] += v0 * low[0, c] + d0 * low[1, c] + v1 * high[0, c] + d1 * high[1, c]
 
 
 @_compile
-def convolve_slopes(first, second, distances, knots, cutoff, h, grad, slopes):  # type: ignore[no-untyped-def]
-    """Add dE/dr of each pair to `slopes` (p,), given the gradient `grad` (n, c) of the energy by the messages."""
-    n_channels = h.shape[1]
-    scale = (knots.shape[0] - 1) / cutoff
+def add_table_slopes(first, second, distances, types, tables, cutoff, grad, slopes):  # type: ignore[no-untyped-def]
+    """Add dE/dr of each pair to `slopes` (p,) float64, given the gradient `grad` (n, c) of the energy by the sums."""
+    last = tables.shape[1] - 2
+    scale = (tables.shape[1] - 1) / cutoff
     for k in range(first.shape[0]):
+        if distances[k] >= cutoff:
+            continue
         i, j = first[k], second[k]
         place = distances[k] * scale
-        knot = min(int(place), knots.shape[0] - 2)
+        knot = min(int(place), last)
         t = np.float32(place - knot)
-        v1 = np.float32(6.0) * t * (np.float32(1.0) - t)
-        d0 = (np.float32(1.0) - t) * (np.float32(1.0) - np.float32(3.0) * t)
-        d1 = t * (np.float32(3.0) * t - np.float32(2.0))
-        low, high = knots[knot], knots[knot + 1]
-        total = np.float32(0.0)
-        for c in range(n_channels):
-            df = v1 * (high[0, c] - low[0, c]) + d0 * low[1, c] + d1 * high[1, c]
-            total += df * (grad[i, c] * h[j, c] + grad[j, c] * h[i, c])
+        v1 = _SIX * t * (_ONE - t)
+        d0 = (_ONE - t) * (_ONE - _THREE * t)
+        d1 = t * (_THREE * t - _TWO)
+        low, high = tables[types[j], knot], tables[types[j], knot + 1]
+        total = np.float32(0)
+        if types[i] == types[j]:
+            for c in range(grad.shape[1]):
+                slope = v1 * (high[0, c] - low[0, c]) + d0 * low[1, c] + d1 * high[1, c]
+                total += slope * (grad[i, c] + grad[j, c])
+        else:
+            for c in range(grad.shape[1]):
+                total += (v1 * (high[0, c] - low[0, c]) + d0 * low[1, c] + d1 * high[1, c]) * grad[i, c]
+            low, high = tables[types[i], knot], tables[types[i], knot + 1]
+            for c in range(grad.shape[1]):
+                total += (v1 * (high[0, c] - low[0, c]) + d0 * low[1, c] + d1 * high[1, c]) * grad[j, c]
         slopes[k] += total * scale
 
 
 @_compile
-def convolve_back(first, second, distances, knots, cutoff, h, grad, slopes, grad_h):  # type: ignore[no-untyped-def]
-    """As `convolve_slopes`, and add the gradient of the energy by the features to `grad_h` (n, c)."""
-    n_channels = h.shape[1]
-    scale = (knots.shape[0] - 1) / cutoff
+def convolve(first, second, distances, table, cutoff, h, sums):  # type: ignore[no-untyped-def]
+    """Add filter times the other bead's features to `sums` (n, c) float32 of both beads of each pair.
+
+    Args:
+        first, second, distances, cutoff: As in `add_table_sums`.
+        table: Filters, (n_knots, 2, c) float32.
+        h: Features, (n, c) float32.
+        sums: Output, (n, c) float32.
+    """
+    last = table.shape[0] - 2
+    scale = (table.shape[0] - 1) / cutoff
     for k in range(first.shape[0]):
+        if distances[k] >= cutoff:
+            continue
         i, j = first[k], second[k]
         place = distances[k] * scale
-        knot = min(int(place), knots.shape[0] - 2)
+        knot = min(int(place), last)
         t = np.float32(place - knot)
-        u = np.float32(1.0) - t
-        fv0 = (np.float32(1.0) + np.float32(2.0) * t) * u * u
-        fv1 = t * t * (np.float32(3.0) - np.float32(2.0) * t)
+        u = _ONE - t
+        v0 = (_ONE + _TWO * t) * u * u
+        v1 = t * t * (_THREE - _TWO * t)
+        d0 = t * u * u
+        d1 = -t * t * u
+        low, high = table[knot], table[knot + 1]
+        for c in range(h.shape[1]):
+            value = v0 * low[0, c] + d0 * low[1, c] + v1 * high[0, c] + d1 * high[1, c]
+            sums[i, c] += value * h[j, c]
+            sums[j, c] += value * h[i, c]
+
+
+@_compile
+def convolve_slopes(first, second, distances, table, cutoff, h, grad, slopes):  # type: ignore[no-untyped-def]
+    """Add dE/dr of each pair to `slopes` (p,) float64, given the gradient `grad` (n, c) of the energy by the sums."""
+    last = table.shape[0] - 2
+    scale = (table.shape[0] - 1) / cutoff
+    for k in range(first.shape[0]):
+        if distances[k] >= cutoff:
+            continue
+        i, j = first[k], second[k]
+        place = distances[k] * scale
+        knot = min(int(place), last)
+        t = np.float32(place - knot)
+        v1 = _SIX * t * (_ONE - t)
+        d0 = (_ONE - t) * (_ONE - _THREE * t)
+        d1 = t * (_THREE * t - _TWO)
+        low, high = table[knot], table[knot + 1]
+        total = np.float32(0)
+        for c in range(h.shape[1]):
+            slope = v1 * (high[0, c] - low[0, c]) + d0 * low[1, c] + d1 * high[1, c]
+            total += slope * (grad[i, c] * h[j, c] + grad[j, c] * h[i, c])
+        slopes[k] += total * scale
+
+
+@_compile
+def convolve_back(first, second, distances, table, cutoff, h, grad, slopes, grad_h):  # type: ignore[no-untyped-def]
+    """As `convolve_slopes`, and add the gradient of the energy by the features to `grad_h` (n, c)."""
+    last = table.shape[0] - 2
+    scale = (table.shape[0] - 1) / cutoff
+    for k in range(first.shape[0]):
+        if distances[k] >= cutoff:
+            continue
+        i, j = first[k], second[k]
+        place = distances[k] * scale
+        knot = min(int(place), last)
+        t = np.float32(place - knot)
+        u = _ONE - t
+        fv0 = (_ONE + _TWO * t) * u * u
+        fv1 = t * t * (_THREE - _TWO * t)
         fd0 = t * u * u
         fd1 = -t * t * u
-        v1 = np.float32(6.0) * t * u
-        d0 = u * (np.float32(1.0) - np.float32(3.0) * t)
-        d1 = t * (np.float32(3.0) * t - np.float32(2.0))
-        low, high = knots[knot], knots[knot + 1]
-        total = np.float32(0.0)
-        for c in range(n_channels):
-            f = fv0 * low[0, c] + fd0 * low[1, c] + fv1 * high[0, c] + fd1 * high[1, c]
-            df = v1 * (high[0, c] - low[0, c]) + d0 * low[1, c] + d1 * high[1, c]
+        v1 = _SIX * t * u
+        d0 = u * (_ONE - _THREE * t)
+        d1 = t * (_THREE * t - _TWO)
+        low, high = table[knot], table[knot + 1]
+        total = np.float32(0)
+        for c in range(h.shape[1]):
+            value = fv0 * low[0, c] + fd0 * low[1, c] + fv1 * high[0, c] + fd1 * high[1, c]
+            slope = v1 * (high[0, c] - low[0, c]) + d0 * low[1, c] + d1 * high[1, c]
             gi, gj = grad[i, c], grad[j, c]
-            total += df * (gi * h[j, c] + gj * h[i, c])
-            grad_h[j, c] += f * gi
-            grad_h[i, c] += f * gj
+            total += slope * (gi * h[j, c] + gj * h[i, c])
+            grad_h[j, c] += value * gi
+            grad_h[i, c] += value * gj
         slopes[k] += total * scale
 
 
 @_compile
-def pair_forces(first, second, vectors, distances, slopes, forces):  # type: ignore[no-untyped-def]
-    """Add the forces of pairs with energy slopes dE/dr to `forces` (n, 3) float64."""
+def add_pair_forces(first, second, vectors, distances, slopes, forces):  # type: ignore[no-untyped-def]
+    """Add the forces of pairs with energy slopes dE/dr (p,) float64 to `forces` (n, 3) float64."""
     for k in range(first.shape[0]):
         i, j = first[k], second[k]
         pull = slopes[k] / distances[k]
@@ -145,3 +231,123 @@ def pair_forces(first, second, vectors, distances, slopes, forces):  # type: ign
             part = pull * vectors[k, axis]
             forces[i, axis] -= part
             forces[j, axis] += part
+
+
+@_inline
+def _exp(x):  # type: ignore[no-untyped-def]
+    """exp(x) for x <= 0 in float32, relative error 2e-7; zero below -87."""
+    x = max(x, np.float32(-87.0))
+    n = np.float32(math.floor(x * np.float32(1.44269504) + np.float32(0.5)))
+    f = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
+    p = np.float32(1.9875691500e-4)
+    p = p * f + np.float32(1.3981999507e-3)
+    p = p * f + np.float32(8.3334519073e-3)
+    p = p * f + np.float32(4.1665795894e-2)
+    p = p * f + np.float32(1.6666665459e-1)
+    p = p * f + np.float32(5.0000001201e-1)
+    p = p * f * f + f + _ONE
+    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@_inline
+def _log_one_plus(e):  # type: ignore[no-untyped-def]
+    """log(1 + e) for 0 <= e <= 1 in float32, by the series of 2 artanh(e / (2 + e))."""
+    s = e / (_TWO + e)
+    q = s * s
+    p = np.float32(2.0 / 13.0)
+    p = p * q + np.float32(2.0 / 11.0)
+    p = p * q + np.float32(2.0 / 9.0)
+    p = p * q + np.float32(2.0 / 7.0)
+    p = p * q + np.float32(2.0 / 5.0)
+    p = p * q + np.float32(2.0 / 3.0)
+    return s * (p * q + _TWO)
+
+
+@_compile
+def shifted_softplus(z, bias, value, slope):  # type: ignore[no-untyped-def]
+    """log(1/2 + exp(z + bias)/2) and its derivative; `bias` (c,) is added to each row of `z` (n, c)."""
+    for i in range(z.shape[0]):
+        for c in range(z.shape[1]):
+            x = z[i, c] + bias[c]
+            e = _exp(-abs(x))
+            r = _ONE / (_ONE + e)
+            value[i, c] = max(x, np.float32(0)) + _log_one_plus(e) - np.float32(0.69314718)
+            slope[i, c] = r if x >= 0 else e * r
+
+
+@_compile
+def silu(z, bias, value, slope):  # type: ignore[no-untyped-def]
+    """x sigmoid(x) and its derivative for x = z + bias."""
+    for i in range(z.shape[0]):
+        for c in range(z.shape[1]):
+            x = z[i, c] + bias[c]
+            e = _exp(-abs(x))
+            r = _ONE / (_ONE + e)
+            sigmoid = r if x >= 0 else e * r
+            value[i, c] = x * sigmoid
+            slope[i, c] = sigmoid * (_ONE + x * (_ONE - sigmoid))
+
+
+@_compile
+def tanh(z, bias, value, slope):  # type: ignore[no-untyped-def]
+    """tanh and its derivative for x = z + bias."""
+    for i in range(z.shape[0]):
+        for c in range(z.shape[1]):
+            x = z[i, c] + bias[c]
+            e = _exp(np.float32(-2) * abs(x))
+            size = (_ONE - e) / (_ONE + e)
+            value[i, c] = size if x >= 0 else -size
+            slope[i, c] = _ONE - size * size
+
+
+ACTIVATIONS = {"shifted_softplus": shifted_softplus, "silu": silu, "tanh": tanh}
+
+
+@_compile
+def add_by_type(types, by_type, rows):  # type: ignore[no-untyped-def]
+    """Add the row of each bead's type, (n_types, c), to `rows` (n, c)."""
+    for i in range(rows.shape[0]):
+        for c in range(rows.shape[1]):
+            rows[i, c] += by_type[types[i], c]
+
+
+@_compile
+def weigh_rows(values, slopes, weights, grad):  # type: ignore[no-untyped-def]
+    """Sum of values @ weights (c,), and grad = slopes * weights, for rows (n, c)."""
+    total = 0.0
+    for i in range(values.shape[0]):
+        row = np.float32(0)
+        for c in range(values.shape[1]):
+            row += values[i, c] * weights[c]
+            grad[i, c] = slopes[i, c] * weights[c]
+        total += row
+    return total
+
+
+@_compile
+def multiply(values, factors):  # type: ignore[no-untyped-def]
+    """values *= factors, element by element, (n, c)."""
+    for i in range(values.shape[0]):
+        for c in range(values.shape[1]):
+            values[i, c] *= factors[i, c]
+
+
+@_compile
+def take_sums(buffers, begin, end, out):  # type: ignore[no-untyped-def]
+    """out = sum over the threads' buffers (m, n, c) of rows begin:end, which are cleared for the next time."""
+    for i in range(begin, end):
+        for c in range(out.shape[1]):
+            out[i - begin, c] = buffers[0, i, c]
+            buffers[0, i, c] = 0
+        for m in range(1, buffers.shape[0]):
+            for c in range(out.shape[1]):
+                out[i - begin, c] += buffers[m, i, c]
+                buffers[m, i, c] = 0
+
+
+@_compile
+def store_with_type(product, types, by_type, begin, out):  # type: ignore[no-untyped-def]
+    """out[begin:] = product (m, c) and the row of each bead's type, (n_types, c)."""
+    for i in range(product.shape[0]):
+        for c in range(product.shape[1]):
+            out[begin + i, c] = product[i, c] + by_type[types[begin + i], c]

@@ -160,10 +160,10 @@ def test_filter_tables_reproduce_the_network(n_beads, settings, activation):
 
 def test_coarse_tables_are_found_out(monkeypatch):
     from openmm_cgml.engine import cpu
-    from openmm_cgml.engine.tables import bake
+    from openmm_cgml.engine.folding import fold
     from openmm_cgml.errors import SimulationError
 
-    monkeypatch.setattr(cpu, "bake", lambda network: bake(network, 12))
+    monkeypatch.setattr(cpu, "fold", lambda network: fold(network, 12))
     with pytest.raises(SimulationError, match="filter tables differ"):
         TabulatedNetwork(_deployed())(_positions().numpy(), BOX)
 

@@ -1,0 +1,305 @@
+"""Energy and pair slopes of a folded network: what lies between pairs and forces, in phases for a crew of threads.
+
+Each interaction block is two phases forward and two back. In a pair phase a thread goes through its pairs and sums up at
+the beads, in a buffer of its own; in a row phase it takes the sums of its beads from all buffers and does the
+matrix products and activations, in tiles that stay in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_cgml.engine import kernels
+from openmm_cgml.engine.crew import Phase
+from openmm_cgml.engine.folding import FoldedBlock, FoldedFirstBlock, FoldedNetwork, FoldedReadout, FoldedStack
+from openmm_cgml.engine.matrix_products import Product
+from openmm_cgml.engine.pair_lists import Pairs
+
+_TILE = 512
+
+_Array = NDArray[np.float32]
+_Activation = Callable[..., None]
+
+
+class Evaluation:
+    """A folded network for fixed bead types: energy and dE/dr of every pair.
+
+    Attributes:
+        types: Bead types, shape (n_beads,); may be reordered in place between evaluations.
+        energies: Energy of each thread's beads [kJ/mol], shape (n_threads,).
+    """
+
+    def __init__(self, folded: FoldedNetwork, types: NDArray[np.integer], n_threads: int) -> None:
+        """Args:
+        folded: The network.
+        types: Bead types, shape (n_beads,).
+        n_threads: Number of threads that will run the phases.
+        """
+        self.types = np.array(types, np.int32)
+        self.energies = np.zeros(n_threads)
+        self._bounds = np.arange(n_threads + 1) * len(types) // n_threads
+        activate = kernels.ACTIVATIONS[folded.activation]
+        self._readouts = [_Readout(readout, self.types, activate) for readout in folded.readouts]
+        self._stacks = [
+            _Stack(stack, self._readouts[stack.readout], self.types, activate, n_threads) for stack in folded.stacks
+        ]
+        self._pairs: list[list[Pairs]] = [[] for _ in range(n_threads)]
+        self._slopes: list[list[NDArray[np.float64]]] = [[] for _ in range(n_threads)]
+
+    def begin(self, thread: int, pairs: list[Pairs]) -> None:
+        """To be called by every thread in the first phase, with its pairs, one `Pairs` per stack."""
+        self._pairs[thread] = pairs
+        self._slopes[thread] = [np.zeros(len(kind.first)) for kind in pairs]
+        begin, end = int(self._bounds[thread]), int(self._bounds[thread + 1])
+        self.energies[thread] = 0.0
+        for part in (*self._readouts, *self._stacks):
+            part.begin(begin, end)
+
+    def phases(self) -> list[Phase]:
+        """What the threads do after they have called `begin`."""
+        depth = max(len(stack.layers) for stack in self._stacks)
+        phases: list[Phase] = []
+        for height in range(depth, 1, -1):  # height counts layers from the readout down
+            phases += [partial(self._gather, height), partial(self._rows, height)]
+        phases += [partial(self._gather, 1), self._turn, partial(self._spread, 1)]
+        for height in range(2, depth + 1):
+            phases += [partial(self._rows_back, height), partial(self._spread, height)]
+        return phases
+
+    def slopes(self, thread: int) -> list[NDArray[np.float64]]:
+        """dE/dr of the thread's pairs after the phases [kJ/mol/nm], one array (n_pairs,) per stack."""
+        return self._slopes[thread]
+
+    def clear(self) -> None:
+        """Forget what an interrupted evaluation left behind."""
+        for stack in self._stacks:
+            stack.clear()
+
+    def _gather(self, height: int, thread: int) -> None:
+        for stack, pairs in zip(self._stacks, self._pairs[thread], strict=True):
+            if height <= len(stack.layers):
+                stack.gather(height, pairs, thread)
+
+    def _rows(self, height: int, thread: int) -> None:
+        for begin, end in self._tiles(thread):
+            for stack in self._stacks:
+                if height <= len(stack.layers):
+                    stack.forward(height, begin, end)
+
+    def _turn(self, thread: int) -> None:
+        """The last row phase forward, the readout, and the first row phase back."""
+        for begin, end in self._tiles(thread):
+            for stack in self._stacks:
+                stack.forward(1, begin, end)
+            for readout in self._readouts:
+                self.energies[thread] += readout.turn(begin, end)
+            for stack in self._stacks:
+                stack.backward(1, begin, end)
+
+    def _spread(self, height: int, thread: int) -> None:
+        for stack, pairs, slopes in zip(self._stacks, self._pairs[thread], self._slopes[thread], strict=True):
+            if height <= len(stack.layers):
+                stack.spread(height, pairs, slopes, thread)
+
+    def _rows_back(self, height: int, thread: int) -> None:
+        for begin, end in self._tiles(thread):
+            for stack in self._stacks:
+                if height <= len(stack.layers):
+                    stack.backward(height, begin, end)
+
+    def _tiles(self, thread: int) -> list[tuple[int, int]]:
+        begin, end = int(self._bounds[thread]), int(self._bounds[thread + 1])
+        n_tiles = max(1, -(-(end - begin) // _TILE))
+        cuts = [begin + k * (end - begin) // n_tiles for k in range(n_tiles + 1)]
+        return list(zip(cuts[:-1], cuts[1:], strict=True))
+
+
+class _Readout:
+    """A readout and what it takes of every bead."""
+
+    def __init__(self, folded: FoldedReadout, types: NDArray[np.int32], activate: _Activation) -> None:
+        self._folded, self._types, self._activate = folded, types, activate
+        self._no_bias = np.zeros_like(folded.out)
+        self.hidden = np.zeros((len(types), len(folded.out)), np.float32)
+        """Input of the hidden layer, and after `turn` the gradient of the energy by it; (n_beads, n_hidden)."""
+
+    def begin(self, begin: int, end: int) -> None:
+        np.take(self._folded.by_type, self._types[begin:end], axis=0, out=self.hidden[begin:end])
+
+    def turn(self, begin: int, end: int) -> float:
+        """Energy of a tile's beads [kJ/mol]; replaces `hidden` by the gradient."""
+        hidden = self.hidden[begin:end]
+        value, slope = np.empty_like(hidden), np.empty_like(hidden)
+        self._activate(hidden, self._no_bias, value, slope)
+        energy: float = kernels.weigh_rows(value, slope, self._folded.out, hidden)
+        return energy + self._folded.out_bias * (end - begin)
+
+
+class _Stack:
+    """The blocks over one kind of pairs."""
+
+    def __init__(
+        self,
+        folded: FoldedStack,
+        readout: _Readout,
+        types: NDArray[np.int32],
+        activate: _Activation,
+        n_threads: int,
+    ) -> None:
+        self._cutoff, self._readout, self._types, self._activate = folded.cutoff, readout, types, activate
+        widest = max([len(matrix.T) for matrix in folded.leave] + [block.table.n_channels for block in folded.blocks])
+        self._workspace = np.zeros(n_threads * len(types) * widest, np.float32)
+        room = _Room(self._workspace, n_threads, len(types))
+        self.layers: list[_FirstLayer | _Layer] = []
+        if folded.first is not None:
+            self.layers.append(_FirstLayer(folded.first, room))
+        self.layers += [_Layer(block, room) for block in folded.blocks]
+        self._leave = [Product(matrix) for matrix in folded.leave]
+        self._leave_back = [Product(matrix.T) for matrix in folded.leave]
+
+    def begin(self, begin: int, end: int) -> None:
+        for layer in self.layers:
+            layer.begin(self._types, begin, end)
+
+    def clear(self) -> None:
+        self._workspace[:] = 0
+
+    def gather(self, height: int, pairs: Pairs, thread: int) -> None:
+        """Sum the messages of a thread's pairs."""
+        self.layers[-height].gather(pairs, self._types, self._cutoff, thread)
+
+    def spread(self, height: int, pairs: Pairs, slopes: NDArray[np.float64], thread: int) -> None:
+        """Add to dE/dr of a thread's pairs, and sum the gradients by the features."""
+        self.layers[-height].spread(pairs, self._types, self._cutoff, slopes, thread)
+
+    def forward(self, height: int, begin: int, end: int) -> None:
+        """From a block's sums to what the later blocks and the readout take of its activation."""
+        number = len(self.layers) - height
+        layer = self.layers[number]
+        z = layer.preactivation(begin, end)
+        value = np.empty_like(z)
+        self._activate(z, layer.bias, value, layer.slope[begin:end])
+        for later in self.layers[number + 1 :]:
+            later.enter(number, value, self._types, begin, end)
+        self._leave[number].add_to(value, self._readout.hidden[begin:end])
+
+    def backward(self, height: int, begin: int, end: int) -> None:
+        """From the gradients of the later blocks and the readout to that of a block's sums."""
+        number = len(self.layers) - height
+        layer = self.layers[number]
+        gradient = self._leave_back[number](self._readout.hidden[begin:end])
+        for later in self.layers[number + 1 :]:
+            later.enter_back(number, gradient, begin, end)
+        kernels.multiply(gradient, layer.slope[begin:end])
+        layer.set_gradient(gradient, begin, end)
+
+
+class _Room:
+    """Space for the sums of all threads, all zero whenever no sum is under way."""
+
+    def __init__(self, workspace: _Array, n_threads: int, n_beads: int) -> None:
+        self._workspace, self._n_threads, self.n_beads = workspace, n_threads, n_beads
+
+    def sums(self, n_channels: int) -> _Array:
+        """Shape (n_threads, n_beads, n_channels)."""
+        size = self._n_threads * self.n_beads * n_channels
+        return self._workspace[:size].reshape(self._n_threads, self.n_beads, n_channels)
+
+
+class _FirstLayer:
+    """The folded first block."""
+
+    def __init__(self, folded: FoldedFirstBlock, room: _Room) -> None:
+        self.bias = folded.bias
+        self._tables = np.stack([table.knots for table in folded.tables])
+        self._sums = room.sums(len(folded.bias))
+        self.slope = np.zeros((room.n_beads, len(folded.bias)), np.float32)
+        self._gradient = np.zeros_like(self.slope)
+
+    def begin(self, types: NDArray[np.int32], begin: int, end: int) -> None:
+        pass
+
+    def gather(self, pairs: Pairs, types: NDArray[np.int32], cutoff: float, thread: int) -> None:
+        kernels.add_table_sums(
+            pairs.first, pairs.second, pairs.distances, types, self._tables, cutoff, self._sums[thread]
+        )
+
+    def spread(
+        self, pairs: Pairs, types: NDArray[np.int32], cutoff: float, slopes: NDArray[np.float64], thread: int
+    ) -> None:
+        kernels.add_table_slopes(
+            pairs.first, pairs.second, pairs.distances, types, self._tables, cutoff, self._gradient, slopes
+        )
+
+    def preactivation(self, begin: int, end: int) -> _Array:
+        z = np.empty((end - begin, len(self.bias)), np.float32)
+        kernels.take_sums(self._sums, begin, end, z)
+        return z
+
+    def set_gradient(self, gradient: _Array, begin: int, end: int) -> None:
+        self._gradient[begin:end] = gradient
+
+    def enter(self, *_: Any) -> None:
+        raise AssertionError("no block comes before the first")
+
+    enter_back = enter
+
+
+class _Layer:
+    """A block that sees features."""
+
+    def __init__(self, folded: FoldedBlock, room: _Room) -> None:
+        n_channels = folded.table.n_channels
+        self.bias = folded.leave_bias
+        self._knots = folded.table.knots
+        self._by_type = folded.by_type
+        self._enter = [Product(matrix) for matrix in folded.enter]
+        self._enter_back = [Product(matrix.T) for matrix in folded.enter]
+        self._leave = Product(folded.leave)
+        self._leave_back = Product(folded.leave.T)
+        self._sums = room.sums(n_channels)
+        self.slope = np.zeros((room.n_beads, len(self.bias)), np.float32)
+        self._h = np.zeros((room.n_beads, n_channels), np.float32)
+        self._gradient = np.zeros_like(self._h)
+
+    def begin(self, types: NDArray[np.int32], begin: int, end: int) -> None:
+        if not self._enter:
+            np.take(self._by_type, types[begin:end], axis=0, out=self._h[begin:end])
+
+    def gather(self, pairs: Pairs, types: NDArray[np.int32], cutoff: float, thread: int) -> None:
+        kernels.convolve(pairs.first, pairs.second, pairs.distances, self._knots, cutoff, self._h, self._sums[thread])
+
+    def spread(
+        self, pairs: Pairs, types: NDArray[np.int32], cutoff: float, slopes: NDArray[np.float64], thread: int
+    ) -> None:
+        of_pairs = (pairs.first, pairs.second, pairs.distances, self._knots, cutoff, self._h, self._gradient, slopes)
+        if self._enter:
+            kernels.convolve_back(*of_pairs, self._sums[thread])
+        else:  # features that no position changes
+            kernels.convolve_slopes(*of_pairs)
+
+    def preactivation(self, begin: int, end: int) -> _Array:
+        sums = np.empty((end - begin, self._h.shape[1]), np.float32)
+        kernels.take_sums(self._sums, begin, end, sums)
+        return self._leave(sums)
+
+    def set_gradient(self, gradient: _Array, begin: int, end: int) -> None:
+        self._gradient[begin:end] = self._leave_back(gradient)
+
+    def enter(self, number: int, value: _Array, types: NDArray[np.int32], begin: int, end: int) -> None:
+        """Add what this block takes of the activation of block `number` to its features."""
+        if number == 0:
+            kernels.store_with_type(self._enter[0](value), types, self._by_type, begin, self._h)
+        else:
+            self._enter[number].add_to(value, self._h[begin:end])
+
+    def enter_back(self, number: int, gradient: _Array, begin: int, end: int) -> None:
+        """Add the gradient of the energy by the activation of block `number` through this block."""
+        if number == len(self._enter) - 1:  # the first to ask; from here on `_gradient` is that of the features
+            kernels.take_sums(self._sums, begin, end, self._gradient[begin:end])
+        self._enter_back[number].add_to(self._gradient[begin:end], gradient)

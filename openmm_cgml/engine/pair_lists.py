@@ -1,0 +1,195 @@
+"""Which pairs the network sees now: a list with a skin, split between kinds of pairs and between threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_cgml.engine import kernels
+from openmm_cgml.engine.cell_list import find_pairs, has_moved, perpendicular_widths, sort_into_cells
+from openmm_cgml.engine.deployed import DeployedNetwork
+from openmm_cgml.errors import SimulationError
+
+SORTED_FROM = 10_000
+"""From this many beads on, beads are renumbered by place at every search, so that neighbors are near in memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pairs of beads within range.
+
+    Attributes:
+        first: Bead numbers, shape (n_pairs,).
+        second: Bead numbers, shape (n_pairs,).
+        vectors: From second to first [nm], shape (n_pairs, 3).
+        distances: [nm], shape (n_pairs,).
+    """
+
+    first: NDArray[np.int32]
+    second: NDArray[np.int32]
+    vectors: NDArray[np.float64]
+    distances: NDArray[np.float64]
+
+    def __getitem__(self, chosen: slice) -> Pairs:
+        return Pairs(self.first[chosen], self.second[chosen], self.vectors[chosen], self.distances[chosen])
+
+    @classmethod
+    def empty(cls, n: int) -> Pairs:
+        """Room for n pairs."""
+        return cls(np.empty(n, np.int32), np.empty(n, np.int32), np.empty((n, 3)), np.empty(n))
+
+
+@dataclass(frozen=True, eq=False)
+class _Share:
+    """A thread's listed pairs of one kind, and room for those that are near."""
+
+    owners: NDArray[np.int32]
+    partners: NDArray[np.int32]
+    room: Pairs
+
+
+class PairLists:
+    """The pairs of each kind (inter, and intra where the network has such blocks) of a topology's beads.
+
+    A search finds all pairs within the cutoff and a skin; it is repeated when a bead has moved half the skin or the box
+    has changed. The skin is narrowed where the box leaves less room, so that no image is ever missed.
+
+    Attributes:
+        order: Bead of each place, or None while beads keep their numbers.
+        n_searches: Number of searches so far.
+    """
+
+    def __init__(self, deployed: DeployedNetwork, n_threads: int) -> None:
+        self._cutoff = deployed.cutoff
+        self._cutoffs = (deployed.inter_cutoff, deployed.intra_cutoff) if deployed.has_intra else (deployed.cutoff,)
+        self._skin = deployed.neighbors.skin
+        self._has_intra = deployed.has_intra
+        self._molecules = deployed.molecules.numpy()
+        self._one_molecule_each = len(np.unique(self._molecules)) == len(self._molecules)
+        self._excluded = None if deployed.include_bonded else np.sort(deployed.excluded.numpy())
+        self._n_replicas: int = getattr(deployed, "n_replicas", 1)
+        self._n_threads = n_threads
+        self._listed_at: NDArray[np.float64] | None = None
+        self._listed_box = np.zeros((3, 3))
+        self._half_skin = 0.0
+        self._box = np.zeros((3, 3))
+        self._is_periodic = False
+        self._shares: list[tuple[_Share, ...]] = []
+        self.order: NDArray[np.int32] | None = None
+        self.n_searches = 0
+
+    def update(self, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> bool:
+        """Search again if needed; returns whether it was.
+
+        Args:
+            positions: Positions [nm], shape (n_beads, 3).
+            box: Reduced box vectors [nm], shape (3, 3), or None.
+
+        Raises:
+            SimulationError: If a position is not finite or the box is too small.
+        """
+        self._is_periodic = box is not None
+        if box is not None:
+            self._box = np.ascontiguousarray(box, dtype=np.float64)
+        elif self._listed_at is None:
+            self._box = np.eye(3)
+        listed = self._listed_at
+        if (
+            listed is not None
+            and (box is None or np.array_equal(self._box, self._listed_box))
+            and not has_moved(positions, listed, self._half_skin)
+        ):
+            return False
+        if not np.all(np.isfinite(positions)):
+            bead = int(np.flatnonzero(~np.isfinite(positions).all(axis=1))[0])
+            raise SimulationError(
+                f"the position of bead {bead} is {positions[bead].tolist()}; the run was unstable before this step"
+            )
+        self._search(positions)
+        return True
+
+    def near(self, positions: NDArray[np.float64], thread: int) -> list[Pairs]:
+        """A thread's pairs within the cutoff, one `Pairs` per kind.
+
+        Args:
+            positions: In the order of `order` [nm], shape (n_beads, 3).
+            thread: Its number.
+        """
+        result = []
+        for share, cutoff in zip(self._shares[thread], self._cutoffs, strict=True):
+            room = share.room
+            n = kernels.near_pairs(
+                positions,
+                share.owners,
+                share.partners,
+                self._box,
+                self._is_periodic,
+                cutoff,
+                room.first,
+                room.second,
+                room.vectors,
+                room.distances,
+            )
+            result.append(room[:n])
+        return result
+
+    def _search(self, positions: NDArray[np.float64]) -> None:
+        skin, cell = self._skin, self._box
+        if self._is_periodic:
+            narrowest = float(perpendicular_widths(cell).min())
+            if 2 * self._cutoff > narrowest:
+                raise SimulationError(
+                    f"the box is {narrowest:.4g} nm wide, less than twice the network's cutoff of {self._cutoff:g} nm;"
+                    " use a larger box"
+                )
+            skin = min(skin, narrowest / 2 - self._cutoff)
+        else:
+            extent = positions.max(axis=0) - positions.min(axis=0)
+            cell = np.diag(extent + 3 * (self._cutoff + skin))
+            self._box = cell
+        inside = positions if self._is_periodic else positions - positions.min(axis=0) + self._cutoff
+        reach = self._cutoff + skin
+        self.order = None
+        if len(positions) >= SORTED_FROM:
+            self.order = sort_into_cells(inside, cell, reach, self._n_replicas)[2]
+            inside = inside[self.order]
+        owners, partners = find_pairs(inside, cell, reach, n_replicas=self._n_replicas, is_periodic=self._is_periodic)
+        self._share_out(self._kinds(owners, partners), len(positions))
+        self._half_skin = 0.5 * skin
+        self._listed_at = positions.copy()
+        self._listed_box = cell.copy()
+        self.n_searches += 1
+
+    def _kinds(
+        self, owners: NDArray[np.int32], partners: NDArray[np.int32]
+    ) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
+        """Inter- and (where there are such blocks) intramolecular pairs that the network sees."""
+        if self._one_molecule_each:
+            none = owners[:0]
+            return [(owners, partners), (none, none)][: len(self._cutoffs)]
+        beads = self.order if self.order is not None else np.arange(len(self._molecules))
+        molecules = self._molecules[beads]
+        same = molecules[owners] == molecules[partners]
+        kinds = [(owners[~same], partners[~same])]
+        if self._has_intra:
+            owners, partners = owners[same], partners[same]
+            if self._excluded is not None:
+                i, j = beads[owners].astype(np.int64), beads[partners].astype(np.int64)
+                keys = np.minimum(i, j) * len(beads) + np.maximum(i, j)
+                kept = ~np.isin(keys, self._excluded)
+                owners, partners = owners[kept], partners[kept]
+            kinds.append((owners, partners))
+        return kinds
+
+    def _share_out(self, kinds: list[tuple[NDArray[np.int32], NDArray[np.int32]]], n_beads: int) -> None:
+        bounds = np.arange(self._n_threads + 1) * n_beads // self._n_threads
+        cuts = [np.searchsorted(owners, bounds) for owners, _ in kinds]
+        self._shares = [
+            tuple(
+                _Share(owners[cut[t] : cut[t + 1]], partners[cut[t] : cut[t + 1]], Pairs.empty(cut[t + 1] - cut[t]))
+                for (owners, partners), cut in zip(kinds, cuts, strict=True)
+            )
+            for t in range(self._n_threads)
+        ]
