@@ -1,7 +1,7 @@
 """Pairs within a range by a cell list, compiled for the CPU: any size, any box, several copies in one box.
 
-A pair is listed once. Its owner is the bead with the smaller number where the numbers are both even or both odd, else the
-other, so that every bead owns about as many pairs and pairs can be split between threads by their owners.
+A pair is listed once. Its owner is the bead with the smaller number where the numbers are both even or both odd, else
+the other, so that every bead owns about as many pairs and pairs can be split between threads by their owners.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 
 import torch
 
@@ -49,10 +49,8 @@ class Crew:
         futures: list[Future[None]] = [
             self._pool.submit(_work, phases, number, barrier) for number in range(1, self.size)
         ]
-        try:
+        with contextlib.suppress(threading.BrokenBarrierError):  # another thread failed; its exception is raised below
             _work(phases, 0, barrier)
-        except threading.BrokenBarrierError:
-            pass  # another thread failed; its exception is raised below
         for future in futures:
             error = future.exception()
             if error is not None and not isinstance(error, threading.BrokenBarrierError):
@@ -73,7 +71,7 @@ def _work(phases: Sequence[Phase], number: int, barrier: threading.Barrier) -> N
         raise
 
 
-@contextmanager
+@contextlib.contextmanager
 def _one_torch_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     if before == 1:

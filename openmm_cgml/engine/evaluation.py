@@ -1,7 +1,7 @@
 """Energy and pair slopes of a folded network: what lies between pairs and forces, in phases for a crew of threads.
 
-Each interaction block is two phases forward and two back. In a pair phase a thread goes through its pairs and sums up at
-the beads, in a buffer of its own; in a row phase it takes the sums of its beads from all buffers and does the
+Each interaction block is two phases forward and two back. In a pair phase a thread goes through its pairs and sums up
+at the beads, in a buffer of its own; in a row phase it takes the sums of its beads from all buffers and does the
 matrix products and activations, in tiles that stay in the cache.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,10 @@ class Evaluation:
         self._slopes[thread] = [np.zeros(len(kind.first)) for kind in pairs]
         begin, end = int(self._bounds[thread]), int(self._bounds[thread + 1])
         self.energies[thread] = 0.0
-        for part in (*self._readouts, *self._stacks):
-            part.begin(begin, end)
+        for readout in self._readouts:
+            readout.begin(begin, end)
+        for stack in self._stacks:
+            stack.begin(begin, end)
 
     def phases(self) -> list[Phase]:
         """What the threads do after they have called `begin`."""
@@ -116,7 +119,7 @@ class Evaluation:
         begin, end = int(self._bounds[thread]), int(self._bounds[thread + 1])
         n_tiles = max(1, -(-(end - begin) // _TILE))
         cuts = [begin + k * (end - begin) // n_tiles for k in range(n_tiles + 1)]
-        return list(zip(cuts[:-1], cuts[1:], strict=True))
+        return list(pairwise(cuts))
 
 
 class _Readout:

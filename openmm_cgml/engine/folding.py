@@ -16,7 +16,7 @@ table by bead type.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,7 +201,7 @@ class _Hidden:
 
 
 def _fold_stack(
-    blocks: Sequence[Any],
+    blocks: Iterable[Any],
     basis: nn.Module,
     cutoff: float,
     embedding: _Double,
@@ -211,6 +211,7 @@ def _fold_stack(
     is_first_folded: bool,
 ) -> tuple[FoldedStack, _Double]:
     """The stack, and the constant that its last layers add to the readout's hidden layer."""
+    blocks = list(blocks)
     mixes = [(_double(block.lin.weight), _double(block.lin.bias)) for block in blocks]
     first, rest = None, list(enumerate(blocks))
     if is_first_folded:

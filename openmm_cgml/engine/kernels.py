@@ -1,7 +1,7 @@
 """Compiled loops of the tabulated network on a CPU.
 
-Pairs are listed once; both directions are done together, so a filter is interpolated once per pair and block. Tables hold
-value and knot spacing times derivative, shape (n_knots, 2, n_channels) float32 (see `tables`). None of the functions
+Pairs are listed once; both directions are done together, so a filter is interpolated once per pair and block. Tables
+hold value and knot spacing times derivative, shape (n_knots, 2, n_channels) float32 (see `tables`). None of the functions
 holds Python's lock, and none starts threads.
 """
 
@@ -277,7 +277,7 @@ def shifted_softplus(z, bias, value, slope):  # type: ignore[no-untyped-def]
 
 @_compile
 def silu(z, bias, value, slope):  # type: ignore[no-untyped-def]
-    """x sigmoid(x) and its derivative for x = z + bias."""
+    """The product x sigmoid(x) and its derivative for x = z + bias."""
     for i in range(z.shape[0]):
         for c in range(z.shape[1]):
             x = z[i, c] + bias[c]
@@ -290,7 +290,7 @@ def silu(z, bias, value, slope):  # type: ignore[no-untyped-def]
 
 @_compile
 def tanh(z, bias, value, slope):  # type: ignore[no-untyped-def]
-    """tanh and its derivative for x = z + bias."""
+    """The hyperbolic tangent and its derivative for x = z + bias."""
     for i in range(z.shape[0]):
         for c in range(z.shape[1]):
             x = z[i, c] + bias[c]
@@ -304,15 +304,7 @@ ACTIVATIONS = {"shifted_softplus": shifted_softplus, "silu": silu, "tanh": tanh}
 
 
 @_compile
-def add_by_type(types, by_type, rows):  # type: ignore[no-untyped-def]
-    """Add the row of each bead's type, (n_types, c), to `rows` (n, c)."""
-    for i in range(rows.shape[0]):
-        for c in range(rows.shape[1]):
-            rows[i, c] += by_type[types[i], c]
-
-
-@_compile
-def weigh_rows(values, slopes, weights, grad):  # type: ignore[no-untyped-def]
+def weigh_rows(values, slopes, weights, grad):  # type: ignore
     """Sum of values @ weights (c,), and grad = slopes * weights, for rows (n, c)."""
     total = 0.0
     for i in range(values.shape[0]):
@@ -326,7 +318,7 @@ def weigh_rows(values, slopes, weights, grad):  # type: ignore[no-untyped-def]
 
 @_compile
 def multiply(values, factors):  # type: ignore[no-untyped-def]
-    """values *= factors, element by element, (n, c)."""
+    """Multiply `values` by `factors`, element by element, (n, c)."""
     for i in range(values.shape[0]):
         for c in range(values.shape[1]):
             values[i, c] *= factors[i, c]
@@ -334,7 +326,7 @@ def multiply(values, factors):  # type: ignore[no-untyped-def]
 
 @_compile
 def take_sums(buffers, begin, end, out):  # type: ignore[no-untyped-def]
-    """out = sum over the threads' buffers (m, n, c) of rows begin:end, which are cleared for the next time."""
+    """Set `out` to rows begin:end summed over the threads' buffers (m, n, c), which are cleared for the next time."""
     for i in range(begin, end):
         for c in range(out.shape[1]):
             out[i - begin, c] = buffers[0, i, c]
@@ -347,7 +339,7 @@ def take_sums(buffers, begin, end, out):  # type: ignore[no-untyped-def]
 
 @_compile
 def store_with_type(product, types, by_type, begin, out):  # type: ignore[no-untyped-def]
-    """out[begin:] = product (m, c) and the row of each bead's type, (n_types, c)."""
+    """Set `out[begin:]` to `product` (m, c) plus the row of each bead's type, (n_types, c)."""
     for i in range(product.shape[0]):
         for c in range(product.shape[1]):
             out[begin + i, c] = product[i, c] + by_type[types[begin + i], c]
