@@ -59,6 +59,16 @@ def simulate(
     seed: Annotated[
         int | None, typer.Option(help="Of box, velocities and thermostat; default 0.", rich_help_panel=_RUN)
     ] = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(help="Independent copies, simulated together; default 1.", rich_help_panel=_RUN),
+    ] = None,
+    network_interval: Annotated[
+        int | None,
+        typer.Option(
+            help="Evaluate the network only every so many steps, the priors at each; default 1.", rich_help_panel=_RUN
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="YAML file with these settings; options go before it.", rich_help_panel=_RUN)
     ] = None,
@@ -76,8 +86,9 @@ def simulate(
     """Run a coarse-grained simulation.
 
     Writes trajectory/ (frames in full), trajectory.xtc and topology.cif (for mdtraj, VMD and the like), log.csv,
-    checkpoints/, simulation.json and result.json. Ctrl-C and SIGTERM leave a checkpoint; --resume goes on, with the
-    settings the run was started with. An unstable run stops with the step at which it was noticed and exit code 4.
+    checkpoints/, simulation.json and result.json; with replicas, a folder of these for each. Ctrl-C and SIGTERM leave
+    a checkpoint; --resume goes on, with the settings the run was started with. An unstable run stops with the step at
+    which it was noticed and exit code 4.
     """
     from openmm_cgml.cli.run_record import recorded
     from openmm_cgml.force_field import ForceField
@@ -96,6 +107,8 @@ def simulate(
         "threads": threads,
         "ml_backend": ml_backend,
         "minimize": minimize,
+        "replicas": replicas,
+        "network_interval": network_interval,
     }
     given = {name: value for name, value in given.items() if value is not None}
     force_field = ForceField.load(model)
@@ -190,13 +203,15 @@ def _settings(
 
 
 def _report(result: SimulationResult) -> None:
+    together = "" if result.n_replicas == 1 else f" of {result.n_replicas} replicas together"
     typer.echo(
         f"{result.status}: {result.time:g} ps (CG time) in {result.wall_time:.0f} s, "
-        f"{result.steps_per_second:.0f} steps/s, {result.ns_per_day:.1f} ns/day"
+        f"{result.steps_per_second:.0f} steps/s, {result.ns_per_day:.1f} ns/day{together}"
     )
     if result.mean_temperature is not None:
         error = "" if result.temperature_error is None else f" +- {result.temperature_error:.1f}"
         typer.echo(f"mean temperature: {result.mean_temperature:.1f}{error} K")
     if result.mean_potential_energy is not None:
         typer.echo(f"mean potential energy: {result.mean_potential_energy:.4g} kJ/mol per bead")
-    typer.echo(f"frames: {result.n_frames} in {result.output / 'trajectory.xtc'}")
+    trajectory = "trajectory.xtc" if result.n_replicas == 1 else "replica-*/trajectory.xtc"
+    typer.echo(f"frames: {result.n_frames} in {result.output / trajectory}")

@@ -20,7 +20,7 @@ def validate(
         Path, typer.Option("--output", "-o", help="Folder of the report, or the file to --write-reference.")
     ],
     runs: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of simulations of one system: seeds, or sizes.")
+        list[Path] | None, typer.Argument(help="Folders of simulations of one system: seeds, sizes, replicas.")
     ] = None,
     discard: Annotated[
         str | None,

@@ -15,7 +15,7 @@ class SimulationConfig(Config):
     Attributes:
         temperature: Temperature of the thermostat and of the starting velocities [K].
         duration: Simulated time ("CG time") [ps].
-        time_step: Integration step [ps].
+        time_step: Integration step of the priors [ps], and of the network unless `network_interval` says otherwise.
         friction: Friction of the Langevin thermostat [1/ps].
         ensemble: "NVT" (LangevinMiddleIntegrator) or "NVE" (VerletIntegrator).
         frame_interval: Time between recorded frames and log lines [ps].
@@ -25,6 +25,8 @@ class SimulationConfig(Config):
         threads: CPU threads; None leaves it to OpenMM.
         ml_backend: "auto", "TorchForce" or "PythonForce".
         minimize: Relax the starting positions first.
+        replicas: Independent copies of the system, simulated together in one Context.
+        network_interval: Steps of the priors per evaluation of the network; 1 evaluates all forces at every step.
     """
 
     temperature: Temperature
@@ -39,6 +41,8 @@ class SimulationConfig(Config):
     threads: int | None = pydantic.Field(default=None, ge=1)
     ml_backend: Literal["auto", "TorchForce", "PythonForce"] = "auto"
     minimize: bool = True
+    replicas: int = pydantic.Field(default=1, ge=1)
+    network_interval: int = pydantic.Field(default=1, ge=1)
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> SimulationConfig:
@@ -48,9 +52,10 @@ class SimulationConfig(Config):
         if self.friction < 0:
             raise ValueError(f"friction is {self.friction:g}/ps; it must not be negative")
         for name in ("duration", "frame_interval"):
-            if getattr(self, name) < 0.999 * self.time_step:
+            if getattr(self, name) < 0.999 * self.time_step * self.network_interval:
+                step = "one time step" if self.network_interval == 1 else f"{self.network_interval} time steps"
                 raise ValueError(
-                    f"{name} is {getattr(self, name):g} ps, less than one time step of {self.time_step:g} ps; "
+                    f"{name} is {getattr(self, name):g} ps, less than {step} of {self.time_step:g} ps; "
                     "times without a unit are in ps"
                 )
         if self.frame_interval > 1.001 * self.duration:
@@ -67,8 +72,8 @@ class SimulationConfig(Config):
 
     @property
     def steps_per_frame(self) -> int:
-        """Steps between recorded frames."""
-        return max(1, round(self.frame_interval / self.time_step))
+        """Steps between recorded frames, a multiple of `network_interval`."""
+        return max(1, round(self.frame_interval / self.time_step / self.network_interval)) * self.network_interval
 
     @property
     def steps_per_checkpoint(self) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,10 @@ class SimulationResult:
         status: "complete", "interrupted" or "unstable".
         steps: Steps done.
         time: Simulated time ("CG time") [ps].
-        n_frames: Recorded frames.
+        n_frames: Recorded frames, of each replica.
         wall_time: Time spent in steps and output, over all resumed parts [s].
         steps_per_second: Mean speed.
-        ns_per_day: Mean speed [ns/day].
+        ns_per_day: Mean speed [ns/day], of all replicas together.
         mean_temperature: Mean over the last four fifths of the frames [K]; None without frames.
         temperature_error: Standard error of that mean, from its correlation time [K]; None with too few frames.
         mean_potential_energy: Mean per bead over the same frames [kJ/mol]; None without frames.
@@ -35,6 +37,7 @@ class SimulationResult:
             1 if none was smaller; None where that approach is not known.
         reason: What was seen if the simulation is unstable, else None.
         notes: Remarks worth a reader's time.
+        n_replicas: Independent copies that ran together; the figures are over all of them.
     """
 
     output: Path
@@ -52,6 +55,7 @@ class SimulationResult:
     closest_contact: float | None
     reason: str | None = None
     notes: tuple[str, ...] = ()
+    n_replicas: int = 1
 
     def write(self) -> None:
         """Write `result.json` into the run's folder."""
@@ -72,3 +76,32 @@ class SimulationResult:
             return cls(output=output, **{**content, "notes": tuple(content["notes"])})
         except (TypeError, KeyError) as error:
             raise ArtifactError(f"{output / RESULT}: fields are missing or unknown ({error})") from error
+
+
+def combine_replicas(output: Path, results: Sequence[SimulationResult]) -> SimulationResult:
+    """The result of a run from those of its replicas.
+
+    Args:
+        output: Folder of the run.
+        results: One of each replica.
+    """
+    errors = _known(result.temperature_error for result in results)
+    return replace(
+        results[0],
+        output=output,
+        ns_per_day=sum(result.ns_per_day for result in results),
+        mean_temperature=_mean(_known(result.mean_temperature for result in results)),
+        temperature_error=math.hypot(*errors) / len(errors) if errors else None,
+        mean_potential_energy=_mean(_known(result.mean_potential_energy for result in results)),
+        largest_bond_deviation=max(_known(result.largest_bond_deviation for result in results), default=None),
+        closest_contact=min(_known(result.closest_contact for result in results), default=None),
+        n_replicas=len(results),
+    )
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -24,10 +24,27 @@ from openmm_cgml.errors import InputError, OutputExistsError, SimulationError
 from openmm_cgml.interruption import Interruption
 from openmm_cgml.simulation.checkpoint import Checkpoint, discard_newer, find_checkpoint, write_checkpoint
 from openmm_cgml.simulation.config import SimulationConfig
-from openmm_cgml.simulation.output import LOG, SimulationOutput, Snapshot, check_marks
+from openmm_cgml.simulation.integrator import create_integrator
+from openmm_cgml.simulation.output import LOG, Snapshot
 from openmm_cgml.simulation.platform import choose_platform, fingerprint_system
 from openmm_cgml.simulation.progress import ProgressReport, ns_per_day, show_progress
-from openmm_cgml.simulation.result import COMPLETE, INTERRUPTED, RESULT, UNSTABLE, SimulationResult
+from openmm_cgml.simulation.replicas import (
+    OneReplica,
+    ReplicaMonitors,
+    ReplicaOutput,
+    check_replica_marks,
+    repeat_positions,
+    replica_folders,
+    split_snapshot,
+)
+from openmm_cgml.simulation.result import (
+    COMPLETE,
+    INTERRUPTED,
+    RESULT,
+    UNSTABLE,
+    SimulationResult,
+    combine_replicas,
+)
 from openmm_cgml.simulation.stability import ContactReferences, StabilityMonitor, UnstableSimulationError
 from openmm_cgml.simulation.start import (
     bond_references,
@@ -74,16 +91,21 @@ def simulate_system(
     contacts: ContactReferences | None = None,
     record: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
+    system_of_one: openmm.System | None = None,
 ) -> SimulationResult:
     """Simulate any `openmm.System` of beads, writing frames, a log and checkpoints into `output`.
 
     A run that is killed, interrupted or out of disk space goes on with `resume=True`. It is bit-identical to one that
     was never stopped on the Reference platform; elsewhere it is continuous in positions, velocities and time.
 
+    With `config.replicas`, the System holds so many independent copies of the beads, one after the other, and each of
+    them gets a folder `replica-<n>` in `output` with the files of a run of its own.
+
     Args:
-        system: The System; it is not changed.
-        topology: Its beads.
-        positions: Starting positions [nm], shape (n_beads, 3); not used when resuming from a checkpoint.
+        system: The System, of all replicas; it is not changed.
+        topology: The beads of one replica.
+        positions: Starting positions [nm], shape (n_beads, 3), or (replicas, n_beads, 3) for starts that differ; not
+            used when resuming from a checkpoint.
         box: Box vectors [nm], shape (3, 3), or edge lengths, shape (3,), or None without periodic boundaries.
         output: Folder of the run.
         config: Settings.
@@ -95,6 +117,7 @@ def simulate_system(
         contacts: Closest approaches in the training data of a model, checked at the start and watched.
         record: Further entries for `simulation.json`.
         notes: Remarks to report with the result.
+        system_of_one: The System of one replica, where there are several: energies of each are taken from it.
 
     Raises:
         InputError: If the inputs do not fit each other, the starting structure cannot be simulated, or a resumed run
@@ -107,7 +130,7 @@ def simulate_system(
     """
     if resume and overwrite:
         raise InputError("overwrite and resume exclude each other; choose one")
-    run = _Run(system, topology, positions, box, config, identity, contacts, dict(record or {}), notes)
+    run = _Run(system, topology, positions, box, config, identity, contacts, dict(record or {}), notes, system_of_one)
     folder = prepare_output(output, resume=resume or overwrite)
     _check_is_run(folder)
     with lock_directory(folder), Interruption() as interruption:
@@ -137,12 +160,15 @@ class _Run:
         contacts: ContactReferences | None,
         record: dict[str, Any],
         notes: Sequence[str],
+        system_of_one: openmm.System | None = None,
     ) -> None:
         self._system, self._topology, self._config, self._record = system, topology, config, record
-        self._positions, self._box = check_shapes(system, topology, positions, box)
+        self._system_of_one = _choose_system_of_one(system, system_of_one, config.replicas)
+        starts = repeat_positions(positions, topology.n_beads, config.replicas)
+        self._positions, self._box = check_shapes(system, topology.repeated(config.replicas), starts, box)
         check_native_cutoffs(system, self._box)
         self._masses = _masses(system)
-        bonds = bond_references(system)
+        bonds = bond_references(self._system_of_one)
         note = check_time_step(config.time_step, bonds, self._masses)
         self._notes: list[str] = []
         self._contacts = contacts
@@ -150,8 +176,14 @@ class _Run:
             self._note(text)
         self._fingerprint = fingerprint_system(system, identity)
         self._platform = choose_platform(config.platform, config.threads)
-        self._monitor = StabilityMonitor(
-            config.temperature, self._degrees_of_freedom, bonds, contacts, _relaxation_time(config)
+        self._monitors = ReplicaMonitors(
+            [
+                StabilityMonitor(
+                    config.temperature, self._degrees_of_freedom, bonds, contacts, _relaxation_time(config)
+                )
+                for _ in range(config.replicas)
+            ],
+            [f"replica {number}" for number in range(1, config.replicas + 1)],
         )
         self._segments: list[dict[str, Any]] = []
         self._marks: dict[str, Any] | None = None
@@ -161,6 +193,7 @@ class _Run:
     def attach(self, folder: Path, interruption: Interruption) -> None:
         """Set where to write and what asks to stop."""
         self._folder, self._interruption = folder, interruption
+        self._folders = replica_folders(folder, self._config.replicas)
 
     def _note(self, text: str) -> None:
         logger.warning(text)
@@ -168,25 +201,28 @@ class _Run:
 
     @property
     def _degrees_of_freedom(self) -> int:
-        removed = any(isinstance(force, openmm.CMMotionRemover) for force in self._system.getForces())
-        moving = int(np.count_nonzero(self._masses))
-        return 3 * moving - self._system.getNumConstraints() - 3 * (removed or self._config.ensemble == "NVE")
+        """Of one replica."""
+        system = self._system_of_one
+        removed = any(isinstance(force, openmm.CMMotionRemover) for force in system.getForces())
+        moving = int(np.count_nonzero(self._masses)) // self._config.replicas
+        return 3 * moving - system.getNumConstraints() - 3 * (removed or self._config.ensemble == "NVE")
+
+    def _by_replica(self, values: np.ndarray) -> np.ndarray:
+        """Values of all beads as those of each replica, shape (replicas, n_beads, ...)."""
+        return values.reshape(self._config.replicas, self._topology.n_beads, *values.shape[1:])
 
     # --- beginning -------------------------------------------------------------------------------------------------
 
     def _create_context(self, seed: int) -> None:
         config = self._config
-        if config.ensemble == "NVT":
-            integrator = openmm.LangevinMiddleIntegrator(config.temperature, config.friction, config.time_step)
-            integrator.setRandomNumberSeed(seed + 1)  # OpenMM takes 0 for "any"
-        else:
-            integrator = openmm.VerletIntegrator(config.time_step)
+        integrator = create_integrator(self._system, config, seed)
         if config.threads is not None and "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(config.threads)
         self._integrator = integrator
         platform = self._platform
         try:
             self._context = openmm.Context(self._system, integrator, platform.platform, platform.properties)
+            self._one = OneReplica(self._system_of_one, platform, self._box) if config.replicas > 1 else None
         except openmm.OpenMMException as error:
             raise InputError(f"OpenMM cannot simulate this System on the {platform.name} platform: {error}") from error
         if self._box is not None:
@@ -197,22 +233,44 @@ class _Run:
         config = self._config
         self._create_context(config.seed)
         relaxed, forces = self._relax()
-        check_forces(relaxed, forces, self._box, self._masses, config.temperature, config.time_step)
-        if self._contacts is not None and (note := check_contacts(self._contacts, relaxed, self._box)):
-            self._note(note)
+        self._check_start(self._by_replica(relaxed), self._by_replica(forces))
         self._context.setVelocitiesToTemperature(config.temperature, config.seed + 1)
         if config.ensemble == "NVE":
             self._remove_drift()
         _clear(self._folder)
         self._write_run("start")
-        write_json(self._folder / TOPOLOGY, self._topology.to_dict())
-        write_structure(self._folder / STRUCTURE, self._topology, relaxed, self._box)
+        for folder, positions in zip(self._folders, self._by_replica(relaxed), strict=True):
+            write_json(folder / TOPOLOGY, self._topology.to_dict())
+            write_structure(folder / STRUCTURE, self._topology, positions, self._box)
+        if config.replicas > 1:
+            write_json(self._folder / TOPOLOGY, self._topology.to_dict())
+            write_structure(self._folder / STRUCTURE, self._topology, self._by_replica(relaxed)[0], self._box)
+
+    def _check_start(self, positions: np.ndarray, forces: np.ndarray) -> None:
+        """Check the starting structure of each replica; positions [nm] and forces are (replicas, n_beads, 3)."""
+        config, masses = self._config, self._by_replica(self._masses)[0]
+        if self._one is not None:
+            total = self._context.getState(energy=True).getPotentialEnergy()
+            self._one.check_sum(positions, total.value_in_unit(unit.kilojoule_per_mole))
+        found: list[str] = []
+        for number, (where, force) in enumerate(zip(positions, forces, strict=True)):
+            if number and np.array_equal(where, positions[0]):
+                continue
+            check_forces(where, force, self._box, masses, config.temperature, config.time_step)
+            if self._contacts is not None and (note := check_contacts(self._contacts, where, self._box)):
+                found.append(note)
+        if found:
+            self._note(found[0] if len(found) == 1 else f"{found[0]}; {len(found) - 1} more replicas start likewise")
 
     def _relax(self) -> tuple[np.ndarray, np.ndarray]:
         """Starting positions [nm], minimized if asked for, and the forces there [kJ/mol/nm]."""
-        self._context.setPositions(self._positions)
         try:
-            if self._config.minimize:
+            if self._config.minimize and self._one is not None:
+                relaxed = self._one.relax(self._by_replica(self._positions), _MINIMIZATION_STEPS)
+                self._context.setPositions(relaxed.reshape(-1, 3))
+            else:
+                self._context.setPositions(self._positions)
+            if self._config.minimize and self._one is None:
                 openmm.LocalEnergyMinimizer.minimize(self._context, maxIterations=_MINIMIZATION_STEPS)
             state = self._context.getState(positions=True, forces=True)
         except openmm.OpenMMException as error:
@@ -221,9 +279,11 @@ class _Run:
         return state.getPositions(asNumpy=True).value_in_unit(unit.nanometer), forces
 
     def _remove_drift(self) -> None:
-        velocities = self._context.getState(velocities=True).getVelocities(asNumpy=True)._value
-        drift = (self._masses[:, None] * velocities).sum(axis=0) / self._masses.sum()
-        self._context.setVelocities(velocities - drift * (self._masses > 0)[:, None])
+        """Stop the center of mass of each replica."""
+        velocities = self._by_replica(self._context.getState(velocities=True).getVelocities(asNumpy=True)._value)
+        masses = self._by_replica(self._masses)[:, :, None]
+        drift = (masses * velocities).sum(axis=1, keepdims=True) / masses.sum(axis=1, keepdims=True)
+        self._context.setVelocities((velocities - drift * (masses > 0)).reshape(-1, 3))
 
     def _write_run(self, mode: str) -> None:
         self._segments.append(
@@ -251,13 +311,17 @@ class _Run:
             **self._record,
         }
         write_json(self._folder / RUN, content)
+        if self._config.replicas > 1:
+            for number, folder in enumerate(self._folders, 1):
+                folder.mkdir(exist_ok=True)
+                write_json(folder / RUN, {**content, "replica": number})
 
     # --- resuming --------------------------------------------------------------------------------------------------
 
     def find_checkpoint(self) -> Checkpoint | None:
         """The newest checkpoint that is whole and fits the run's files; None if the run never got to one."""
         checkpoint, rejected = find_checkpoint(
-            self._folder / CHECKPOINTS, lambda found: check_marks(self._folder, found.meta["files"])
+            self._folder / CHECKPOINTS, lambda found: check_replica_marks(self._folders, found.meta["files"])
         )
         for reason in rejected:
             self._note(f"checkpoint passed over: {reason}")
@@ -268,11 +332,11 @@ class _Run:
 
     def _check_same_run(self, checkpoint: Checkpoint) -> None:
         before = read_json(self._folder / RUN)
-        now = self._config.model_dump()
+        then = SimulationConfig(**before["config"]).model_dump()
         changed = [
-            f"{name} was {before['config'].get(name)!r}, now {value!r}"
-            for name, value in now.items()
-            if name not in MAY_CHANGE and before["config"].get(name) != value
+            f"{name} was {then[name]!r}, now {value!r}"
+            for name, value in self._config.model_dump().items()
+            if name not in MAY_CHANGE and then[name] != value
         ]
         if changed:
             raise InputError(
@@ -298,8 +362,9 @@ class _Run:
         mode = self._load(checkpoint)
         self._marks = checkpoint.meta["files"]
         self._wall_time, self._start_step, self._step = checkpoint.meta["wall_time"], checkpoint.step, checkpoint.step
-        self._monitor.restore(checkpoint.meta["temperature_history"])
-        (self._folder / RESULT).unlink(missing_ok=True)
+        self._monitors.restore(checkpoint.meta["temperature_history"])
+        for folder in {self._folder, *self._folders}:
+            (folder / RESULT).unlink(missing_ok=True)
         discard_newer(self._folder / CHECKPOINTS, checkpoint.step)
         self._write_run(mode)
 
@@ -322,15 +387,17 @@ class _Run:
             self._context.setPeriodicBoxVectors(*checkpoint.box)
         self._context.setPositions(checkpoint.positions)
         self._context.setVelocities(checkpoint.velocities)
-        self._context.setStepCount(checkpoint.step)
+        self._context.setStepCount(checkpoint.step // self._config.network_interval)
         self._context.setTime(checkpoint.step * self._config.time_step)
         return "continuous"
 
     def _agrees_with(self, checkpoint: Checkpoint) -> bool:
         positions = self._context.getState(positions=True).getPositions(asNumpy=True).value_in_unit(unit.nanometer)
-        return self._context.getStepCount() == checkpoint.step and np.allclose(
-            positions, checkpoint.positions, atol=1e-5
-        )
+        return self._steps_of_context() == checkpoint.step and np.allclose(positions, checkpoint.positions, atol=1e-5)
+
+    def _steps_of_context(self) -> int:
+        """Steps of the priors that the Context has done; it counts those of the network."""
+        return int(self._context.getStepCount()) * self._config.network_interval
 
     def _engine_signature(self) -> str:
         properties = " ".join(f"{key}={value}" for key, value in sorted(self._platform.properties.items()))
@@ -342,10 +409,11 @@ class _Run:
     def run(self, progress: bool) -> SimulationResult:
         """Do the remaining steps and write the result."""
         config = self._config
-        with SimulationOutput(self._folder, self._topology, self._box, config, self._marks) as self._output:
+        with ReplicaOutput(self._folders, self._topology, self._box, config, self._marks) as self._output:
             if self._marks is None:
                 self._write_checkpoint(self._take_snapshot())
-            with show_progress(config.n_steps, self._step, config.time_step, enabled=progress) as report:
+            aggregate = config.time_step * config.replicas
+            with show_progress(config.n_steps, self._step, aggregate, enabled=progress) as report:
                 try:
                     self._step_on(report)
                 except SimulationError as error:
@@ -357,13 +425,14 @@ class _Run:
 
     def _step_on(self, report: ProgressReport) -> None:
         config = self._config
-        chunk, frame_began, frame_step = 1, time.perf_counter(), self._step
+        interval = config.network_interval
+        chunk, frame_began, frame_step = interval, time.perf_counter(), self._step
         while self._step < config.n_steps:
             began = time.perf_counter()
             n = min(chunk, config.steps_per_frame - self._step % config.steps_per_frame)
             self._advance(n)
             seconds = max(time.perf_counter() - began, 1e-6)
-            chunk = max(1, min(2 * chunk, int(n * _SECONDS_PER_CHUNK / seconds)))
+            chunk = max(1, min(2 * chunk, int(n * _SECONDS_PER_CHUNK / seconds)) // interval) * interval
             if self._step % config.steps_per_frame == 0:
                 now = time.perf_counter()
                 self._record_frame((self._step - frame_step) / max(now - frame_began, 1e-9))
@@ -372,16 +441,18 @@ class _Run:
             report(self._step)
             if self._interruption.is_requested:
                 if self._step % config.steps_per_checkpoint:
+                    # Before the energies: on the Reference platform a CustomIntegrator spends random numbers on them.
+                    context = self._context.createCheckpoint()
                     snapshot = self._take_snapshot()
-                    self._check(snapshot)
-                    self._write_checkpoint(snapshot)
+                    self._check(snapshot, self._split(snapshot))
+                    self._write_checkpoint(snapshot, context)
                 return
 
     def _advance(self, n: int) -> None:
         try:
-            self._integrator.step(n)
+            self._integrator.step(n // self._config.network_interval)
         except openmm.OpenMMException as error:
-            step, text = self._context.getStepCount(), str(error)
+            step, text = self._steps_of_context(), str(error)
             if any(word in text.lower() for word in ("nan", "finite")):
                 raise UnstableSimulationError(step, text) from error
             raise SimulationError(f"OpenMM stopped after {step} steps: {text}") from error
@@ -389,8 +460,9 @@ class _Run:
 
     def _record_frame(self, steps_per_second: float) -> None:
         snapshot = self._take_snapshot()
-        self._check(snapshot)
-        self._output.append(snapshot, steps_per_second)
+        replicas = self._split(snapshot)
+        self._check(snapshot, replicas)
+        self._output.append(replicas, steps_per_second)
         if self._step % self._config.steps_per_checkpoint == 0 or self._step >= self._config.n_steps:
             self._write_checkpoint(snapshot)
 
@@ -405,21 +477,26 @@ class _Run:
             box=self._box,
             potential_energy=state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole),
             kinetic_energy=kinetic,
-            temperature=2 * kinetic / (BOLTZMANN * max(1, self._degrees_of_freedom)),
+            temperature=2 * kinetic / (BOLTZMANN * max(1, self._degrees_of_freedom * self._config.replicas)),
         )
 
-    def _check(self, snapshot: Snapshot) -> None:
-        self._monitor.check(
-            snapshot.step,
-            snapshot.time,
-            snapshot.positions,
-            snapshot.box,
-            snapshot.potential_energy,
-            snapshot.temperature,
-        )
+    def _split(self, snapshot: Snapshot) -> list[Snapshot]:
+        """The states of the replicas."""
+        if self._one is None:
+            return [snapshot]
+        velocities = snapshot.velocities
+        if isinstance(self._integrator, openmm.VerletIntegrator):  # it keeps velocities of half a step ago
+            forces = self._context.getState(forces=True).getForces(asNumpy=True)
+            pull = forces.value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
+            velocities = velocities + 0.5 * self._config.time_step * pull / self._masses[:, None]
+        energies = self._one.energies(self._by_replica(snapshot.positions))
+        return split_snapshot(snapshot, energies, velocities, self._masses, self._degrees_of_freedom)
+
+    def _check(self, snapshot: Snapshot, replicas: Sequence[Snapshot]) -> None:
+        self._monitors.check(replicas)
         self._last_good = snapshot
 
-    def _write_checkpoint(self, snapshot: Snapshot) -> None:
+    def _write_checkpoint(self, snapshot: Snapshot, context: bytes | None = None) -> None:
         files = self._output.commit()
         meta = {
             "engine": self._engine_signature(),
@@ -428,7 +505,7 @@ class _Run:
             "system_fingerprint": self._fingerprint,
             "topology_fingerprint": self._topology.fingerprint,
             "wall_time": self._wall_time,
-            "temperature_history": self._monitor.history,
+            "temperature_history": self._monitors.history,
             "files": files,
         }
         checkpoint = Checkpoint(
@@ -436,7 +513,7 @@ class _Run:
             positions=snapshot.positions,
             velocities=snapshot.velocities,
             box=snapshot.box,
-            context=self._context.createCheckpoint(),
+            context=context or self._context.createCheckpoint(),
             meta=meta,
         )
         write_checkpoint(self._folder / CHECKPOINTS, checkpoint)
@@ -452,9 +529,24 @@ class _Run:
         self._finish(UNSTABLE, str(error))
 
     def _finish(self, status: str, reason: str | None = None) -> SimulationResult:
+        results = [
+            self._summarize(folder, monitor, status, reason)
+            for folder, monitor in zip(self._folders, self._monitors.each, strict=True)
+        ]
+        for each in results:
+            each.write()
+        if len(results) == 1:
+            return results[0]
+        result = combine_replicas(self._folder, results)
+        result.write()
+        return result
+
+    def _summarize(self, folder: Path, monitor: StabilityMonitor, status: str, reason: str | None) -> SimulationResult:
+        """The result of one replica."""
         rate = self._step / self._wall_time if self._wall_time > 0 else 0.0
-        result = SimulationResult(
-            output=self._folder,
+        averages = _averages(folder / LOG, self._topology.n_beads)
+        return SimulationResult(
+            output=folder,
             status=status,
             steps=self._step,
             time=self._step * self._config.time_step,
@@ -462,14 +554,32 @@ class _Run:
             wall_time=self._wall_time,
             steps_per_second=rate,
             ns_per_day=ns_per_day(rate, self._config.time_step),
-            **_averages(self._folder / LOG, self._topology.n_beads),
-            largest_bond_deviation=self._monitor.largest_bond_deviation,
-            closest_contact=self._monitor.closest_contact,
+            mean_temperature=averages["mean_temperature"],
+            temperature_error=averages["temperature_error"],
+            mean_potential_energy=averages["mean_potential_energy"],
+            largest_bond_deviation=monitor.largest_bond_deviation,
+            closest_contact=monitor.closest_contact,
             reason=reason,
             notes=tuple(self._notes),
         )
-        result.write()
-        return result
+
+
+def _choose_system_of_one(system: openmm.System, given: openmm.System | None, replicas: int) -> openmm.System:
+    """The System of one replica.
+
+    Raises:
+        InputError: If there are several and it is missing or of another size.
+    """
+    if replicas == 1:
+        return system
+    if given is None:
+        raise InputError(f"{replicas} replicas need the System of one as well: pass system_of_one")
+    if replicas * given.getNumParticles() != system.getNumParticles():
+        raise InputError(
+            f"the System has {system.getNumParticles()} particles, not {replicas} times the "
+            f"{given.getNumParticles()} of the System of one"
+        )
+    return given
 
 
 def _relaxation_time(config: SimulationConfig) -> float:

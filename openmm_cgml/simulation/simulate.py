@@ -10,11 +10,12 @@ from openmm import app
 from openmm_cgml.engine import choose_backend
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.simulation.config import SimulationConfig
+from openmm_cgml.simulation.integrator import share_group_of_priors
 from openmm_cgml.simulation.result import SimulationResult
 from openmm_cgml.simulation.run import simulate_system
 from openmm_cgml.simulation.stability import ContactReferences
 from openmm_cgml.simulation.start import compare_with_period
-from openmm_cgml.system import box_vectors
+from openmm_cgml.system import box_vectors, pair_prior_of, suggest_time_step
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 
@@ -39,7 +40,8 @@ def simulate(
     Args:
         force_field: The force field.
         topology: The beads.
-        positions: Starting positions [nm], shape (n_beads, 3); not used when resuming from a checkpoint.
+        positions: Starting positions [nm], shape (n_beads, 3), or with replicas that start differently
+            (replicas, n_beads, 3); not used when resuming from a checkpoint.
         box: Box vectors [nm], shape (3, 3), or edge lengths, shape (3,).
         output: Folder of the run.
         config: Settings.
@@ -58,14 +60,19 @@ def simulate(
     allowed = force_field.suggest_time_step(beads, temperature=config.temperature)
     if allowed is not None and (note := compare_with_period(config.time_step, allowed.period, allowed.term)):
         notes.append(note)
+    notes += _compare_network_step(force_field, beads, config)
     record = {"force_field": force_field.name, "force_field_fingerprint": force_field.fingerprint}
     backend: str = config.ml_backend
     if force_field.network is not None:
         choice = choose_backend(config.ml_backend)
         backend = choice.name
         record |= {"ml_backend": choice.name, "ml_backend_reason": choice.reason}
+    system = force_field.create_system(beads, ml_backend=backend, box=box, replicas=config.replicas)
+    if config.network_interval > 1:
+        share_group_of_priors(system)
+    alone = force_field.create_system(beads, ml_backend=backend, box=box) if config.replicas > 1 else None
     return simulate_system(
-        force_field.create_system(beads, ml_backend=backend, box=box),
+        system,
         beads,
         positions,
         box,
@@ -78,7 +85,25 @@ def simulate(
         contacts=_contacts(force_field, beads),
         record=record,
         notes=notes,
+        system_of_one=alone,
     )
+
+
+def _compare_network_step(force_field: ForceField, topology: CGTopology, config: SimulationConfig) -> list[str]:
+    """A note where the excluded volume, which replicas evaluate with the network, allows a shorter step than its own.
+
+    Raises:
+        InputError: If its step is far too long.
+    """
+    repulsion = pair_prior_of(force_field.priors.bind(topology))
+    if config.replicas == 1 or config.network_interval == 1 or repulsion is None:
+        return []
+    allowed = suggest_time_step([repulsion], topology.masses, temperature=config.temperature)
+    if allowed is None:
+        return []
+    term = f"{allowed.term}, which replicas evaluate with the network"
+    note = compare_with_period(config.network_interval * config.time_step, allowed.period, term)
+    return [] if note is None else [note]
 
 
 def _contacts(force_field: ForceField, topology: CGTopology) -> ContactReferences | None:

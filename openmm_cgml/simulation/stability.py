@@ -36,12 +36,14 @@ class UnstableSimulationError(SimulationError):
     Attributes:
         step: Step at which it was noticed.
         reason: What was seen.
+        hint: What may help.
     """
 
     def __init__(self, step: int, reason: str, hint: str = "") -> None:
         super().__init__(f"unstable after {step} steps: {reason}{'. ' + hint if hint else ''}")
         self.step = step
         self.reason = reason
+        self.hint = hint
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

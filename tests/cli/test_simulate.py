@@ -59,6 +59,23 @@ def test_settings_come_from_a_file_and_options_go_before_it(model, tmp_path):
     assert (settings["temperature"], settings["duration"]) == (310.0, 0.04)
 
 
+def test_replicas_run_together_and_each_has_its_folder(model, tmp_path):
+    options = ["--molecules", 80, "--replicas", 2, *SHORT]
+    result = call(model, "-o", tmp_path / "run", *options)
+    assert result.exit_code == 0, result.output
+    assert "of 2 replicas together" in result.output
+    assert sorted(path.name for path in tmp_path.glob("run/*/trajectory.xtc")) == ["trajectory.xtc"] * 2
+    longer = call(model, "-o", tmp_path / "run", "--resume", "--duration", "0.08 ps", "--quiet")
+    assert longer.exit_code == 0, longer.output
+    assert read_json(tmp_path / "run" / "replica-2" / "result.json")["n_frames"] == 10
+
+
+def test_priors_alone_have_no_network_to_evaluate_less_often(model, tmp_path):
+    result = call(model, "-o", tmp_path / "run", "--molecules", 80, "--network-interval", 2, *SHORT)
+    assert result.exit_code == 2
+    assert "no force called 'network'" in result.output
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -19,7 +19,7 @@ from openmm_cgml.analysis.report.pictures import (
     draw_series,
 )
 from openmm_cgml.analysis.report.reference_source import load_reference
-from openmm_cgml.analysis.report.simulation_run import SimulationRun, read_run
+from openmm_cgml.analysis.report.simulation_run import SimulationRun, find_replicas, read_run
 from openmm_cgml.analysis.trajectory_summary import TrajectorySummary
 from openmm_cgml.analysis.validation import Validation, ValidationResult, compare_sizes, compare_with_reference
 from openmm_cgml.errors import InputError, OutputExistsError
@@ -40,7 +40,7 @@ def validate(
     """Compare simulations with their atomistic reference; write `report.html`, `validation.json` and `pictures/`.
 
     Args:
-        runs: Folders of simulations of one system: seeds, or sizes.
+        runs: Folders of simulations of one system: seeds, or sizes. One with replicas counts as its replicas.
         reference: A `ReferenceSummary`, its file, a mapped dataset, or the name of a shipped system.
         output: Folder for the report; other files in it stay.
         discard: Time to leave out at the start of each run [ps]; by default what its energies need to settle.
@@ -59,7 +59,8 @@ def validate(
     if (folder / REPORT).exists() and not overwrite:
         raise OutputExistsError(f"{folder / REPORT} exists; use --overwrite (overwrite=True) or another folder")
     summary = load_reference(reference)
-    simulations = name_apart([read_run(path, discard=discard) for path in paths], [Path(path) for path in paths])
+    folders = [folder for path in paths for folder in find_replicas(path)]
+    simulations = name_apart([read_run(folder, discard=discard) for folder in folders], folders)
     validation = compare_runs(simulations, summary, limits)
     write_report(folder, validation, simulations, summary)
     return validation

@@ -63,11 +63,13 @@ def read_run(path: str | os.PathLike[str], *, discard: float | None = None) -> S
 
     Raises:
         ArtifactError: If the folder is not a simulation's, or its files are damaged.
-        InputError: If `discard` leaves nothing of a complete run.
+        InputError: If `discard` leaves nothing of a complete run, or the run has replicas.
     """
     path = Path(path)
     if not (path / "topology.json").is_file():
         raise ArtifactError(f"{path}: no topology.json, so this is not the folder of a simulation")
+    if (replicas := find_replicas(path)) != [path]:
+        raise InputError(f"{path} holds {len(replicas)} replicas; read each of them, {path / 'replica-*'}")
     topology = CGTopology.from_dict(read_json(path / "topology.json"))
     record = read_json(path / "simulation.json") if (path / "simulation.json").is_file() else {}
     result = read_json(path / "result.json") if (path / "result.json").is_file() else {"status": "unfinished"}
@@ -97,6 +99,15 @@ def read_run(path: str | os.PathLike[str], *, discard: float | None = None) -> S
         summary=summary,
         settings=_collect_settings(record, result, topology),
     )
+
+
+def find_replicas(path: str | os.PathLike[str]) -> list[Path]:
+    """The folders of a simulation's replicas, or its own where it has one."""
+    path = Path(path)
+    record = read_json(path / "simulation.json") if (path / "simulation.json").is_file() else {}
+    if record.get("config", {}).get("replicas", 1) == 1 or "replica" in record:
+        return [path]
+    return sorted(folder for folder in path.glob("replica-*") if folder.is_dir())
 
 
 def _read_frames(store: FrameStore) -> tuple[Frames | None, dict[str, np.ndarray]]:

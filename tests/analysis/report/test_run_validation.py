@@ -69,6 +69,20 @@ def test_a_killed_run_is_unfinished(write_run, reference):
     assert not validation.passed
 
 
+def test_a_run_with_replicas_counts_as_its_replicas(tmp_path, write_run, reference):
+    for number in (1, 2):
+        folder = write_run(f"many/replica-{number}", status="unstable", n_frames=0)
+        write_json(folder / "simulation.json", {"config": {"replicas": 2}, "replica": number})
+    write_json(tmp_path / "many" / "simulation.json", {"config": {"replicas": 2}})
+    write_json(tmp_path / "many" / "topology.json", {})
+    runs = [write_run("alone", status="unstable", n_frames=0), tmp_path / "many"]
+    validation = validate(runs, reference=reference, output=tmp_path / "out")
+    names = [run.name for run in validation.runs]
+    assert [name.rsplit("/", 1)[-1] for name in names] == ["alone", "replica-1", "replica-2"]
+    with pytest.raises(InputError, match="holds 2 replicas"):
+        read_run(tmp_path / "many")
+
+
 def test_an_old_report_is_kept_unless_told_otherwise(tmp_path, write_run, reference):
     run = write_run("a", status="interrupted", n_frames=0)
     (tmp_path / "out").mkdir()

@@ -1,0 +1,246 @@
+"""The copies of one system in a run: their folders, files and stability, each as those of a run of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import openmm
+from openmm import unit
+
+from openmm_cgml.errors import InputError, SimulationError
+from openmm_cgml.simulation.config import SimulationConfig
+from openmm_cgml.simulation.output import SimulationOutput, Snapshot, check_marks
+from openmm_cgml.simulation.platform import PlatformChoice
+from openmm_cgml.simulation.stability import StabilityMonitor, UnstableSimulationError
+from openmm_cgml.topology import CGTopology
+from openmm_cgml.units import BOLTZMANN
+
+_ENERGY_TOLERANCE = 1e-3
+"""Largest difference between the energy of all replicas together and the sum of theirs, relative to it."""
+
+
+def replica_folders(folder: Path, replicas: int) -> tuple[Path, ...]:
+    """Where the frames of each replica go: the run's own folder for one, `replica-1` and so on for more."""
+    if replicas == 1:
+        return (folder,)
+    digits = len(str(replicas))
+    return tuple(folder / f"replica-{number:0{digits}d}" for number in range(1, replicas + 1))
+
+
+def repeat_positions(positions: np.ndarray, n_beads: int, replicas: int) -> np.ndarray:
+    """Positions of all replicas [nm], one after the other, from those of one or of each.
+
+    Args:
+        positions: Positions of one replica, shape (n_beads, 3), or of each, shape (replicas, n_beads, 3) [nm].
+        n_beads: Beads of one replica.
+        replicas: Number of replicas.
+
+    Raises:
+        InputError: If the shape is another.
+    """
+    positions = np.asarray(positions, dtype=np.float64)
+    if positions.ndim == 3 and positions.shape == (replicas, n_beads, 3):
+        return positions.reshape(-1, 3)
+    if replicas > 1 and positions.shape != (n_beads, 3):
+        raise InputError(
+            f"positions have shape {positions.shape}; {replicas} replicas of {n_beads} beads start from ({n_beads}, 3),"
+            f" all the same, or from ({replicas}, {n_beads}, 3)"
+        )
+    return np.tile(positions, (replicas, 1))
+
+
+def check_replica_marks(folders: Sequence[Path], marks: dict[str, Any]) -> None:
+    """Check that the files of every replica hold what they held when `marks` were taken.
+
+    Raises:
+        ArtifactError: Naming the first file that does not.
+    """
+    for folder in folders:
+        check_marks(folder, marks if len(folders) == 1 else marks[folder.name])
+
+
+class ReplicaOutput:
+    """Appends the frames of each replica to files of its own.
+
+    Args:
+        folders: Where each replica's files go.
+        topology: The beads of one replica.
+        box: Box vectors [nm], shape (3, 3), or None.
+        config: Settings of the run.
+        marks: What `commit` returned at the checkpoint that the run goes on from; None for a new run.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        topology: CGTopology,
+        box: np.ndarray | None,
+        config: SimulationConfig,
+        marks: dict[str, Any] | None = None,
+    ) -> None:
+        self._folders = folders
+        self._outputs: list[SimulationOutput] = []
+        for folder in folders:
+            own = marks if marks is None or len(folders) == 1 else marks[folder.name]
+            self._outputs.append(SimulationOutput(folder, topology, box, config, own))
+
+    @property
+    def n_frames(self) -> int:
+        """Frames written of each replica."""
+        return self._outputs[0].n_frames
+
+    def append(self, snapshots: Sequence[Snapshot], steps_per_second: float) -> None:
+        """Write one frame and its log line for each replica."""
+        for output, snapshot in zip(self._outputs, snapshots, strict=True):
+            output.append(snapshot, steps_per_second)
+
+    def commit(self) -> dict[str, Any]:
+        """Put everything on disk, and return where the files stand, by folder where there are several."""
+        marks = [output.commit() for output in self._outputs]
+        if len(marks) == 1:
+            return marks[0]
+        return {folder.name: mark for folder, mark in zip(self._folders, marks, strict=True)}
+
+    def close(self) -> None:
+        """Put everything on disk and close the files."""
+        for output in self._outputs:
+            output.close()
+
+    def __enter__(self) -> ReplicaOutput:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class ReplicaMonitors:
+    """Judges the states of each replica.
+
+    Args:
+        monitors: One for each.
+        names: What to call each in a message.
+    """
+
+    def __init__(self, monitors: Sequence[StabilityMonitor], names: Sequence[str]) -> None:
+        self.each = tuple(monitors)
+        self._names = names
+
+    @property
+    def history(self) -> list[Any]:
+        """Temperatures in the present window, by replica where there are several."""
+        histories = [monitor.history for monitor in self.each]
+        return histories[0] if len(histories) == 1 else histories
+
+    def restore(self, history: list[Any]) -> None:
+        """Take up the windows of an earlier run."""
+        for monitor, own in zip(self.each, [history] if len(self.each) == 1 else history, strict=True):
+            monitor.restore(own)
+
+    def check(self, snapshots: Sequence[Snapshot]) -> None:
+        """Raise if a state shows that a replica is unstable.
+
+        Raises:
+            UnstableSimulationError: Naming the step, the replica and what was seen.
+        """
+        for monitor, name, state in zip(self.each, self._names, snapshots, strict=True):
+            try:
+                monitor.check(
+                    state.step, state.time, state.positions, state.box, state.potential_energy, state.temperature
+                )
+            except UnstableSimulationError as error:
+                if len(self.each) == 1:
+                    raise
+                raise UnstableSimulationError(error.step, f"in {name}, {error.reason}", error.hint) from error
+
+
+class OneReplica:
+    """A Context of one copy, in which copies are relaxed and their energies told apart.
+
+    Args:
+        system: The System of one copy.
+        platform: Where to evaluate it.
+        box: Box vectors [nm], shape (3, 3), or None.
+    """
+
+    def __init__(self, system: openmm.System, platform: PlatformChoice, box: np.ndarray | None) -> None:
+        integrator = openmm.VerletIntegrator(0.001)  # never used
+        self._context = openmm.Context(system, integrator, platform.platform, platform.properties)
+        if box is not None:
+            self._context.setPeriodicBoxVectors(*box)
+
+    def relax(self, positions: np.ndarray, max_iterations: int) -> np.ndarray:
+        """Minimized positions [nm], shape (replicas, n_beads, 3); replicas that start alike end alike."""
+        relaxed: list[np.ndarray] = []
+        for number, start in enumerate(positions):
+            if number and np.array_equal(start, positions[0]):
+                relaxed.append(relaxed[0])
+                continue
+            self._context.setPositions(start)
+            openmm.LocalEnergyMinimizer.minimize(self._context, maxIterations=max_iterations)
+            state = self._context.getState(positions=True)
+            relaxed.append(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
+        return np.stack(relaxed)
+
+    def energies(self, positions: np.ndarray) -> np.ndarray:
+        """Potential energy of each replica [kJ/mol], shape (replicas,), from (replicas, n_beads, 3) [nm]."""
+        found = []
+        for start in positions:
+            self._context.setPositions(start)
+            energy = self._context.getState(energy=True).getPotentialEnergy()
+            found.append(energy.value_in_unit(unit.kilojoule_per_mole))
+        return np.array(found)
+
+    def check_sum(self, positions: np.ndarray, total: float) -> None:
+        """Check that the replicas do not see each other.
+
+        Args:
+            positions: Positions of each [nm], shape (replicas, n_beads, 3).
+            total: Potential energy of all of them in their common System [kJ/mol].
+
+        Raises:
+            SimulationError: If it is not the sum of theirs.
+        """
+        energies = self.energies(positions)
+        if not np.isfinite(energies).all():
+            return  # beads overlap, which other checks say better
+        if not abs(total - energies.sum()) <= _ENERGY_TOLERANCE * max(np.abs(energies).sum(), 1.0):
+            raise SimulationError(
+                f"{len(energies)} replicas have {total:.6g} kJ/mol together and {energies.sum():.6g} kJ/mol one by one;"
+                " the System is not made of independent copies of the System of one"
+            )
+
+
+def split_snapshot(
+    snapshot: Snapshot, energies: np.ndarray, shifted: np.ndarray, masses: np.ndarray, degrees_of_freedom: int
+) -> list[Snapshot]:
+    """The states of the replicas in the state of all.
+
+    Args:
+        snapshot: All replicas, one after the other.
+        energies: Potential energy of each [kJ/mol], shape (replicas,).
+        shifted: Velocities at the time of the positions [nm/ps], shape (replicas * n_beads, 3).
+        masses: Masses of all beads [Da], shape (replicas * n_beads,).
+        degrees_of_freedom: Of one replica.
+    """
+    count = len(energies)
+    kinetic = (0.5 * masses[:, None] * shifted**2).reshape(count, -1).sum(axis=1)
+    positions, velocities = snapshot.positions.reshape(count, -1, 3), snapshot.velocities.reshape(count, -1, 3)
+    return [
+        Snapshot(
+            step=snapshot.step,
+            time=snapshot.time,
+            positions=positions[r],
+            velocities=velocities[r],
+            box=snapshot.box,
+            potential_energy=float(energies[r]),
+            kinetic_energy=float(kinetic[r]),
+            temperature=2 * float(kinetic[r]) / (BOLTZMANN * degrees_of_freedom),
+        )
+        for r in range(count)
+    ]
