@@ -15,6 +15,7 @@ from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.engine.evaluation import Evaluation
 from openmm_cgml.engine.folding import fold
 from openmm_cgml.engine.pair_lists import PairLists, Pairs
+from openmm_cgml.engine.prior_evaluation import PriorEvaluation
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.networks.schnet import PairList
 
@@ -45,6 +46,8 @@ class TabulatedNetwork:
         self._folded = fold(deployed.network)
         self._lists = PairLists(deployed, n_threads)
         self._evaluation = Evaluation(self._folded, self._types, n_threads)
+        prior = deployed.pair_potential
+        self._prior = None if prior is None else PriorEvaluation(prior, n_threads)
         self._crew = Crew(n_threads)
         self._forces = np.zeros((n_threads, deployed.n_beads, 3))
         self._phases = [self._find_near, *self._evaluation.phases(), self._add_forces]
@@ -89,6 +92,8 @@ class TabulatedNetwork:
     ) -> tuple[float, NDArray[np.float64]]:
         if self._lists.update(positions, box) and self._lists.order is not None:
             self._evaluation.types[:] = self._types[self._lists.order]
+            if self._prior is not None:
+                self._prior.reorder(self._lists.order)
         order = self._lists.order
         self._positions = positions if order is None else positions[order]
         if not self._is_clean:  # an interrupt may have left sums half done
@@ -101,17 +106,21 @@ class TabulatedNetwork:
             unordered = np.empty_like(forces)
             unordered[order] = forces
             forces = unordered
-        return float(self._evaluation.energies.sum()), forces
+        energy = float(self._evaluation.energies.sum())
+        return energy if self._prior is None else energy + float(self._prior.energies.sum()), forces
 
     def _find_near(self, thread: int) -> None:
         self._near[thread] = self._lists.near(self._positions, thread)
-        self._evaluation.begin(thread, self._near[thread])
+        self._evaluation.begin(thread, self._near[thread][: len(self._folded.stacks)])
 
     def _add_forces(self, thread: int) -> None:
         forces = self._forces[thread]
         forces[:] = 0
-        for pairs, slopes in zip(self._near[thread], self._evaluation.slopes(thread), strict=True):
+        near = self._near[thread]
+        for pairs, slopes in zip(near, self._evaluation.slopes(thread), strict=self._prior is None):
             kernels.add_pair_forces(pairs.first, pairs.second, pairs.vectors, pairs.distances, slopes, forces)
+        if self._prior is not None:
+            self._prior.add(thread, [near[0], near[-1]] if self._lists.prior_sees_inter else [near[-1]], forces)
 
     def _measure_parity(self) -> float:
         """Largest force difference from the exact network over the root mean square force, for some of the beads."""

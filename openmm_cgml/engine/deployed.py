@@ -63,13 +63,12 @@ class DeployedNetwork(nn.Module):
         self.include_bonded: bool = network.config.include_bonded
         self.n_beads: int = topology.n_beads
         self.n_replicas: int = n_replicas
-        self.replica_size: int = topology.n_beads // n_replicas
         self.pair_potential = pair_potential
         self.has_pair_prior: bool = pair_potential is not None
         self.pair_prior = NoPairPrior() if pair_potential is None else PairPrior(pair_potential)
         self.exclude_bonds: int = exclude_bonds
         self.topology = topology
-        self.neighbors = NeighborList(self.cutoff, skin)
+        self.neighbors = NeighborList(self.cutoff, skin, n_replicas)
         self.register_buffer("bead_types", torch.tensor(topology.bead_types), persistent=False)
         self.register_buffer("molecules", torch.tensor(topology.molecules), persistent=False)
         excluded = torch.tensor(topology.exclusions(exclude_bonds))
@@ -91,9 +90,6 @@ class DeployedNetwork(nn.Module):
         cell = box.to(torch.float64) if box is not None else None
         pairs, vectors, distances = self.neighbors(where, cell)
         first, second = pairs[0], pairs[1]
-        if self.n_replicas > 1:
-            kept = (first // self.replica_size == second // self.replica_size).nonzero().squeeze(1)
-            first, second, vectors, distances = first[kept], second[kept], vectors[kept], distances[kept]
         prior_energy, prior_slopes = self.pair_prior(first, second, distances)
         everything = torch.arange(first.shape[0], device=first.device)
         forces = torch.zeros_like(where)

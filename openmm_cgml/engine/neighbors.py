@@ -107,12 +107,14 @@ class NeighborList(nn.Module):
     and pairs come ordered.
     """
 
-    def __init__(self, cutoff: float, skin: float) -> None:
+    def __init__(self, cutoff: float, skin: float, n_replicas: int = 1) -> None:
         """Args:
         cutoff: Range [nm].
         skin: Extra range of the stored list [nm].
+        n_replicas: Copies of one system that the beads are; only beads of the same copy are pairs.
         """
         super().__init__()
+        self.n_replicas = n_replicas
         self.cutoff = cutoff
         self.skin = skin
         self.n_builds = 0
@@ -143,7 +145,7 @@ class NeighborList(nn.Module):
                     " use a larger box"
                 )
         if self._is_outdated(positions, cell, box is None):
-            self.pairs = pairs_within(positions, cell, self.cutoff + self.skin)
+            self.pairs = self._search(positions, cell)
             self.built_at = positions.clone()
             self.built_box = cell.clone()
             self.n_builds += 1
@@ -153,6 +155,13 @@ class NeighborList(nn.Module):
         squares = (vectors * vectors).sum(1)
         near = (squares < self.cutoff * self.cutoff).nonzero().squeeze(1)
         return self.pairs.index_select(1, near), vectors.index_select(0, near), squares.index_select(0, near).sqrt()
+
+    def _search(self, positions: Tensor, cell: Tensor) -> Tensor:
+        size = positions.shape[0] // self.n_replicas
+        found: list[Tensor] = []
+        for begin in range(0, positions.shape[0], size):
+            found.append(begin + pairs_within(positions[begin : begin + size], cell, self.cutoff + self.skin))
+        return torch.cat(found, dim=1)
 
     def _is_outdated(self, positions: Tensor, cell: Tensor, free: bool) -> bool:
         if positions.shape[0] != self.built_at.shape[0]:

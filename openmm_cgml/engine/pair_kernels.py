@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 
 _compile = numba.njit(
-    cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False
+    cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False, nogil=True
 )
 
 
@@ -38,33 +38,22 @@ def pair_value(distance, knots, start, cutoff):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def add_pair_prior(  # type: ignore[no-untyped-def]
-    first, second, distances, knots, start, cutoff, bead_types, excluded_starts, excluded, slopes
-):
+def add_pair_prior(first, second, distances, knots, start, cutoff, bead_types, slopes):  # type: ignore[no-untyped-def]
     """Add dE/dr of each pair to `slopes` and return the energy [kJ/mol].
 
     Args:
-        first, second: Pairs, each once, (p,) integers.
+        first, second: Pairs that interact, each once, (p,) integers.
         distances: (p,) float64 [nm].
         knots: Tables, (n_types, n_types, n_knots, 2) float64.
         start: Distance of the first knot [nm].
         cutoff: Distance of the last knot [nm].
-        bead_types: Table index of each bead, (n,) int64.
-        excluded_starts: Where each bead's entries begin in `excluded`, (n + 1,) int64.
-        excluded: Beads that a bead does not interact with, int64.
+        bead_types: Table index of each bead, (n,) integers.
         slopes: Output, (p,) float64 [kJ/mol/nm].
     """
     total = 0.0
     for k in range(first.shape[0]):
-        if distances[k] >= cutoff:
-            continue
-        i, j = first[k], second[k]
-        apart = True
-        for place in range(excluded_starts[i], excluded_starts[i + 1]):
-            if excluded[place] == j:
-                apart = False
-        if apart:
-            energy, slope = pair_value(distances[k], knots[bead_types[i], bead_types[j]], start, cutoff)
+        if distances[k] < cutoff:
+            energy, slope = pair_value(distances[k], knots[bead_types[first[k]], bead_types[second[k]]], start, cutoff)
             total += energy
             slopes[k] += slope
     return total

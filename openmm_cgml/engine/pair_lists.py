@@ -53,23 +53,36 @@ class _Share:
 class PairLists:
     """The pairs of each kind (inter, and intra where the network has such blocks) of a topology's beads.
 
+    Where a pair prior is evaluated with the network, a last kind holds those of its pairs that are not inter pairs, or
+    all of them where it reaches further than the network.
+
     A search finds all pairs within the cutoff and a skin; it is repeated when a bead has moved half the skin or the box
     has changed. The skin is narrowed where the box leaves less room, so that no image is ever missed.
 
     Attributes:
         order: Bead of each place, or None while beads keep their numbers.
         n_searches: Number of searches so far.
+        prior_sees_inter: Whether all inter pairs are also pairs of the prior, and the last kind leaves them out.
     """
 
     def __init__(self, deployed: DeployedNetwork, n_threads: int) -> None:
         self._cutoff = deployed.cutoff
-        self._cutoffs = (deployed.inter_cutoff, deployed.intra_cutoff) if deployed.has_intra else (deployed.cutoff,)
+        self._n_stacks = 2 if deployed.has_intra else 1
+        self._cutoffs = (deployed.inter_cutoff, deployed.intra_cutoff)[: self._n_stacks]
         self._skin = deployed.neighbors.skin
         self._has_intra = deployed.has_intra
         self._molecules = deployed.molecules.numpy()
         self._one_molecule_each = len(np.unique(self._molecules)) == len(self._molecules)
         self._excluded = None if deployed.include_bonded else np.sort(deployed.excluded.numpy())
-        self._n_replicas: int = getattr(deployed, "n_replicas", 1)
+        self._n_replicas = deployed.n_replicas
+        self._prior_excluded: NDArray[np.int64] | None = None
+        self.prior_sees_inter = False
+        if (prior := deployed.pair_potential) is not None:
+            self._cutoffs = (*self._cutoffs, prior.cutoff)
+            i, j = prior.exclusions.T
+            self._prior_excluded = np.sort(i * deployed.n_beads + j)
+            within = np.array_equal(self._molecules[i], self._molecules[j])
+            self.prior_sees_inter = within and prior.cutoff <= deployed.inter_cutoff
         self._n_threads = n_threads
         self._listed_at: NDArray[np.float64] | None = None
         self._listed_box = np.zeros((3, 3))
@@ -165,22 +178,22 @@ class PairLists:
     def _kinds(
         self, owners: NDArray[np.int32], partners: NDArray[np.int32]
     ) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
-        """Inter- and (where there are such blocks) intramolecular pairs that the network sees."""
+        """Inter- and (with such blocks) intramolecular pairs that the network sees, and those of the prior."""
+        beads = self.order if self.order is not None else np.arange(len(self._molecules))
         if self._one_molecule_each:
             none = owners[:0]
-            return [(owners, partners), (none, none)][: len(self._cutoffs)]
-        beads = self.order if self.order is not None else np.arange(len(self._molecules))
-        molecules = self._molecules[beads]
-        same = molecules[owners] == molecules[partners]
-        kinds = [(owners[~same], partners[~same])]
-        if self._has_intra:
-            owners, partners = owners[same], partners[same]
-            if self._excluded is not None:
-                i, j = beads[owners].astype(np.int64), beads[partners].astype(np.int64)
-                keys = np.minimum(i, j) * len(beads) + np.maximum(i, j)
-                kept = ~np.isin(keys, self._excluded)
-                owners, partners = owners[kept], partners[kept]
-            kinds.append((owners, partners))
+            kinds = [(owners, partners), (none, none)][: self._n_stacks]
+            rest = (none, none)
+        else:
+            molecules = self._molecules[beads]
+            same = molecules[owners] == molecules[partners]
+            rest = (owners[same], partners[same])
+            kinds = [(owners[~same], partners[~same])]
+            if self._has_intra:
+                kinds.append(rest if self._excluded is None else _without(self._excluded, beads, *rest))
+        if self._prior_excluded is not None:
+            of_prior = rest if self.prior_sees_inter else (owners, partners)
+            kinds.append(_without(self._prior_excluded, beads, *of_prior))
         return kinds
 
     def _share_out(self, kinds: list[tuple[NDArray[np.int32], NDArray[np.int32]]], n_beads: int) -> None:
@@ -193,3 +206,17 @@ class PairLists:
             )
             for t in range(self._n_threads)
         ]
+
+
+def _without(
+    excluded: NDArray[np.int64],
+    beads: NDArray[np.integer],
+    owners: NDArray[np.int32],
+    partners: NDArray[np.int32],
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The pairs of places whose beads i < j are not among `excluded`, sorted numbers i * n_beads + j."""
+    if len(excluded) == 0:
+        return owners, partners
+    i, j = beads[owners].astype(np.int64), beads[partners].astype(np.int64)
+    kept = ~np.isin(np.minimum(i, j) * len(beads) + np.maximum(i, j), excluded)
+    return owners[kept], partners[kept]

@@ -36,16 +36,12 @@ class PairTable:
         knots: Energy [kJ/mol] and knot spacing times its derivative [kJ/mol] at each knot, shape
             (n_types, n_types, n_knots, 2).
         bead_types: Table index of every bead, shape (n_beads,).
-        excluded_starts: Where the entries of each bead begin in `excluded`, shape (n_beads + 1,).
-        excluded: Beads that a bead does not interact with, each pair listed from both sides, shape (2 n_exclusions,).
     """
 
     start: float
     cutoff: float
     knots: NDArray[np.float64]
     bead_types: NDArray[np.int64]
-    excluded_starts: NDArray[np.int64]
-    excluded: NDArray[np.int64]
 
     def evaluate(
         self, distances: NDArray[np.float64], type_a: int = 0, type_b: int = 0
@@ -84,27 +80,11 @@ def tabulate_pairs(potential: PowerRepulsion, n_knots: int = N_PAIR_KNOTS) -> Pa
             knots[a, b, :, 0] = energies.detach().numpy()
             knots[a, b, :, 1] = spacing * slopes.numpy()
     knots[:, :, -1] = 0.0  # exact at the cutoff, whatever rounding left there
-    starts, partners = _exclusions_by_bead(potential.exclusions, len(potential.bead_types))
-    for array in (knots, starts, partners):
-        array.setflags(write=False)
-    return PairTable(
-        start=start,
-        cutoff=potential.cutoff,
-        knots=knots,
-        bead_types=potential.bead_types,
-        excluded_starts=starts,
-        excluded=partners,
-    )
+    knots.setflags(write=False)
+    return PairTable(start=start, cutoff=potential.cutoff, knots=knots, bead_types=potential.bead_types)
 
 
 def _wall(potential: PowerRepulsion) -> float:
     """Distance at which the softest pair of types reaches the wall's energy [nm], at most half the switch distance."""
     reached = potential.sigma * (potential.epsilon / WALL_ENERGY) ** (1 / int(potential.exponent))
     return float(min(reached.min(), 0.5 * potential.switch_distance))
-
-
-def _exclusions_by_bead(exclusions: NDArray[np.int64], n_beads: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    both = np.concatenate([exclusions, exclusions[:, ::-1]])
-    both = both[np.lexsort((both[:, 1], both[:, 0]))]
-    starts = np.concatenate([[0], np.cumsum(np.bincount(both[:, 0], minlength=n_beads))])
-    return starts.astype(np.int64), np.ascontiguousarray(both[:, 1])

@@ -30,7 +30,7 @@ class NetworkFunction:
         self.deployed = deployed.eval()
         self.periodic = periodic
         self.exact = exact
-        self._tabulated = None if exact or deployed.n_replicas > 1 else TabulatedNetwork(deployed)
+        self._tabulated = None if exact else TabulatedNetwork(deployed)
 
     def __call__(self, state: Any) -> tuple[float, Any]:
         """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3), at an OpenMM state."""

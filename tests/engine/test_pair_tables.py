@@ -76,8 +76,11 @@ def test_kernel_and_torch_form_give_what_the_potential_gives():
     assert (distances > potential.cutoff).any()
     energy, forces = evaluate([potential], torch.tensor(x))
     table, slopes = tabulate_pairs(potential), np.zeros(len(first))
-    arguments = (table.bead_types, table.excluded_starts, table.excluded, slopes)
-    total = add_pair_prior(first, second, distances, table.knots, table.start, table.cutoff, *arguments)
+    kept = np.array([[i, j] not in potential.exclusions.tolist() for i, j in zip(first, second, strict=True)])
+    some = slopes[kept]
+    pairs = first[kept], second[kept], distances[kept]
+    total = add_pair_prior(*pairs, table.knots, table.start, table.cutoff, table.bead_types, some)
+    slopes[kept] = some
     prior = PairPrior(potential)(*(torch.from_numpy(array) for array in (first, second, distances)))
     for found, slope, tolerance in ((total, slopes, 1e-6), (float(prior[0]), prior[1].numpy(), 1e-12)):
         pulls = (slope / distances)[:, None] * vectors
@@ -94,7 +97,5 @@ def test_slopes_are_added_to_what_is_there():
     table = tabulate_pairs(repulsion(exclusions=()))
     slopes = np.full(1, 7.0)
     pair = np.array([0]), np.array([2]), np.array([0.4])
-    add_pair_prior(
-        *pair, table.knots, table.start, table.cutoff, table.bead_types, table.excluded_starts, table.excluded, slopes
-    )
+    add_pair_prior(*pair, table.knots, table.start, table.cutoff, table.bead_types, slopes)
     assert slopes[0] - 7.0 == pytest.approx(table.evaluate(pair[2], 0, 0)[1][0])

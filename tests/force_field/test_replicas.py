@@ -167,3 +167,25 @@ def test_beads_that_are_no_copies_are_refused():
         DeployedNetwork(force_field.network, topology, n_replicas=2)
     with pytest.raises(InputError, match="not 9 times the same beads"):
         DeployedNetwork(force_field.network, topology, n_replicas=9)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("sorted_from", [0, 10**6])
+@pytest.mark.parametrize("cutoff", [0.5, 0.85])
+def test_threads_and_the_order_of_beads_change_nothing(monkeypatch, sorted_from, n_threads, cutoff):
+    import torch
+
+    from openmm_cgml.engine import DeployedNetwork, pair_lists
+    from openmm_cgml.engine.cpu import TabulatedNetwork
+
+    monkeypatch.setattr(pair_lists, "SORTED_FROM", sorted_from)
+    force_field = with_cutoff(tiny_force_field(3, include_bonded=False), cutoff)
+    topology, box, positions = copies_of(3, 60)
+    beads = topology.repeated(REPLICAS)
+    prior = force_field.bind(beads)[-1]
+    deployed = DeployedNetwork(force_field.network, beads, exclude_bonds=2, n_replicas=REPLICAS, pair_potential=prior)
+    x = np.concatenate(positions)
+    energy, forces = deployed(torch.tensor(x), torch.tensor(np.asarray(box)))
+    found, found_forces = TabulatedNetwork(deployed, n_threads=n_threads)(x, np.asarray(box))
+    assert found == pytest.approx(float(energy), rel=1e-6)
+    np.testing.assert_allclose(found_forces, forces.numpy(), atol=1e-5 * float((forces**2).mean().sqrt()))
