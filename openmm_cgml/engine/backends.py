@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from torch import nn
+
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.errors import InputError, MissingDependencyError
+from openmm_cgml.networks import SchNet
 
 BACKENDS = ("TorchForce", "PythonForce")
 FORCE_NAME = "network"
@@ -63,14 +66,15 @@ def create_ml_force(deployed: DeployedNetwork, *, backend: str, periodic: bool, 
         deployed: The network bound to the topology of the System.
         backend: One of `BACKENDS`, usually `choose_backend(...).name`.
         periodic: Whether the System has a periodic box.
-        exact: Evaluate the network itself. Otherwise PythonForce uses tables of the filters and compiled loops, which
-            agree with the network within 1e-3 of the root mean square force and are several times faster; TorchForce
-            always evaluates the network itself.
+        exact: Evaluate the network itself, in its own precision. Otherwise tables of its filters are used, which agree
+            with the network within 1e-3 of the root mean square force and are many times faster; the first call
+            compares, and raises if they do not agree. A network of a kind that has no tables is evaluated itself.
     """
+    exact = exact or not is_tabulable(deployed.network)
     if backend == "TorchForce":
         from openmm_cgml.engine.torchforce import create_torch_force
 
-        force = create_torch_force(deployed)
+        force = create_torch_force(deployed, exact=exact)
     else:
         from openmm_cgml.engine.pythonforce import create_python_force
 
@@ -78,6 +82,20 @@ def create_ml_force(deployed: DeployedNetwork, *, backend: str, periodic: bool, 
     force.setUsesPeriodicBoundaryConditions(periodic)
     force.setName(FORCE_NAME)
     return force
+
+
+def is_tabulable(network: nn.Module) -> bool:
+    """Whether the filters of a network are functions of the distance alone, so that tables can stand for them."""
+    return isinstance(network, SchNet)
+
+
+def describe_evaluation(network: nn.Module, *, exact: bool = False) -> str:
+    """How `create_ml_force` evaluates a network, in words for the record of a run."""
+    if exact:
+        return "the network itself, as asked for"
+    if is_tabulable(network):
+        return "tables of the filters, compared with the network at the first call"
+    return f"the network itself, because a {type(network).__name__} has no tables"
 
 
 @lru_cache(maxsize=1)

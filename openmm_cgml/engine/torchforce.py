@@ -13,18 +13,41 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from openmm_cgml.engine import operators
+from openmm_cgml.engine.cuda_graphs import cuda_graphs_problem
 from openmm_cgml.engine.deployed import DeployedNetwork
+from openmm_cgml.engine.portable import pack
+
+WARMUP_STEPS = 5
+"""Calls before a CUDA graph is captured: TorchScript's own optimizations come with the second and third."""
 
 
-class _WithBox(nn.Module):
-    """The signature `TorchForce` calls in a periodic System."""
+class ExactModule(nn.Module):
+    """The network itself, with the signature `TorchForce` calls."""
 
     def __init__(self, deployed: nn.Module) -> None:
         super().__init__()
         self.deployed = deployed
 
     def forward(self, positions: Tensor, box: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Energy [kJ/mol] and forces [kJ/mol/nm] at positions [nm], shape (n_beads, 3), in a box [nm] or in none."""
         energy, forces = self.deployed(positions, box)
+        return energy, forces.to(positions.dtype)
+
+
+class TabulatedModule(nn.Module):
+    """The tables of the network, through the operator `openmm_cgml::evaluate`."""
+
+    def __init__(self, packed: Tensor) -> None:
+        """Args:
+        packed: The deployed network as bytes, shape (n_bytes,), uint8.
+        """
+        super().__init__()
+        self.packed = packed  # no buffer: it stays on the CPU when the module is moved
+
+    def forward(self, positions: Tensor, box: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As `ExactModule.forward`."""
+        energy, forces = torch.ops.openmm_cgml.evaluate(self.packed, positions.detach(), box)
         return energy, forces.to(positions.dtype)
 
 
@@ -36,15 +59,27 @@ def script(module: nn.Module) -> torch.jit.ScriptModule:
         return torch.jit.script(module)
 
 
-def create_torch_force(deployed: DeployedNetwork) -> Any:
-    """A `TorchForce` that evaluates `deployed`, energy and forces in one call.
+def tabulated_module(deployed: DeployedNetwork) -> torch.jit.ScriptModule:
+    """TorchScript that evaluates the tables of `deployed`; its weights are copied."""
+    assert operators.evaluate is not None  # importing it registers the operator
+    return script(TabulatedModule(torch.frombuffer(bytearray(pack(deployed)), dtype=torch.uint8)).eval())
+
+
+def create_torch_force(deployed: DeployedNetwork, *, exact: bool = False) -> Any:
+    """A `TorchForce` that evaluates `deployed`, or its tables unless `exact`; energy and forces in one call.
+
+    Where there is a GPU and a trial shows that they work, a Context on the CUDA platform uses CUDA graphs for tables.
 
     Raises:
         ImportError: If openmmtorch does not import.
     """
     openmmtorch = import_openmmtorch()
-    force = openmmtorch.TorchForce(script(_WithBox(deployed).eval()))
+    module = script(ExactModule(deployed).eval()) if exact else tabulated_module(deployed)
+    force = openmmtorch.TorchForce(module)
     force.setOutputsForces(True)
+    if not exact and cuda_graphs_problem() is None:
+        force.setProperty("useCUDAGraphs", "true")
+        force.setProperty("CUDAGraphWarmupSteps", str(WARMUP_STEPS))
     return force
 
 

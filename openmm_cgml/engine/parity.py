@@ -1,0 +1,58 @@
+"""Comparison of tabulated forces with those of the network itself, before a run relies on them."""
+
+from __future__ import annotations
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from openmm_cgml.engine.cpu import PARITY, TabulatedNetwork
+from openmm_cgml.engine.deployed import DeployedNetwork
+from openmm_cgml.errors import SimulationError
+
+_EXACT_BEADS = 2000
+
+
+def check_parity(
+    deployed: DeployedNetwork,
+    positions: NDArray[np.float64],
+    box: NDArray[np.float64] | None,
+    forces: NDArray[np.float64],
+) -> float:
+    """Largest difference of forces from the network's own in float64 over their root mean square.
+
+    Many beads are compared with the tables of the CPU, which have been compared with the network.
+
+    Args:
+        deployed: The network.
+        positions: Positions [nm], shape (n_beads, 3).
+        box: Reduced box vectors [nm], shape (3, 3), or None.
+        forces: The forces to check [kJ/mol/nm], shape (n_beads, 3).
+
+    Raises:
+        SimulationError: If the difference is not below `PARITY`.
+    """
+    with ThreadPoolExecutor(1) as elsewhere:  # torch forbids to differentiate inside an operator
+        exact = elsewhere.submit(_forces, deployed, positions, box).result()
+    scale = float(np.sqrt((exact**2).mean())) or 1.0
+    parity = float(np.abs(forces - exact).max()) / scale
+    if not parity < PARITY:
+        raise SimulationError(
+            f"the filter tables differ from the network by {parity:.2g} of the rms force, more than"
+            f" {PARITY:g}; run the exact network instead (exact=True)"
+        )
+    return parity
+
+
+def _forces(
+    deployed: DeployedNetwork, positions: NDArray[np.float64], box: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    if deployed.n_beads > _EXACT_BEADS:
+        return TabulatedNetwork(deployed)(positions, box)[1]
+    double = copy.deepcopy(deployed).to(dtype=torch.float64)
+    with torch.enable_grad():
+        forces = double(torch.tensor(positions), None if box is None else torch.tensor(box))[1]
+    return np.asarray(forces.numpy())
