@@ -16,10 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_cgml.engine import kernels
+from openmm_cgml.engine.aligned import aligned_copy, aligned_zeros
 from openmm_cgml.engine.crew import Phase
-from openmm_cgml.engine.folding import FoldedBlock, FoldedFirstBlock, FoldedNetwork, FoldedReadout, FoldedStack
+from openmm_cgml.engine.folding import (
+    FoldedBlock,
+    FoldedFirstBlock,
+    FoldedNetwork,
+    FoldedReadout,
+    FoldedStack,
+    pad_channels,
+)
 from openmm_cgml.engine.matrix_products import Product
 from openmm_cgml.engine.pair_lists import Pairs
+from openmm_cgml.engine.row_kernels import LANES
+from openmm_cgml.engine.tables import Table
 
 _TILE = 512
 
@@ -41,6 +51,7 @@ class Evaluation:
         types: Bead types, shape (n_beads,).
         n_threads: Number of threads that will run the phases.
         """
+        folded = pad_channels(folded, LANES)
         self.types = np.array(types, np.int32)
         self.energies = np.zeros(n_threads)
         self._bounds = np.arange(n_threads + 1) * len(types) // n_threads
@@ -128,7 +139,7 @@ class _Readout:
     def __init__(self, folded: FoldedReadout, types: NDArray[np.int32], activate: _Activation) -> None:
         self._folded, self._types, self._activate = folded, types, activate
         self._no_bias = np.zeros_like(folded.out)
-        self.hidden = np.zeros((len(types), len(folded.out)), np.float32)
+        self.hidden = aligned_zeros((len(types), len(folded.out)))
         """Input of the hidden layer, and after `turn` the gradient of the energy by it; (n_beads, n_hidden)."""
 
     def begin(self, begin: int, end: int) -> None:
@@ -156,7 +167,7 @@ class _Stack:
     ) -> None:
         self._cutoff, self._readout, self._types, self._activate = folded.cutoff, readout, types, activate
         widest = max([len(matrix.T) for matrix in folded.leave] + [block.table.n_channels for block in folded.blocks])
-        self._workspace = np.zeros(n_threads * len(types) * widest, np.float32)
+        self._workspace = aligned_zeros(n_threads * len(types) * widest)
         room = _Room(self._workspace, n_threads, len(types))
         self.layers: list[_FirstLayer | _Layer] = []
         if folded.first is not None:
@@ -219,10 +230,10 @@ class _FirstLayer:
 
     def __init__(self, folded: FoldedFirstBlock, room: _Room) -> None:
         self.bias = folded.bias
-        self._tables = np.stack([table.knots for table in folded.tables])
+        self._tables = aligned_copy(np.stack([_knot_rows(table) for table in folded.tables]))
         self._sums = room.sums(len(folded.bias))
-        self.slope = np.zeros((room.n_beads, len(folded.bias)), np.float32)
-        self._gradient = np.zeros_like(self.slope)
+        self.slope = aligned_zeros((room.n_beads, len(folded.bias)))
+        self._gradient = aligned_zeros(self.slope.shape)
 
     def begin(self, types: NDArray[np.int32], begin: int, end: int) -> None:
         pass
@@ -259,16 +270,16 @@ class _Layer:
     def __init__(self, folded: FoldedBlock, room: _Room) -> None:
         n_channels = folded.table.n_channels
         self.bias = folded.leave_bias
-        self._knots = folded.table.knots
+        self._knots = aligned_copy(_knot_rows(folded.table))
         self._by_type = folded.by_type
         self._enter = [Product(matrix) for matrix in folded.enter]
         self._enter_back = [Product(matrix.T) for matrix in folded.enter]
         self._leave = Product(folded.leave)
         self._leave_back = Product(folded.leave.T)
         self._sums = room.sums(n_channels)
-        self.slope = np.zeros((room.n_beads, len(self.bias)), np.float32)
-        self._h = np.zeros((room.n_beads, n_channels), np.float32)
-        self._gradient = np.zeros_like(self._h)
+        self.slope = aligned_zeros((room.n_beads, len(self.bias)))
+        self._h = aligned_zeros((room.n_beads, n_channels))
+        self._gradient = aligned_zeros(self._h.shape)
 
     def begin(self, types: NDArray[np.int32], begin: int, end: int) -> None:
         if not self._enter:
@@ -306,3 +317,8 @@ class _Layer:
         if number == len(self._enter) - 1:  # the first to ask; from here on `_gradient` is that of the features
             kernels.take_sums(self._sums, begin, end, self._gradient[begin:end])
         self._enter_back[number].add_to(self._gradient[begin:end], gradient)
+
+
+def _knot_rows(table: Table) -> _Array:
+    """Values and then slopes of all channels at each knot, shape (n_knots, 2 n_channels)."""
+    return table.knots.reshape(len(table.knots), -1)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -258,3 +258,50 @@ def _double(tensor: torch.Tensor) -> _Double:
 
 def _single(array: NDArray[Any]) -> _Array:
     return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def pad_channels(folded: FoldedNetwork, multiple: int) -> FoldedNetwork:
+    """The same network with features and filters filled up with zeros to a multiple of `multiple` channels.
+
+    All activations vanish at zero, so channels that are zero stay zero.
+    """
+    return replace(
+        folded,
+        n_features=_rounded_up(folded.n_features, multiple),
+        inter=_pad_stack(folded.inter, multiple),
+        intra=None if folded.intra is None else _pad_stack(folded.intra, multiple),
+    )
+
+
+def _pad_stack(stack: FoldedStack, multiple: int) -> FoldedStack:
+    first = stack.first
+    if first is not None:
+        first = FoldedFirstBlock(
+            tables=tuple(_pad_table(table, multiple) for table in first.tables), bias=_pad(first.bias, multiple, 0)
+        )
+    blocks = tuple(
+        FoldedBlock(
+            table=_pad_table(block.table, multiple),
+            by_type=_pad(block.by_type, multiple, 1),
+            enter=tuple(_pad(matrix, multiple, 0, 1) for matrix in block.enter),
+            leave=_pad(block.leave, multiple, 0, 1),
+            leave_bias=_pad(block.leave_bias, multiple, 0),
+        )
+        for block in stack.blocks
+    )
+    return replace(stack, first=first, blocks=blocks, leave=tuple(_pad(matrix, multiple, 1) for matrix in stack.leave))
+
+
+def _pad_table(table: Table, multiple: int) -> Table:
+    return Table(cutoff=table.cutoff, knots=_pad(table.knots, multiple, 2))
+
+
+def _pad(array: _Array, multiple: int, *axes: int) -> _Array:
+    return np.pad(
+        array,
+        [(0, _rounded_up(size, multiple) - size if axis in axes else 0) for axis, size in enumerate(array.shape)],
+    )
+
+
+def _rounded_up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple

@@ -1,8 +1,8 @@
 """Compiled loops of the tabulated network on a CPU.
 
-Pairs are listed once; both directions are done together, so a filter is interpolated once per pair and block. Tables
-hold value and knot spacing times derivative, shape (n_knots, 2, n_channels) float32 (see `tables`). None of the functions
-holds Python's lock, and none starts threads.
+Pairs are listed once; both directions are done together, so a filter is interpolated once per pair and block. Rows
+have a multiple of `row_kernels.LANES` channels; a table's row holds the values and then knot spacing times derivative
+of all channels at a knot (see `tables`). None of the functions holds Python's lock, and none starts threads.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import math
 
 import numba
 import numpy as np
+
+from openmm_cgml.engine import row_kernels as rows
 
 _compile = numba.njit(
     cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False, nogil=True
@@ -65,6 +67,34 @@ def near_pairs(positions, owners, partners, box, is_periodic, cutoff, first, sec
     return count
 
 
+@_inline
+def _row(array, i):  # type: ignore[no-untyped-def]
+    """Address of row i of a contiguous float32 array (n, c)."""
+    return array.ctypes.data + np.uintp(4 * i * array.shape[1])
+
+
+@_inline
+def _place(distance, n_knots, cutoff):  # type: ignore[no-untyped-def]
+    """Knot below a distance under the cutoff, and how far it is from it in knot spacings."""
+    place = distance * ((n_knots - 1) / cutoff)
+    knot = min(int(place), n_knots - 2)
+    return knot, np.float32(place - knot)
+
+
+@_inline
+def _value_weights(t):  # type: ignore[no-untyped-def]
+    """Weights of value and slope at the lower knot, value and slope at the upper one."""
+    u = _ONE - t
+    return (_ONE + _TWO * t) * u * u, t * u * u, t * t * (_THREE - _TWO * t), -t * t * u
+
+
+@_inline
+def _slope_weights(t):  # type: ignore[no-untyped-def]
+    """The same for the derivative by t."""
+    u = _ONE - t
+    return -_SIX * t * u, u * (_ONE - _THREE * t), _SIX * t * u, t * (_THREE * t - _TWO)
+
+
 @_compile
 def add_table_sums(first, second, distances, types, tables, cutoff, sums):  # type: ignore[no-untyped-def]
     """Add table values of all pairs to `sums` (n, c) of both beads; a bead takes the table of the other's type.
@@ -73,65 +103,46 @@ def add_table_sums(first, second, distances, types, tables, cutoff, sums):  # ty
         first, second: Pairs, (p,) int32.
         distances: (p,) float64 [nm]; pairs at or beyond `cutoff` add nothing.
         types: Bead types, (n,) int32.
-        tables: (n_types, n_knots, 2, c) float32.
+        tables: (n_types, n_knots, 2 c) float32.
         cutoff: Distance of the last knot [nm].
         sums: Output, (n, c) float32.
     """
-    last = tables.shape[1] - 2
-    scale = (tables.shape[1] - 1) / cutoff
+    n_channels = sums.shape[1]
+    n_knots = tables.shape[1]
     for k in range(first.shape[0]):
         if distances[k] >= cutoff:
             continue
         i, j = first[k], second[k]
-        place = distances[k] * scale
-        knot = min(int(place), last)
-        t = np.float32(place - knot)
-        u = _ONE - t
-        v0 = (_ONE + _TWO * t) * u * u
-        v1 = t * t * (_THREE - _TWO * t)
-        d0 = t * u * u
-        d1 = -t * t * u
-        low, high = tables[types[j], knot], tables[types[j], knot + 1]
+        knot, t = _place(distances[k], n_knots, cutoff)
+        v0, d0, v1, d1 = _value_weights(t)
+        low = _row(tables[types[j]], knot)
         if types[i] == types[j]:
-            for c in range(sums.shape[1]):
-                value = v0 * low[0, c] + d0 * low[1, c] + v1 * high[0, c] + d1 * high[1, c]
-                sums[i, c] += value
-                sums[j, c] += value
+            rows.add_values(low, _row(sums, i), _row(sums, j), n_channels, v0, d0, v1, d1)
         else:
-            for c in range(sums.shape[1]):
-                sums[i, c] += v0 * low[0, c] + d0 * low[1, c] + v1 * high[0, c] + d1 * high[1, c]
-            low, high = tables[types[i], knot], tables[types[i], knot + 1]
-            for c in range(sums.shape[1]):
-                sums[j, c] += v0 * low[0, c] + d0 * low[1, c] + v1 * high[0, c] + d1 * high[1, c]
+            rows.add_values_to_one(low, _row(sums, i), n_channels, v0, d0, v1, d1)
+            low = _row(tables[types[i]], knot)
+            rows.add_values_to_one(low, _row(sums, j), n_channels, v0, d0, v1, d1)
 
 
 @_compile
 def add_table_slopes(first, second, distances, types, tables, cutoff, grad, slopes):  # type: ignore[no-untyped-def]
     """Add dE/dr of each pair to `slopes` (p,) float64, given the gradient `grad` (n, c) of the energy by the sums."""
-    last = tables.shape[1] - 2
-    scale = (tables.shape[1] - 1) / cutoff
+    n_channels = grad.shape[1]
+    n_knots = tables.shape[1]
+    scale = (n_knots - 1) / cutoff
     for k in range(first.shape[0]):
         if distances[k] >= cutoff:
             continue
         i, j = first[k], second[k]
-        place = distances[k] * scale
-        knot = min(int(place), last)
-        t = np.float32(place - knot)
-        v1 = _SIX * t * (_ONE - t)
-        d0 = (_ONE - t) * (_ONE - _THREE * t)
-        d1 = t * (_THREE * t - _TWO)
-        low, high = tables[types[j], knot], tables[types[j], knot + 1]
-        total = np.float32(0)
+        knot, t = _place(distances[k], n_knots, cutoff)
+        v0, d0, v1, d1 = _slope_weights(t)
+        low = _row(tables[types[j]], knot)
         if types[i] == types[j]:
-            for c in range(grad.shape[1]):
-                slope = v1 * (high[0, c] - low[0, c]) + d0 * low[1, c] + d1 * high[1, c]
-                total += slope * (grad[i, c] + grad[j, c])
+            total = rows.dot_sum(low, _row(grad, i), _row(grad, j), n_channels, v0, d0, v1, d1)
         else:
-            for c in range(grad.shape[1]):
-                total += (v1 * (high[0, c] - low[0, c]) + d0 * low[1, c] + d1 * high[1, c]) * grad[i, c]
-            low, high = tables[types[i], knot], tables[types[i], knot + 1]
-            for c in range(grad.shape[1]):
-                total += (v1 * (high[0, c] - low[0, c]) + d0 * low[1, c] + d1 * high[1, c]) * grad[j, c]
+            total = rows.dot_one(low, _row(grad, i), n_channels, v0, d0, v1, d1)
+            low = _row(tables[types[i]], knot)
+            total += rows.dot_one(low, _row(grad, j), n_channels, v0, d0, v1, d1)
         slopes[k] += total * scale
 
 
@@ -141,84 +152,68 @@ def convolve(first, second, distances, table, cutoff, h, sums):  # type: ignore[
 
     Args:
         first, second, distances, cutoff: As in `add_table_sums`.
-        table: Filters, (n_knots, 2, c) float32.
+        table: Filters, (n_knots, 2 c) float32.
         h: Features, (n, c) float32.
         sums: Output, (n, c) float32.
     """
-    last = table.shape[0] - 2
-    scale = (table.shape[0] - 1) / cutoff
+    n_channels = h.shape[1]
     for k in range(first.shape[0]):
         if distances[k] >= cutoff:
             continue
         i, j = first[k], second[k]
-        place = distances[k] * scale
-        knot = min(int(place), last)
-        t = np.float32(place - knot)
-        u = _ONE - t
-        v0 = (_ONE + _TWO * t) * u * u
-        v1 = t * t * (_THREE - _TWO * t)
-        d0 = t * u * u
-        d1 = -t * t * u
-        low, high = table[knot], table[knot + 1]
-        for c in range(h.shape[1]):
-            value = v0 * low[0, c] + d0 * low[1, c] + v1 * high[0, c] + d1 * high[1, c]
-            sums[i, c] += value * h[j, c]
-            sums[j, c] += value * h[i, c]
+        knot, t = _place(distances[k], table.shape[0], cutoff)
+        v0, d0, v1, d1 = _value_weights(t)
+        rows.add_messages(
+            _row(table, knot), _row(h, i), _row(h, j), _row(sums, i), _row(sums, j), n_channels, v0, d0, v1, d1
+        )
 
 
 @_compile
 def convolve_slopes(first, second, distances, table, cutoff, h, grad, slopes):  # type: ignore[no-untyped-def]
     """Add dE/dr of each pair to `slopes` (p,) float64, given the gradient `grad` (n, c) of the energy by the sums."""
-    last = table.shape[0] - 2
+    n_channels = h.shape[1]
     scale = (table.shape[0] - 1) / cutoff
     for k in range(first.shape[0]):
         if distances[k] >= cutoff:
             continue
         i, j = first[k], second[k]
-        place = distances[k] * scale
-        knot = min(int(place), last)
-        t = np.float32(place - knot)
-        v1 = _SIX * t * (_ONE - t)
-        d0 = (_ONE - t) * (_ONE - _THREE * t)
-        d1 = t * (_THREE * t - _TWO)
-        low, high = table[knot], table[knot + 1]
-        total = np.float32(0)
-        for c in range(h.shape[1]):
-            slope = v1 * (high[0, c] - low[0, c]) + d0 * low[1, c] + d1 * high[1, c]
-            total += slope * (grad[i, c] * h[j, c] + grad[j, c] * h[i, c])
-        slopes[k] += total * scale
+        knot, t = _place(distances[k], table.shape[0], cutoff)
+        v0, d0, v1, d1 = _slope_weights(t)
+        slopes[k] += scale * rows.dot_messages(
+            _row(table, knot), _row(h, i), _row(h, j), _row(grad, i), _row(grad, j), n_channels, v0, d0, v1, d1
+        )
 
 
 @_compile
 def convolve_back(first, second, distances, table, cutoff, h, grad, slopes, grad_h):  # type: ignore[no-untyped-def]
     """As `convolve_slopes`, and add the gradient of the energy by the features to `grad_h` (n, c)."""
-    last = table.shape[0] - 2
+    n_channels = h.shape[1]
     scale = (table.shape[0] - 1) / cutoff
     for k in range(first.shape[0]):
         if distances[k] >= cutoff:
             continue
         i, j = first[k], second[k]
-        place = distances[k] * scale
-        knot = min(int(place), last)
-        t = np.float32(place - knot)
-        u = _ONE - t
-        fv0 = (_ONE + _TWO * t) * u * u
-        fv1 = t * t * (_THREE - _TWO * t)
-        fd0 = t * u * u
-        fd1 = -t * t * u
-        v1 = _SIX * t * u
-        d0 = u * (_ONE - _THREE * t)
-        d1 = t * (_THREE * t - _TWO)
-        low, high = table[knot], table[knot + 1]
-        total = np.float32(0)
-        for c in range(h.shape[1]):
-            value = fv0 * low[0, c] + fd0 * low[1, c] + fv1 * high[0, c] + fd1 * high[1, c]
-            slope = v1 * (high[0, c] - low[0, c]) + d0 * low[1, c] + d1 * high[1, c]
-            gi, gj = grad[i, c], grad[j, c]
-            total += slope * (gi * h[j, c] + gj * h[i, c])
-            grad_h[j, c] += value * gi
-            grad_h[i, c] += value * gj
-        slopes[k] += total * scale
+        knot, t = _place(distances[k], table.shape[0], cutoff)
+        v0, d0, v1, d1 = _value_weights(t)
+        sv0, sd0, sv1, sd1 = _slope_weights(t)
+        slopes[k] += scale * rows.dot_and_add_messages(
+            _row(table, knot),
+            _row(h, i),
+            _row(h, j),
+            _row(grad, i),
+            _row(grad, j),
+            _row(grad_h, i),
+            _row(grad_h, j),
+            n_channels,
+            v0,
+            d0,
+            v1,
+            d1,
+            sv0,
+            sd0,
+            sv1,
+            sd1,
+        )
 
 
 @_compile
@@ -237,7 +232,7 @@ def add_pair_forces(first, second, vectors, distances, slopes, forces):  # type:
 def _exp(x):  # type: ignore[no-untyped-def]
     """exp(x) for x <= 0 in float32, relative error 2e-7; zero below -87."""
     x = max(x, np.float32(-87.0))
-    n = np.float32(math.floor(x * np.float32(1.44269504) + np.float32(0.5)))
+    n = np.rint(x * np.float32(1.44269504))
     f = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
     p = np.float32(1.9875691500e-4)
     p = p * f + np.float32(1.3981999507e-3)
@@ -250,9 +245,8 @@ def _exp(x):  # type: ignore[no-untyped-def]
 
 
 @_inline
-def _log_one_plus(e):  # type: ignore[no-untyped-def]
-    """log(1 + e) for 0 <= e <= 1 in float32, by the series of 2 artanh(e / (2 + e))."""
-    s = e / (_TWO + e)
+def _log_one_plus(s):  # type: ignore[no-untyped-def]
+    """log(1 + e) for 0 <= e <= 1 in float32 from s = e / (2 + e), by the series of 2 artanh(s)."""
     q = s * s
     p = np.float32(2.0 / 13.0)
     p = p * q + np.float32(2.0 / 11.0)
@@ -270,8 +264,9 @@ def shifted_softplus(z, bias, value, slope):  # type: ignore[no-untyped-def]
         for c in range(z.shape[1]):
             x = z[i, c] + bias[c]
             e = _exp(-abs(x))
-            r = _ONE / (_ONE + e)
-            value[i, c] = max(x, np.float32(0)) + _log_one_plus(e) - np.float32(0.69314718)
+            both = _ONE / ((_ONE + e) * (_TWO + e))  # one division for two: they take the most time
+            r = both * (_TWO + e)
+            value[i, c] = max(x, np.float32(0)) + _log_one_plus(e * (_ONE + e) * both) - np.float32(0.69314718)
             slope[i, c] = r if x >= 0 else e * r
 
 
@@ -304,7 +299,7 @@ ACTIVATIONS = {"shifted_softplus": shifted_softplus, "silu": silu, "tanh": tanh}
 
 
 @_compile
-def weigh_rows(values, slopes, weights, grad):  # type: ignore
+def weigh_rows(values, slopes, weights, grad):  # type: ignore[no-untyped-def]
     """Sum of values @ weights (c,), and grad = slopes * weights, for rows (n, c)."""
     total = 0.0
     for i in range(values.shape[0]):
@@ -312,7 +307,7 @@ def weigh_rows(values, slopes, weights, grad):  # type: ignore
         for c in range(values.shape[1]):
             row += values[i, c] * weights[c]
             grad[i, c] = slopes[i, c] * weights[c]
-        total += row
+        total = total + np.float64(row)
     return total
 
 
@@ -341,5 +336,6 @@ def take_sums(buffers, begin, end, out):  # type: ignore[no-untyped-def]
 def store_with_type(product, types, by_type, begin, out):  # type: ignore[no-untyped-def]
     """Set `out[begin:]` to `product` (m, c) plus the row of each bead's type, (n_types, c)."""
     for i in range(product.shape[0]):
-        for c in range(product.shape[1]):
-            out[begin + i, c] = product[i, c] + by_type[types[begin + i], c]
+        row, constant, result = product[i], by_type[types[begin + i]], out[begin + i]
+        for c in range(row.shape[0]):
+            result[c] = row[c] + constant[c]
