@@ -105,6 +105,14 @@ class NeighborList(nn.Module):
 
     What it returns does not depend on when it was last rebuilt: pairs beyond the cutoff are taken out at every call,
     and pairs come ordered.
+
+    Beyond half the smallest width of the box, the nearest image is not exact, and a pair could be missed. So where
+    cutoff and skin do not fit into half the width, the skin in use is what fits; at none, the list is rebuilt at every
+    call.
+
+    Attributes:
+        slack: The skin in use [nm].
+        n_builds: How often the list was built.
     """
 
     def __init__(self, cutoff: float, skin: float, n_replicas: int = 1) -> None:
@@ -117,6 +125,7 @@ class NeighborList(nn.Module):
         self.n_replicas = n_replicas
         self.cutoff = cutoff
         self.skin = skin
+        self.slack = skin
         self.n_builds = 0
         self.register_buffer("pairs", torch.zeros(2, 0, dtype=torch.int64), persistent=False)
         self.register_buffer("built_at", torch.zeros(0, 3, dtype=torch.float64), persistent=False)
@@ -134,6 +143,7 @@ class NeighborList(nn.Module):
         """
         if not bool(torch.isfinite(positions).all()):
             raise RuntimeError("a position is not finite; the run was unstable before this step")
+        room = self.skin
         if box is None:
             cell = self._enclosing_box(positions)
         else:
@@ -144,7 +154,9 @@ class NeighborList(nn.Module):
                     f"the box is {narrowest} nm wide, less than twice the network's cutoff of {self.cutoff} nm;"
                     " use a larger box"
                 )
+            room = 0.5 * narrowest - self.cutoff
         if self._is_outdated(positions, cell, box is None):
+            self.slack = min(self.skin, room)
             self.pairs = self._search(positions, cell)
             self.built_at = positions.clone()
             self.built_box = cell.clone()
@@ -160,7 +172,7 @@ class NeighborList(nn.Module):
         size = positions.shape[0] // self.n_replicas
         found: list[Tensor] = []
         for begin in range(0, positions.shape[0], size):
-            found.append(begin + pairs_within(positions[begin : begin + size], cell, self.cutoff + self.skin))
+            found.append(begin + pairs_within(positions[begin : begin + size], cell, self.cutoff + self.slack))
         return torch.cat(found, dim=1)
 
     def _is_outdated(self, positions: Tensor, cell: Tensor, free: bool) -> bool:
@@ -169,7 +181,7 @@ class NeighborList(nn.Module):
         if not free and not torch.equal(cell, self.built_box):
             return True
         moved = ((positions - self.built_at) ** 2).sum(1).max()
-        return not bool(moved < 0.25 * self.skin * self.skin)
+        return not bool(moved < 0.25 * self.slack * self.slack)
 
     def _enclosing_box(self, positions: Tensor) -> Tensor:
         """A box so wide that no two images of free beads are within range."""

@@ -121,7 +121,7 @@ class WarpLists:
         self._searched_at = self._zeros((n, 3), wp.vec3d)
         self._cell_of, self._following = self._zeros((n,), wp.int32), self._zeros((n,), wp.int32)
         self._heads = self._zeros((n_cells,), wp.int32)
-        self._no_box = torch.eye(3, dtype=torch.float64, device=device).reshape(1, 3, 3)
+        self._no_box = torch.zeros(1, 3, 3, dtype=torch.float64, device=device)  # equal to no box
         self._flags_array, self._room_array = wp.from_torch(self._flags), wp.from_torch(self._room)
         self.verdict = torch.zeros(1, dtype=torch.float64, device=device)
         self._verdict_array = wp.from_torch(self.verdict)

@@ -100,3 +100,43 @@ def test_widths_and_minimum_images_of_a_triclinic_box():
     vectors = vectors[vectors.norm(dim=1) < widths.min() / 2]
     images = torch.tensor(np.random.default_rng(1).integers(-3, 4, size=(len(vectors), 3)).astype(float)) @ box
     torch.testing.assert_close(minimum_image(vectors + images, box), vectors, rtol=0, atol=1e-12)
+
+
+def _narrow(seed):
+    """Beads before and after a move of less than half the skin, in a box that is hardly wider than twice the cutoff."""
+    rng = np.random.default_rng(seed)
+    a, b, c = rng.uniform(1.0, 1.3, size=3)
+    skew = rng.uniform(-0.5, 0.5, size=3)
+    box = torch.tensor([[a, 0, 0], [skew[0] * a, b, 0], [skew[1] * a, skew[2] * b, c]])
+    cutoff = rng.uniform(0.45, 0.5) * float(perpendicular_widths(box).min())
+    positions = torch.tensor(rng.random((40, 3))) @ box
+    steps = rng.normal(size=positions.shape)
+    steps *= 0.49 * 0.4 * cutoff * rng.random((40, 1)) / np.linalg.norm(steps, axis=1, keepdims=True)
+    return box, cutoff, positions, positions + torch.tensor(steps)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_no_pair_is_missed_where_the_skin_does_not_fit_into_half_the_box(seed):
+    box, cutoff, before, after = _narrow(seed)
+    neighbors = NeighborList(cutoff, 0.4 * cutoff)
+    for positions in (before, after):
+        np.testing.assert_array_equal(neighbors(positions, box)[0].numpy(), _brute(positions, box, cutoff))
+    assert neighbors.slack < neighbors.skin
+
+
+def test_with_all_of_its_skin_the_list_would_miss_pairs_there():
+    missed = 0
+    for seed in range(40):
+        box, cutoff, before, after = _narrow(seed)
+        listed = pairs_within(before, box, 1.4 * cutoff)
+        missed += not set(map(tuple, _brute(after, box, cutoff).T)) <= set(map(tuple, listed.T.tolist()))
+    assert missed > 0
+
+
+def test_a_box_of_just_twice_the_cutoff_is_searched_at_every_call():
+    positions, box = _random(30, BOXES["cubic"])
+    neighbors = NeighborList(1.0, 0.1)
+    for calls in (1, 2, 3):
+        neighbors(positions, box)
+        assert neighbors.n_builds == calls
