@@ -34,14 +34,36 @@ class PairPrior(nn.Module):
             second: Higher bead number, shape (n_pairs,).
             distances: Distances [nm], shape (n_pairs,), float64.
         """
-        x = ((distances - self.switch_distance) / (self.cutoff - self.switch_distance)).clamp(0.0, 1.0)
-        switch = 1.0 + x * x * x * (x * (15.0 - 6.0 * x) - 10.0)
-        fall = -30.0 * x * x * (1.0 - x) * (1.0 - x) / (self.cutoff - self.switch_distance)
         types = self.bead_types.index_select(0, first), self.bead_types.index_select(0, second)
-        bare = self.coefficient[types[0], types[1]] * torch.pow(distances, -float(self.exponent))
+        coefficient = self.coefficient[types[0], types[1]]
         if self.excluded.shape[0] > 0:
-            bare = bare * (~torch.isin(first * self.n_beads + second, self.excluded)).to(bare.dtype)  # type: ignore[arg-type]
-        return (bare * switch).sum(), bare * (fall - float(self.exponent) * switch / distances)
+            interacts = ~torch.isin(first * self.n_beads + second, self.excluded)  # type: ignore[arg-type]
+            coefficient = coefficient * interacts.to(coefficient.dtype)
+        energies, slopes = switched_power(
+            distances, coefficient, float(self.exponent), self.switch_distance, self.cutoff
+        )
+        return energies.sum(), slopes
+
+
+def switched_power(
+    distances: Tensor, coefficient: Tensor, exponent: float, switch_distance: float, cutoff: float
+) -> tuple[Tensor, Tensor]:
+    """Energies c r^-n S(r) [kJ/mol] and their derivatives by r [kJ/mol/nm], S falling smoothly to 0 at the cutoff.
+
+    The derivative is written out because a custom operator, in which tables are made, cannot differentiate.
+
+    Args:
+        distances: r [nm].
+        coefficient: c [kJ/mol nm^n], of a shape that fits that of the distances.
+        exponent: n.
+        switch_distance: Where S begins to fall [nm].
+        cutoff: Where it is 0 [nm].
+    """
+    x = ((distances - switch_distance) / (cutoff - switch_distance)).clamp(0.0, 1.0)
+    switch = 1.0 + x * x * x * (x * (15.0 - 6.0 * x) - 10.0)
+    fall = -30.0 * x * x * (1.0 - x) * (1.0 - x) / (cutoff - switch_distance)
+    bare = coefficient * torch.pow(distances, -exponent)
+    return bare * switch, bare * (fall - exponent * switch / distances)
 
 
 class NoPairPrior(nn.Module):

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from openmm_cgml.engine.pair_kernels import pair_value
+from openmm_cgml.engine.pair_prior import switched_power
 from openmm_cgml.potentials import PowerRepulsion
 
 N_PAIR_KNOTS = 2048
@@ -68,17 +69,12 @@ def tabulate_pairs(potential: PowerRepulsion, n_knots: int = N_PAIR_KNOTS) -> Pa
     """
     start = _wall(potential)
     distances = torch.linspace(start, potential.cutoff, n_knots, dtype=torch.float64)
-    n_types = len(potential.sigma)
+    coefficient = torch.tensor(potential.epsilon * potential.sigma ** int(potential.exponent))[:, :, None]
+    energies, slopes = switched_power(
+        distances, coefficient, float(potential.exponent), potential.switch_distance, potential.cutoff
+    )
     spacing = (potential.cutoff - start) / (n_knots - 1)
-    knots = np.empty((n_types, n_types, n_knots, 2))
-    for a in range(n_types):
-        for b in range(n_types):
-            r = distances.clone().requires_grad_(True)
-            with torch.enable_grad():
-                energies = potential.pair_energy(r, a, b)
-                (slopes,) = torch.autograd.grad(energies.sum(), r)
-            knots[a, b, :, 0] = energies.detach().numpy()
-            knots[a, b, :, 1] = spacing * slopes.numpy()
+    knots = torch.stack([energies, spacing * slopes], dim=-1).numpy().copy()
     knots[:, :, -1] = 0.0  # exact at the cutoff, whatever rounding left there
     knots.setflags(write=False)
     return PairTable(start=start, cutoff=potential.cutoff, knots=knots, bead_types=potential.bead_types)
