@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,7 +170,7 @@ def make_simulations(system: str, plan: Plan) -> None:
         force_field = ForceField.load(plan.runs / system / name / "force_field")
         for seed in plan.seeds:
             output = plan.runs / system / "simulations" / f"{name}-{seed}"
-            _run_once(
+            run_once(
                 output,
                 lambda output=output, force_field=force_field, seed=seed: simulate(
                     force_field,
@@ -186,7 +186,7 @@ def make_simulations(system: str, plan: Plan) -> None:
     output = plan.runs / system / "simulations" / "pair-spline"
     spline = pair_spline.fit_pair_spline(dataset.topology, _training_frames(dataset), _cutoff(system, plan))
     bonds = PriorSet(terms=fit_bond_priors(dataset.topology, _training_frames(dataset), dataset.temperature))
-    _run_once(
+    run_once(
         output,
         lambda: simulate_system(
             pair_spline.create_system(spline, bonds, dataset.topology, last.box[0]),
@@ -208,7 +208,7 @@ def make_sizes(system: str, plan: Plan) -> None:
     for size in plan.sizes:
         output = plan.runs / system / "sizes" / str(size)
         topology, positions, box = build_box(force_field, size, seed=size)
-        _run_once(
+        run_once(
             output,
             lambda output=output, topology=topology, positions=positions, box=box: simulate(
                 force_field,
@@ -283,7 +283,7 @@ def collect(system: str, plan: Plan) -> dict[str, Any]:
         "cutoff_nm": cutoff,
         "time_step_fs": 1000 * TIME_STEP[system],
         "gr_com_rmse_reference_error": reference.half_rmse["com"],
-        **_of_runs(folder, shipped(system), plan, reference),
+        **figures_of_runs(folder, shipped(system), plan.seeds, reference),
         "gr_com_rmse_pair_spline": _compare(folder / "simulations" / "pair-spline", reference)
         .figure("gr_com_rmse")
         .value,
@@ -298,7 +298,7 @@ def collect(system: str, plan: Plan) -> dict[str, Any]:
                 "mean_force_r2": pair_spline.score(
                     inter_forces(ForceField.load(folder / name / "force_field"), measured), measured.forces_inter
                 )["r2"],
-                **_of_runs(folder, name, plan, reference),
+                **figures_of_runs(folder, name, plan.seeds, reference),
             }
             for name, label in (("fit", "0"), ("fit-variant", f"{plan.variant:g}"))
             if (folder / name / "metrics.json").exists()
@@ -310,9 +310,9 @@ def collect(system: str, plan: Plan) -> dict[str, Any]:
     return result
 
 
-def _of_runs(folder: Path, name: str, plan: Plan, reference: Any) -> dict[str, Any]:
+def figures_of_runs(folder: Path, name: str, seeds: Sequence[int], reference: Any) -> dict[str, Any]:
     """Figures of one model's simulations, averaged over the seeds, with the value of each seed beside them."""
-    paths = [folder / "simulations" / f"{name}-{seed}" for seed in plan.seeds]
+    paths = [folder / "simulations" / f"{name}-{seed}" for seed in seeds]
     paths = [path for path in paths if (path / "result.json").exists()]
     outcomes = [read_json(path / "result.json") for path in paths]
     compared = [_compare(path, reference) for path in paths]
@@ -369,7 +369,7 @@ def _compare(path: Path, reference: Any) -> ValidationResult:
     return compare_with_reference(run.summary, reference, name=run.name, status=run.status)
 
 
-def _run_once(output: Path, run: Callable[[], Any]) -> None:
+def run_once(output: Path, run: Callable[[], Any]) -> None:
     """Run unless it is there; an unstable run is a result, not an error of the measurement."""
     if (output / "result.json").exists() and read_json(output / "result.json")["status"] in ("complete", "unstable"):
         return
