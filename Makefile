@@ -4,13 +4,16 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 TORCHFORCE_VENV := .venv-torchforce
+BENCH_VENV := .venv-bench
+# What to hand to benchmarks/speed.py, such as: make bench BENCH="--only ef md"
+BENCH ?=
 # -qq: pip's notes about the machine's own package sources are not ours; errors still show.
 PIP_INSTALL = -m pip install -qq --disable-pip-version-check
 # One thread per test process: the machine's cores are shared by JOBS processes.
 PYTEST = OMP_NUM_THREADS=1 OPENMM_CPU_THREADS=1 MPLBACKEND=Agg $(1)/bin/python -m pytest -n $(JOBS) --durations=10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-torchforce lint format types contracts check fidelity docs wheel clean
+.PHONY: help demo test test-fast test-torchforce lint format types contracts check fidelity bench docs wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
@@ -29,6 +32,13 @@ $(TORCHFORCE_VENV)/.test: pyproject.toml constraints/torchforce.txt
 	@echo "installing the torchforce version set into $(TORCHFORCE_VENV) (several GB) ..."
 	@test -x $(TORCHFORCE_VENV)/bin/python || $(PYTHON) -m venv $(TORCHFORCE_VENV)
 	@$(TORCHFORCE_VENV)/bin/python $(PIP_INSTALL) -c constraints/torchforce.txt -e ".[test,torchforce]"
+	@touch $@
+
+$(BENCH_VENV)/.bench: pyproject.toml constraints/torchforce.txt constraints/bench.txt
+	@echo "installing the torchforce version set and SchNetPack into $(BENCH_VENV) (several GB) ..."
+	@test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python $(PIP_INSTALL) -c constraints/torchforce.txt -e ".[torchforce]"
+	@$(BENCH_VENV)/bin/python $(PIP_INSTALL) --no-deps -r constraints/bench.txt
 	@touch $@
 
 demo: $(VENV)/.run  ## simulate liquid benzene with a shipped model, compare with the atomistic reference: demo/report.html
@@ -61,6 +71,9 @@ check: lint types contracts  ## lint, types and import contracts
 
 fidelity: $(VENV)/.test  ## measure the shipped models again: benchmarks/results/fidelity.json (hours)
 	@$(BIN)/python benchmarks/fidelity.py && $(BIN)/python benchmarks/publish.py
+
+bench: $(BENCH_VENV)/.bench  ## measure speed beside TorchMD-Net and SchNetPack: benchmarks/results/speed-cpu.json, docs/speed.md
+	@$(BENCH_VENV)/bin/python benchmarks/speed.py $(BENCH) && $(BENCH_VENV)/bin/python benchmarks/speed_publish.py
 
 docs: $(VENV)/.run  ## build the documentation into site/
 	@$(BIN)/python $(PIP_INSTALL) -c constraints/modern.txt -e ".[docs]"

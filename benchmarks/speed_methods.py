@@ -30,11 +30,12 @@ def torchmdnet(networks: Networks, *, priors: bool = False) -> openmm.System:
     system = _empty_system(workload)
     if priors:
         for potential in networks.force_field(priors=True).bind(workload.topology):
-            system.addForce(potential.to_openmm(periodic=True))
+            system.addForce(potential.to_openmm(periodic=True))  # in group 0; the network has one of its own
     force = import_openmmtorch().TorchForce(script(networks.torchmdnet()))
     force.setOutputsForces(True)
     force.setUsesPeriodicBoundaryConditions(True)
     force.setName("network")
+    force.setForceGroup(1)
     system.addForce(force)
     return system
 

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.speed_systems import NetworkSize, Playback, Workload, most_neighbors
+from benchmarks.speed_systems import BENZENE, NetworkSize, Playback, Workload, most_neighbors
 from openmm_cgml.force_field import ForceField, Manifest
 from openmm_cgml.networks import SchNet, SchNetConfig
 from openmm_cgml.priors import PriorSet, PriorTerm
@@ -311,8 +311,10 @@ def ase_langevin(networks: Networks, neighbors: str) -> tuple[Callable[[], None]
 
 
 def _repulsion(workload: Workload) -> PriorSet:
+    """A pair prior that keeps the beads about as far apart as they start."""
     kind = workload.template.bead_type_names[0]
-    parameters = {"sigma": 0.46, "epsilon": 4.184, "exponent": 12, "cutoff": 0.7, "switch_distance": 0.6}
+    sigma, cutoff = (0.46, 0.7) if kind == BENZENE.bead_type_names[0] else (0.18, 0.4)
+    parameters = {"sigma": sigma, "epsilon": 4.184, "exponent": 12, "cutoff": cutoff, "switch_distance": 0.9 * cutoff}
     return PriorSet(
         terms=(PriorTerm(form="power_repulsion", types=(kind, kind), parameters=parameters),), exclude_bonds=1
     )

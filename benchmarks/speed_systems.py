@@ -82,18 +82,19 @@ def benzene(seed: int = 1, n_frames: int = N_FRAMES) -> Workload:
     return Workload(name="benz-500", size=BENZENE_SIZE, template=BENZENE, edge=edge, frames=frames, time_step=time_step)
 
 
-def polyethylene(seed: int = 1, n_frames: int = N_FRAMES) -> Workload:
-    """PE-1000: a melt of 20 chains of 50 united atoms at 0.84 g/cm^3."""
-    edge, time_step, chains, length = 3.027, 0.002, 20, 50
-    n = chains * length
+def polyethylene(seed: int = 1, n_frames: int = N_FRAMES, *, chains: int = 20, length: int = 50) -> Workload:
+    """PE-1000: a melt of 20 chains of 50 united atoms at 0.84 g/cm^3; or other chains at the same density."""
+    n, time_step = chains * length, 0.002
+    edge = 3.027 * (n / 1000) ** (1 / 3)
+    cutoff = min(1.0, 0.49 * edge)
     bonds = [(c * length + k, c * length + k + 1) for c in range(chains) for k in range(length - 1)]
     start = _random_chains(chains, length, edge, seed)
     apart = _melt(chains, length, edge, _soft_repulsion(n, bonds))
     start = _run(apart, start, time_step, 1, seed)[0]
-    system = _melt(chains, length, edge, _lennard_jones(n, sigma=0.395, epsilon=0.382, cutoff=1.0, bonds=bonds))
+    system = _melt(chains, length, edge, _lennard_jones(n, sigma=0.395, epsilon=0.382, cutoff=cutoff, bonds=bonds))
     frames = _run(system, start, time_step, n_frames, seed)
     return Workload(
-        name="PE-1000", size=POLYETHYLENE_SIZE, template=UNITED_ATOM, edge=edge, frames=frames, time_step=time_step
+        name=f"PE-{n}", size=POLYETHYLENE_SIZE, template=UNITED_ATOM, edge=edge, frames=frames, time_step=time_step
     )
 
 

@@ -44,7 +44,7 @@ def time_in_rounds(
     *,
     rounds: int = ROUNDS,
     seconds: float = SECONDS,
-    warm_up: int = 3,
+    warm_up: int = 5,
     calls_each: Mapping[str, int] | None = None,
     before: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, Timing]:
