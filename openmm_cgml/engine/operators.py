@@ -9,6 +9,7 @@ fails, as the operator is unknown.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -42,18 +43,14 @@ class _Engine:
             return self._gpu()(positions, box)
         cell = None if box is None else box.detach().numpy().astype(np.float64)
         engine, x = self._cpu(), positions.detach().numpy().astype(np.float64)
-        if engine.parity is None:
-            # The first call differentiates the exact network; torch forbids that inside an operator.
-            with ThreadPoolExecutor(1) as elsewhere:
-                energy, forces = elsewhere.submit(engine, x, cell).result()
-        else:
-            energy, forces = engine(x, cell)
+        is_first = engine.parity is None
+        energy, forces = _elsewhere(engine, x, cell) if is_first else engine(x, cell)
         return torch.tensor(energy, dtype=torch.float64), torch.from_numpy(forces)
 
     def _cpu(self) -> TabulatedNetwork:
         with self._lock:
             if self._on_cpu is None:
-                self._on_cpu = TabulatedNetwork(self._deployed)
+                self._on_cpu = _elsewhere(TabulatedNetwork, self._deployed)
             return self._on_cpu
 
     def _gpu(self) -> Any:
@@ -61,8 +58,14 @@ class _Engine:
 
         with self._lock:
             if self._on_gpu is None:
-                self._on_gpu = WarpNetwork(self._deployed)
+                self._on_gpu = _elsewhere(WarpNetwork, self._deployed)
             return self._on_gpu
+
+
+def _elsewhere(function: Callable[..., Any], *args: object) -> Any:
+    """The result of a function that differentiates: torch forbids that inside an operator, not in another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *args).result()
 
 
 @torch.library.custom_op("openmm_cgml::evaluate", mutates_args=())

@@ -75,9 +75,14 @@ class WarpNetwork:
                 "the network's energy or a force is not finite; the positions before this step are the last good ones"
             )
         if self.parity is None:
-            host = None if cell is None else cell.cpu().numpy()
-            self.parity = check_parity(self._deployed, x.cpu().numpy(), host, forces.cpu().numpy())
+            self.parity = self._measure_parity(evaluation, x, cell)
         return energy, forces
+
+    def _measure_parity(self, evaluation: _Evaluation, x: Tensor, cell: Tensor | None) -> float:
+        with self._lock, torch.no_grad(), _full_precision(x.device):
+            _, forces = evaluation(x, cell, with_prior=False)
+        host = None if cell is None else cell.cpu().numpy()
+        return check_parity(self._deployed, x.cpu().numpy(), host, forces.cpu().numpy())
 
     def _evaluation(self, device: torch.device) -> _Evaluation:
         """Memory of this stream's own: what two streams do at a time must not meet."""
@@ -131,7 +136,7 @@ class _Evaluation:
         skin = deployed.neighbors.skin
         self.lists = WarpLists(tuple(kinds), topology.molecules, deployed.n_beads // deployed.n_replicas, skin, device)
 
-    def __call__(self, x: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
+    def __call__(self, x: Tensor, cell: Tensor | None, *, with_prior: bool = True) -> tuple[Tensor, Tensor]:
         place = self.lists.update(x, cell)
         hidden = [readout.by_bead for readout in self._readouts]
         tapes = []
@@ -149,7 +154,7 @@ class _Evaluation:
         forces = x.new_zeros(self._n_beads, 3)
         for number, stack in enumerate(self._stacks):
             self._backward(stack, self.lists.rows[number], tapes[number], grads[stack.readout], forces)
-        if self._prior is not None:
+        if self._prior is not None and with_prior:
             energy = energy + self._add_prior(place, x, forces)
         return (energy + self.lists.verdict).squeeze(0), forces + self.lists.verdict
 
