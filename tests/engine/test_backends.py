@@ -1,4 +1,5 @@
 import copy
+import gc
 import importlib.util
 import pickle
 import subprocess
@@ -9,23 +10,36 @@ import openmm
 import pytest
 import torch
 
-from openmm_cgml.engine import BACKENDS, DeployedNetwork, choose_backend, create_ml_force
+from openmm_cgml.engine import (
+    BACKENDS,
+    DeployedNetwork,
+    backends,
+    choose_backend,
+    create_ml_force,
+    describe_evaluation,
+    operators,
+)
 from openmm_cgml.engine.backends import torchforce_problem
 from openmm_cgml.engine.pythonforce import NetworkFunction
 from openmm_cgml.errors import InputError, MissingDependencyError
 from tests.engine.test_invariances import BOX, _deployed, _positions
+from tests.fixtures import package_environment
 
 WITH_TORCHFORCE = importlib.util.find_spec("openmmtorch") is not None
 
 
-def _evaluate(force, masses, positions, platform, box=BOX):
+def _context(force, masses, platform, box):
     system = openmm.System()
     for mass in masses:
         system.addParticle(mass)
     if box is not None:
         system.setDefaultPeriodicBoxVectors(*[openmm.Vec3(*row) for row in box])
     system.addForce(force)
-    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(platform))
+    return openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(platform))
+
+
+def _evaluate(force, masses, positions, platform, box=BOX):
+    context = _context(force, masses, platform, box)
     context.setPositions(positions)
     state = context.getState(energy=True, forces=True)
     return state.getPotentialEnergy()._value, state.getForces(asNumpy=True)._value
@@ -45,13 +59,119 @@ def test_openmm_gives_exactly_what_the_network_gives(backend, platform, periodic
     np.testing.assert_array_equal(found_forces, forces.numpy())
 
 
-def test_tables_are_the_default_of_pythonforce_and_agree():
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("platform", ["Reference", "CPU"])
+@pytest.mark.parametrize("periodic", [True, False])
+def test_tables_are_the_default_and_agree(backend, platform, periodic):
+    if backend == "TorchForce" and not WITH_TORCHFORCE:
+        pytest.skip("openmmtorch is not installed")
     deployed, x = _deployed(dtype=torch.float32), _positions()
-    energy, forces = deployed(x, torch.tensor(BOX))
-    force = create_ml_force(deployed, backend="PythonForce", periodic=True)
-    found, found_forces = _evaluate(force, deployed.topology.masses, x.numpy(), "CPU")
+    energy, forces = deployed(x, torch.tensor(BOX) if periodic else None)
+    force = create_ml_force(deployed, backend=backend, periodic=periodic)
+    found, found_forces = _evaluate(force, deployed.topology.masses, x.numpy(), platform, BOX if periodic else None)
     assert found == pytest.approx(float(energy), rel=1e-5)
     assert 0 < np.abs(found_forces - forces.numpy()).max() < 1e-3 * float((forces**2).mean().sqrt())
+
+
+@pytest.mark.skipif(not WITH_TORCHFORCE, reason="openmmtorch is not installed")
+def test_both_backends_take_the_same_steps():
+    deployed, x = _deployed(dtype=torch.float32), _positions()
+    found = []
+    for backend in BACKENDS:
+        force = create_ml_force(deployed, backend=backend, periodic=True)
+        context = _context(force, deployed.topology.masses, "Reference", BOX)
+        context.setPositions(x.numpy())
+        context.getIntegrator().step(20)
+        found.append(context.getState(positions=True).getPositions(asNumpy=True)._value)
+    np.testing.assert_array_equal(*found)
+    assert np.abs(found[0] - x.numpy()).max() > 1e-4
+
+
+@pytest.mark.skipif(not WITH_TORCHFORCE, reason="openmmtorch is not installed")
+def test_a_context_builds_one_engine_and_gives_it_back():
+    deployed, x = _deployed(dtype=torch.float32), _positions()
+    force = create_ml_force(deployed, backend="TorchForce", periodic=True)
+    gc.collect()
+    before = len(operators._engines)
+    context = _context(force, deployed.topology.masses, "Reference", BOX)
+    del force
+    context.setPositions(x.numpy())
+    context.getIntegrator().step(5)
+    assert len(operators._engines) == before + 1
+    del context
+    another = create_ml_force(deployed, backend="TorchForce", periodic=True)
+    _evaluate(another, deployed.topology.masses, x.numpy(), "Reference")
+    gc.collect()
+    assert len(operators._engines) <= before + 1  # TorchScript keeps the last graph that ran
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not WITH_TORCHFORCE, reason="openmmtorch is not installed")
+def test_a_torchforce_from_xml_builds_an_engine_of_its_own_or_says_what_is_missing(tmp_path):
+    if openmm.version.short_version >= "8.6":
+        pytest.skip("reading a TorchForce ends the process on these versions")
+    deployed, x = _deployed(dtype=torch.float32), _positions()
+    force = create_ml_force(deployed, backend="TorchForce", periodic=True)
+    (tmp_path / "force.xml").write_text(openmm.XmlSerializer.serialize(force))
+    np.save(tmp_path / "x.npy", x.numpy())
+    code = (
+        "import sys, torch, numpy as np, openmm, openmmtorch\n"
+        "if sys.argv[3] == 'with': import openmm_cgml.engine.operators\n"
+        "from openmm import Vec3\n"
+        "force = openmm.XmlSerializer.deserialize(open(sys.argv[1]).read())\n"
+        "system = openmm.System()\n"
+        "for _ in range(120): system.addParticle(1.0)\n"
+        f"system.setDefaultPeriodicBoxVectors(*[Vec3(*row) for row in {BOX.tolist()}])\n"
+        "system.addForce(force)\n"
+        "platform = openmm.Platform.getPlatformByName('Reference')\n"
+        "context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform)\n"
+        "context.setPositions(np.load(sys.argv[2]))\n"
+        "print(repr(context.getState(energy=True).getPotentialEnergy()._value))"
+    )
+
+    def run(how):
+        arguments = [str(tmp_path / name) for name in ("force.xml", "x.npy")] + [how]
+        return subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=package_environment(),
+        )
+
+    done = run("with")
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[-1]) == pytest.approx(float(deployed(x, torch.tensor(BOX))[0]), rel=1e-5)
+    refused = run("without")
+    assert refused.returncode != 0
+    assert "openmm_cgml::evaluate" in refused.stderr
+
+
+@pytest.mark.skipif(not WITH_TORCHFORCE, reason="openmmtorch is not installed")
+def test_cuda_graphs_are_asked_for_only_where_a_trial_showed_that_they_work(monkeypatch):
+    from openmm_cgml.engine import torchforce
+
+    deployed = _deployed(dtype=torch.float32)
+    assert dict(create_ml_force(deployed, backend="TorchForce", periodic=True).getProperties())["useCUDAGraphs"] == (
+        "true" if torch.cuda.is_available() else "false"
+    )
+    monkeypatch.setattr(torchforce, "cuda_graphs_problem", lambda: None)
+    properties = dict(create_ml_force(deployed, backend="TorchForce", periodic=True).getProperties())
+    assert properties == {"useCUDAGraphs": "true", "CUDAGraphWarmupSteps": "5"}
+    exact = create_ml_force(deployed, backend="TorchForce", periodic=True, exact=True)
+    assert dict(exact.getProperties())["useCUDAGraphs"] == "false"
+
+
+def test_a_network_without_tables_is_evaluated_itself(monkeypatch):
+    deployed, x = _deployed(dtype=torch.float32), _positions()
+    assert "tables" in describe_evaluation(deployed.network)
+    assert "as asked for" in describe_evaluation(deployed.network, exact=True)
+    monkeypatch.setattr(backends, "is_tabulable", lambda network: False)
+    assert "a SchNet has no tables" in describe_evaluation(deployed.network)
+    for backend in BACKENDS if WITH_TORCHFORCE else ("PythonForce",):
+        force = create_ml_force(deployed, backend=backend, periodic=True)
+        found, _ = _evaluate(force, deployed.topology.masses, x.numpy(), "CPU")
+        assert found == float(deployed(x, torch.tensor(BOX))[0])
 
 
 def test_a_copied_system_still_works():
@@ -60,6 +180,7 @@ def test_a_copied_system_still_works():
     deployed, x = _deployed(dtype=torch.float32), _positions()
     for backend in BACKENDS if WITH_TORCHFORCE else ("PythonForce",):
         force = copy.deepcopy(create_ml_force(deployed, backend=backend, periodic=True))
+        gc.collect()
         expected = _evaluate(
             create_ml_force(deployed, backend=backend, periodic=True), deployed.topology.masses, x.numpy(), "CPU"
         )
