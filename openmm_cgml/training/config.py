@@ -12,6 +12,7 @@ import pydantic
 from pydantic import Field
 
 from openmm_cgml.config import Config, Length, read_config, read_yaml
+from openmm_cgml.engine.tables import N_KNOTS
 from openmm_cgml.networks import SchNetConfig
 from openmm_cgml.priors import PriorConfig
 
@@ -90,8 +91,9 @@ class TrainingConfig(Config):
         precision: "float32" or "float64".
         device: "cpu", "cuda", or "auto" for CUDA where there is one.
         threads: CPU threads of torch; None leaves it to torch. One gives bit-identical results.
-        filter_knots: Filters are evaluated at this many distances and interpolated by cubic splines, as in the
-            deployed network; 0 evaluates them at every pair (slower, equal to 6 digits).
+        filter_knots: Filters are tabulated at this many distances, value and derivative, and interpolated by cubic
+            Hermite splines. The default is the table of the deployed network, so training optimizes the very function
+            that is simulated; 0 evaluates them at every pair (several times slower, equal to 6 digits).
         checkpoint_interval: Steps between checkpoints within an epoch; None for one per epoch.
     """
 
@@ -113,7 +115,7 @@ class TrainingConfig(Config):
     precision: Literal["float32", "float64"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     threads: int | None = Field(default=None, ge=1)
-    filter_knots: int = Field(default=512, ge=0)
+    filter_knots: int = Field(default=N_KNOTS, ge=0)
     checkpoint_interval: int | None = Field(default=None, ge=1)
 
 

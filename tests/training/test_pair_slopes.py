@@ -5,6 +5,7 @@ import torch
 from openmm_cgml.engine import DeployedNetwork
 from openmm_cgml.networks import build_network
 from openmm_cgml.training.batches import FrameStore
+from openmm_cgml.training.config import TrainingConfig
 from openmm_cgml.training.labels import LabeledFrames, wrap
 from openmm_cgml.training.pair_slopes import compute_slopes, pair_forces
 from openmm_cgml.training.pairs import PairRule
@@ -18,7 +19,7 @@ ARCHITECTURES = {
 }
 
 
-def _store(frames, settings, dtype=torch.float64):
+def dimer_store(frames, settings, dtype=torch.float64):
     topology = dimer_topology(frames.n_particles // 2)
     zeros = np.zeros_like(frames.positions)
     part = LabeledFrames(
@@ -30,7 +31,7 @@ def _store(frames, settings, dtype=torch.float64):
     return FrameStore([part], PairRule(cutoff=settings["cutoff"], intra_cutoff=intra, exclude_bonds=exclude), dtype)
 
 
-def _network(settings):
+def dimer_network(settings):
     torch.manual_seed(3)
     return build_network("schnet", settings, 2).double()
 
@@ -45,8 +46,8 @@ def _forces(network, batch, n_knots):
 @pytest.mark.parametrize("n_knots", [0, 400])
 def test_forces_and_energy_are_those_of_the_deployed_network(name, n_knots):
     settings = {**NETWORK, **ARCHITECTURES[name]}
-    frames, network = dimer_frames(1), _network(settings)
-    slopes, forces = _forces(network, _store(frames, settings).batch([(0, 0)]), n_knots)
+    frames, network = dimer_frames(1), dimer_network(settings)
+    slopes, forces = _forces(network, dimer_store(frames, settings).batch([(0, 0)]), n_knots)
     deployed = DeployedNetwork(network, dimer_topology(), exclude_bonds=1)
     energy, expected = deployed(torch.tensor(frames.positions[0]), torch.tensor(frames.box[0]))
     tolerance = 1e-9 if n_knots == 0 else 1e-4
@@ -54,22 +55,27 @@ def test_forces_and_energy_are_those_of_the_deployed_network(name, n_knots):
     assert float(slopes.energies.sum()) == pytest.approx(float(energy), rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_gradients_of_the_loss_with_interpolated_filters_are_those_with_exact_filters(name):
+def test_loss_and_gradients_with_tabulated_filters_are_those_with_exact_filters(name, dtype):
     settings = {**NETWORK, **ARCHITECTURES[name]}
-    network, batch = _network(settings), _store(dimer_frames(2), settings).batch([(0, 0), (0, 1)])
-    gradients = []
-    for n_knots in (0, 400):
+    network = dimer_network(settings).to(dtype)
+    batch = dimer_store(dimer_frames(2), settings, dtype).batch([(0, 0), (0, 1)])
+    losses, gradients = [], []
+    for n_knots in (0, TrainingConfig().filter_knots):
         network.zero_grad()
         slopes = compute_slopes(network, batch, n_knots=n_knots, create_graph=True)
-        (slopes.inter.square().sum() + slopes.intra.square().sum() + slopes.energies.square().sum()).backward()
+        loss = slopes.inter.square().sum() + slopes.intra.square().sum() + slopes.energies.square().sum()
+        loss.backward()
+        losses.append(float(loss.detach()))
         gradients.append(torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6 if dtype == torch.float64 else 5e-6)
     assert float((gradients[0] - gradients[1]).norm() / gradients[0].norm()) < 1e-4
 
 
 def test_more_knots_converge_with_the_fourth_power():
     settings = {**NETWORK, **ARCHITECTURES["summed"]}
-    network, batch = _network(settings), _store(dimer_frames(1), settings).batch([(0, 0)])
+    network, batch = dimer_network(settings), dimer_store(dimer_frames(1), settings).batch([(0, 0)])
     exact = _forces(network, batch, 0)[0].energies
     errors = [float((_forces(network, batch, n)[0].energies - exact).abs().max()) for n in (60, 240)]
     assert errors[0] / errors[1] > 100  # the fourth power would give 256, the second 16
@@ -77,13 +83,13 @@ def test_more_knots_converge_with_the_fourth_power():
 
 def test_forces_are_minus_the_gradient_of_the_energy():
     settings = {**NETWORK, **ARCHITECTURES["separate"]}
-    frames, network = dimer_frames(1), _network(settings)
-    _, forces = _forces(network, _store(frames, settings).batch([(0, 0)]), 50)
+    frames, network = dimer_frames(1), dimer_network(settings)
+    _, forces = _forces(network, dimer_store(frames, settings).batch([(0, 0)]), 50)
 
     def energy(bead, axis, step):
         moved = frames.positions.copy()
         moved[0, bead, axis] += step
-        slopes, _ = _forces(network, _store(frames.replace(positions=moved), settings).batch([(0, 0)]), 50)
+        slopes, _ = _forces(network, dimer_store(frames.replace(positions=moved), settings).batch([(0, 0)]), 50)
         return float(slopes.energies.sum())
 
     for bead, axis in ((0, 0), (7, 1), (20, 2)):
@@ -94,14 +100,14 @@ def test_forces_are_minus_the_gradient_of_the_energy():
 
 def test_a_batch_gives_what_its_frames_give_one_by_one():
     settings = {**NETWORK, **ARCHITECTURES["summed"]}
-    network, store = _network(settings), _store(dimer_frames(3), settings)
+    network, store = dimer_network(settings), dimer_store(dimer_frames(3), settings)
     together = _forces(network, store.batch([(0, 2), (0, 0), (0, 1)]), 50)[1]
     alone = torch.cat([_forces(network, store.batch([(0, f)]), 50)[1] for f in (2, 0, 1)])
     torch.testing.assert_close(together, alone)
 
 
 def test_frozen_weights_give_the_same_forces():
-    network, batch = _network(NETWORK), _store(dimer_frames(1), NETWORK).batch([(0, 0)])
+    network, batch = dimer_network(NETWORK), dimer_store(dimer_frames(1), NETWORK).batch([(0, 0)])
     before = _forces(network, batch, 50)[1]
     network.requires_grad_(False)
     with torch.no_grad():
