@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from openmm import app, unit
 
 from openmm_cgml.errors import InputError
+from openmm_cgml.force_field import ForceField
 from openmm_cgml.storage import write_atomically
 from openmm_cgml.topology import CGTopology
 
@@ -42,3 +44,26 @@ def write_structure(
             "bonds; give every molecule a chain id of its own"
         )
     write_atomically(path, text.getvalue())
+
+
+def read_structure(force_field: ForceField, path: Path) -> tuple[CGTopology, NDArray[np.float64], Any]:
+    """Topology, positions [nm], shape (n_beads, 3), and box vectors, or None, of a file.
+
+    Args:
+        force_field: The force field whose beads they are.
+        path: A PDBx/mmCIF or PDB file, or a folder with a `topology.cif`.
+
+    Raises:
+        InputError: If it is another kind of file, not there, or holds beads that the force field does not know.
+    """
+    if path.is_dir():
+        path = path / "topology.cif"
+    reader = {".cif": app.PDBxFile, ".pdb": app.PDBFile}.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path}: structures are read from .cif and .pdb files, or from a folder with a topology.cif")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `openmm-cgml build` writes one")
+    structure = reader(str(path))
+    box = structure.topology.getPeriodicBoxVectors()
+    positions = structure.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    return force_field.bead_topology(structure.topology), positions, box

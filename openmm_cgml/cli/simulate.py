@@ -138,31 +138,15 @@ def _make_start(
     force_field: ForceField, molecules: int | None, density: str | None, start: Path | None, seed: int
 ) -> tuple[CGTopology, np.ndarray, Any]:
     """Topology, positions [nm] and box of a new run."""
-    from openmm_cgml.builder import build_box
+    from openmm_cgml.builder import build_box, read_structure
     from openmm_cgml.errors import InputError
 
     if (molecules is None) == (start is None):
         raise InputError("say where to start: --molecules 500 builds a box, --from FOLDER takes what `build` wrote")
     if start is not None:
-        return _read_structure(force_field, start / "topology.cif" if start.is_dir() else start)
+        return read_structure(force_field, start)
     assert molecules is not None
     return build_box(force_field, molecules, density=density, seed=seed)
-
-
-def _read_structure(force_field: ForceField, path: Path) -> tuple[CGTopology, np.ndarray, Any]:
-    from openmm import app, unit
-
-    from openmm_cgml.errors import InputError
-
-    reader = {".cif": app.PDBxFile, ".pdb": app.PDBFile}.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(f"{path}: structures are read from .cif and .pdb files, or from a folder with a topology.cif")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; `openmm-cgml build` writes one")
-    structure = reader(str(path))
-    box = structure.topology.getPeriodicBoxVectors()
-    positions = structure.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
-    return force_field.bead_topology(structure.topology), positions, box
 
 
 def _read_run(output: Path) -> tuple[CGTopology, np.ndarray, Any]:

@@ -7,6 +7,7 @@ import io
 import logging
 import re
 import warnings
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -53,10 +54,34 @@ class TabulatedModule(nn.Module):
 
 def script(module: nn.Module) -> torch.jit.ScriptModule:
     """TorchScript of `module`, without torch's notices about TorchScript's age."""
+    with _torchscript_unannounced():
+        return torch.jit.script(module)
+
+
+@contextlib.contextmanager
+def _torchscript_unannounced() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
-        return torch.jit.script(module)
+        yield
+
+
+def exact_module(deployed: DeployedNetwork) -> torch.jit.ScriptModule:
+    """TorchScript of the network itself, of plain torch operations; it shares its weights with `deployed`."""
+    return script(ExactModule(deployed).eval())
+
+
+def save_exact_module(deployed: DeployedNetwork, extra_files: dict[str, str]) -> bytes:
+    """The exact module as a TorchScript archive.
+
+    Args:
+        deployed: The network bound to a topology.
+        extra_files: Text to go along with it, by name.
+    """
+    archive = io.BytesIO()
+    with _torchscript_unannounced():
+        torch.jit.save(exact_module(deployed), archive, _extra_files=extra_files)
+    return archive.getvalue()
 
 
 def tabulated_module(deployed: DeployedNetwork) -> torch.jit.ScriptModule:
@@ -74,7 +99,7 @@ def create_torch_force(deployed: DeployedNetwork, *, exact: bool = False) -> Any
         ImportError: If openmmtorch does not import.
     """
     openmmtorch = import_openmmtorch()
-    module = script(ExactModule(deployed).eval()) if exact else tabulated_module(deployed)
+    module = exact_module(deployed) if exact else tabulated_module(deployed)
     force = openmmtorch.TorchForce(module)
     force.setOutputsForces(True)
     if not exact and cuda_graphs_problem() is None:
