@@ -1,3 +1,4 @@
+import importlib.util
 import json
 
 import numpy as np
@@ -5,9 +6,17 @@ import openmm
 import pytest
 from openmm import unit
 
+from openmm_cgml.engine import BACKENDS
 from openmm_cgml.errors import InputError
-from openmm_cgml.simulation import SimulationResult, create_multiple_time_step_integrator, simulate_system
+from openmm_cgml.simulation import (
+    SimulationConfig,
+    SimulationResult,
+    create_multiple_time_step_integrator,
+    simulate,
+    simulate_system,
+)
 from openmm_cgml.simulation.integrator import find_force_groups, share_group_of_priors
+from tests.fixtures import benzene_box, tiny_force_field
 from tests.simulation.conftest import make_liquid
 from tests.simulation.test_run import assert_identical, changed, interrupt_at, read_all
 
@@ -55,6 +64,36 @@ def test_the_network_is_told_from_the_native_forces_by_its_name():
     assert find_force_groups(dimers.system) == ((3, 4), 2)
     share_group_of_priors(dimers.system)
     assert find_force_groups(dimers.system) == ((3,), 2)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_force_field_runs_with_its_network_evaluated_less_often(tmp_path, backend):
+    if backend == "TorchForce" and importlib.util.find_spec("openmmtorch") is None:
+        pytest.skip("openmmtorch is not installed")
+    topology, positions, box = benzene_box(3, 60)
+    config = SimulationConfig(
+        temperature=300.0,
+        duration=0.04,
+        time_step=0.002,
+        frame_interval=0.008,
+        network_interval=4,
+        ml_backend=backend,
+        platform="CPU",
+        threads=1,
+    )
+    force_field = tiny_force_field(3)
+    options = {"output": tmp_path / "run", "config": config, "progress": False}
+    assert simulate(force_field, topology, positions, box, **options).steps == 20
+    many = {**options, "output": tmp_path / "many", "config": changed(config, replicas=2)}
+    assert simulate(force_field, topology, positions, box, **many).n_replicas == 2
+    far = {
+        **options,
+        "output": tmp_path / "far",
+        "config": changed(config, replicas=2, network_interval=20, frame_interval=0.04),
+    }
+    with pytest.raises(InputError, match=r"too long for the stiffest term .*which replicas evaluate with the network"):
+        simulate(force_field, topology, positions, box, **far)
 
 
 @pytest.mark.parametrize(

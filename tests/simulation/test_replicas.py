@@ -88,7 +88,7 @@ def test_the_energies_of_a_replica_are_those_of_its_own_beads(start, tmp_path):
 
 @pytest.mark.physics
 def test_replicas_start_with_velocities_of_their_own(start, tmp_path):
-    run(start, tmp_path / "run", changed(CONFIG, duration=0.016, minimize=False, friction=0.0))
+    run(start, tmp_path / "run", changed(CONFIG, time_step=1e-5, frame_interval=2e-5, duration=4e-5, minimize=False))
     at_start = read_checkpoint(tmp_path / "run" / "checkpoints" / "step-000000000000")
     velocities = at_start.velocities.reshape(3, -1)
     correlation = np.corrcoef(velocities)
