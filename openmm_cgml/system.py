@@ -58,7 +58,7 @@ def create_forces(
         potentials: Priors bound to the beads.
         network: The network bound to the beads, or None for priors alone.
         ml_backend: "TorchForce", "PythonForce", or "auto" for the first of these that works here.
-        exact: Evaluate the network itself where the backend would take tables of its filters.
+        exact: Evaluate the network itself instead of tables of its filters.
         periodic: Whether the System has a periodic box.
         n_replicas: Number of copies of one system that the beads are.
     """

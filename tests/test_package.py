@@ -6,7 +6,7 @@ import pytest
 
 import openmm_cgml
 
-HEAVY = ("torch", "openmm", "lightning", "mdtraj", "matplotlib", "h5py", "numpy", "pydantic")
+HEAVY = ("torch", "warp", "numba", "openmm", "lightning", "mdtraj", "matplotlib", "h5py", "numpy", "pydantic")
 
 
 def python(code):

@@ -40,9 +40,15 @@ print(json.dumps({"names": names, "failures": list(openmm.Platform.getPluginLoad
 """
 _BACKEND = """
 import json
+import torch
 from openmm_cgml.engine import choose_backend
+from openmm_cgml.engine.cuda_graphs import cuda_graphs_problem
 choice = choose_backend("auto")
-print(json.dumps({"name": choice.name, "reason": choice.reason}))
+graphs = ""
+if choice.name == "TorchForce" and torch.cuda.is_available():
+    problem = cuda_graphs_problem()
+    graphs = "; with CUDA graphs" if problem is None else f"; without CUDA graphs: {problem}"
+print(json.dumps({"name": choice.name, "reason": choice.reason, "graphs": graphs}))
 """
 _GPU = """
 import json, torch
@@ -159,7 +165,8 @@ def _check_backend() -> Finding:
         return Finding("ML backend", "problem", f"none works: {text}", f"{_INSTALL} --force-reinstall")
     choice = json.loads(text)
     fix = "" if choice["name"] == "TorchForce" else f"{_TORCHFORCE}   (for TorchForce, in an environment of its own)"
-    return Finding("ML backend", "note" if fix else "ok", f"{choice['name']}: {choice['reason']}", fix)
+    detail = f"{choice['name']}: {choice['reason']}{choice.get('graphs', '')}"
+    return Finding("ML backend", "note" if fix else "ok", detail, fix)
 
 
 def _check_gpu() -> Finding:

@@ -110,6 +110,8 @@ class WarpLists:
         self._max_cells = max(_FEWEST_CELLS, replica_size)
         n_cells = self._max_cells * (len(molecules) // replica_size)
         self._warp_device = wp.device_from_torch(device)
+        on_cpu = device.type == "cpu"
+        self._stream = None if on_cpu else wp.stream_from_torch(torch.cuda.current_stream(device))
         n = len(molecules)
         self._molecules = self._integers(molecules)
         self._excluded = [tuple(map(self._integers, _by_bead(kind.excluded, n))) for kind in kinds]
@@ -134,9 +136,8 @@ class WarpLists:
         return int(self._flags[warp_search.N_SEARCHES])
 
     def launch(self, kernel: Any, dim: int | tuple[int, ...], inputs: list[Any]) -> None:
-        """Launch a kernel on torch's current stream."""
-        stream = None if self._device.type == "cpu" else wp.stream_from_torch(torch.cuda.current_stream(self._device))
-        wp.launch(kernel, dim=dim, inputs=inputs, device=self._warp_device, stream=stream)
+        """Launch a kernel on the stream that was torch's current one when the list was made."""
+        wp.launch(kernel, dim=dim, inputs=inputs, device=self._warp_device, stream=self._stream)
 
     def update(self, positions: Tensor, box: Tensor | None) -> tuple[Any, Any, int]:
         """Bring the rows up to date; the launches are the same whether a search is due or not.

@@ -142,8 +142,8 @@ class ForceField:
         Args:
             topology: The beads of one copy; residues and beads are recognized by name, elements are not looked at.
             ml_backend: "TorchForce", "PythonForce", or "auto" for the first of these that works here.
-            exact: Evaluate the network itself, in its own precision, where PythonForce would take tables of its
-                filters; slower, for comparisons.
+            exact: Evaluate the network itself, in its own precision, instead of tables of its filters; slower, for
+                comparisons.
             box: Edges (3,) or reduced vectors (3, 3) [nm] of the periodic box; by default the topology's own.
             remove_cm_motion: Add a `CMMotionRemover`.
             replicas: Number of copies.

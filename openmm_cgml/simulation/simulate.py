@@ -7,7 +7,7 @@ import os
 import numpy as np
 from openmm import app
 
-from openmm_cgml.engine import choose_backend
+from openmm_cgml.engine import choose_backend, describe_evaluation
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.simulation.config import SimulationConfig
 from openmm_cgml.simulation.integrator import share_group_of_priors
@@ -67,6 +67,7 @@ def simulate(
         choice = choose_backend(config.ml_backend)
         backend = choice.name
         record |= {"ml_backend": choice.name, "ml_backend_reason": choice.reason}
+        record["ml_evaluation"] = describe_evaluation(force_field.network)
     system = force_field.create_system(beads, ml_backend=backend, box=box, replicas=config.replicas)
     if config.network_interval > 1:
         share_group_of_priors(system)

@@ -77,6 +77,12 @@ def test_a_fallback_to_pythonforce_comes_with_its_reason_and_the_way_to_torchfor
     assert "torchforce" in finding.fix
 
 
+def test_where_there_is_a_gpu_the_backend_says_whether_it_uses_cuda_graphs(answering):
+    choice = {"name": "TorchForce", "reason": "it works", "graphs": "; without CUDA graphs: the trial failed"}
+    answering({"choose_backend": (True, json.dumps(choice))})
+    assert find(examine(), "ML backend").detail == "TorchForce: it works; without CUDA graphs: the trial failed"
+
+
 def test_no_backend_is_a_problem_with_its_reason(answering):
     answering({"choose_backend": (False, "MissingDependencyError: no torch")})
     finding = find(examine(), "ML backend")

@@ -38,6 +38,7 @@ def test_a_force_field_simulates_and_the_record_says_with_what(start, tmp_path):
     assert record["force_field_fingerprint"] == force_field.fingerprint
     assert record["ml_backend"] in ("TorchForce", "PythonForce")
     assert record["ml_backend_reason"]
+    assert "compared with the network" in record["ml_evaluation"]
     frames = FrameStore.open(tmp_path / "run" / "trajectory").read()
     assert frames.positions.shape == (5, 180, 3)
     bonds = start[0].bonds
