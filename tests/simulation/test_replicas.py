@@ -99,6 +99,7 @@ def test_replicas_start_with_velocities_of_their_own(start, tmp_path):
         assert temperature == pytest.approx(300, rel=6 * np.sqrt(2 / len(own)))
 
 
+@pytest.mark.slow
 @pytest.mark.physics
 def test_without_a_thermostat_each_replica_stands_still_and_keeps_its_energy(start, tmp_path):
     config = changed(CONFIG, ensemble="NVE", duration=0.2, time_step=0.001, frame_interval=0.02)
@@ -115,6 +116,7 @@ def test_without_a_thermostat_each_replica_stands_still_and_keeps_its_energy(sta
         assert np.ptp(energies["kinetic"]) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 10])
 def test_an_interrupted_run_of_replicas_resumes_bit_identically_on_reference(start, tmp_path, monkeypatch, step):
     run(start, tmp_path / "whole")
