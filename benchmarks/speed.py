@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.speed_worker import thread_environment
 
-SECTIONS = ("ef", "md", "scaling", "nve", "replicas", "memory", "threads")
+SECTIONS = ("ef", "md", "scaling", "nve", "replicas", "memory", "threads", "train")
 
 
 def main() -> None:
@@ -94,7 +94,14 @@ def _sections(
     given: argparse.Namespace, spk: Any, rates: dict[str, float], cores: list[int]
 ) -> dict[str, Callable[[], Measured]]:
     """What each section measures: rows by key, and its table."""
-    from benchmarks import speed_dynamics, speed_evaluate, speed_peers, speed_processes, speed_systems
+    from benchmarks import (
+        speed_dynamics,
+        speed_evaluate,
+        speed_peers,
+        speed_processes,
+        speed_systems,
+        speed_training,
+    )
 
     pace = {"rounds": 2, "seconds": 0.1} if given.quick else {}
 
@@ -127,6 +134,7 @@ def _sections(
         "nve": lambda: under("nve_drift", speed_dynamics.measure_drift(benzene(), **quick_runs)),
         "replicas": lambda: under("replicas64", speed_dynamics.measure_replicas(benzene(), **quick_copies, **pace)),
         "memory": lambda: ({}, {"boxes": speed_processes.measure_memory(cores[0])}),
+        "train": lambda: under("train", speed_training.measure_training(spk, rates, **pace)),
         "threads": lambda: under("threads2", _threads(speed_processes.measure_threads, cores, pace)),
     }
 

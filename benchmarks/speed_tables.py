@@ -13,6 +13,7 @@ TITLES = {
     "replicas": "Many copies in one Context",
     "memory": "Memory",
     "threads": "Two threads over one",
+    "train": "Training",
 }
 
 
@@ -31,6 +32,7 @@ def format_body(section: str, table: Mapping[str, Any]) -> str:
         "replicas": _replicas,
         "memory": _memory,
         "threads": _threads,
+        "train": _training,
     }
     return bodies[section](table)
 
@@ -123,6 +125,31 @@ def _threads(table: Mapping[str, Any]) -> str:
         for box, part in sorted(table["boxes"].items(), reverse=True)
     ]
     return markdown(("box", "one thread, wall ms", "two threads, wall ms", "ratio"), rows)
+
+
+def _training(table: Mapping[str, Any]) -> str:
+    blocks = []
+    for case in table["cases"]:
+        faster = case["speedup_over"]
+        rows = [
+            (
+                name,
+                spread(case["frames_per_second"][name]),
+                f"{timing['cpu_ms']:.4g}",
+                spread(faster[name]) if name in faster else "",
+                " then ".join(f"{loss:.6g}" for loss in case["losses"][name]),
+            )
+            for name, timing in sorted(case["methods"].items(), key=lambda item: item[1]["cpu_ms"])
+        ]
+        size = case["size"]
+        title = (
+            f"{case['workload']}: {case['frames']} frames of {case['beads']} beads a step,"
+            f" {case['pairs_per_frame']:.0f} pairs a frame; {size['features']} features, {size['filters']} filters, {size['blocks']} blocks; filter"
+            f" tables of {case['filter_knots']} knots"
+        )
+        head = ("method", "frames/s", "CPU ms a step", "ours is faster by", "loss, and after one step downhill")
+        blocks.append(f"{title}\n\n{markdown(head, rows)}")
+    return "\n\n".join(blocks)
 
 
 def spread(found: Mapping[str, float]) -> str:
