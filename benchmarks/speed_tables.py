@@ -144,8 +144,8 @@ def _training(table: Mapping[str, Any]) -> str:
         size = case["size"]
         title = (
             f"{case['workload']}: {case['frames']} frames of {case['beads']} beads a step,"
-            f" {case['pairs_per_frame']:.0f} pairs a frame; {size['features']} features, {size['filters']} filters, {size['blocks']} blocks; filter"
-            f" tables of {case['filter_knots']} knots"
+            f" {case['pairs_per_frame']:.0f} pairs a frame; {size['features']} features, {size['filters']} filters,"
+            f" {size['blocks']} blocks; filter tables of {case['filter_knots']} knots"
         )
         head = ("method", "frames/s", "CPU ms a step", "ours is faster by", "loss, and after one step downhill")
         blocks.append(f"{title}\n\n{markdown(head, rows)}")

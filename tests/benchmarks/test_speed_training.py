@@ -23,7 +23,10 @@ def _reference():
         )
         for _ in range(2)
     ]
-    readout = SimpleNamespace(outnet=[nn.Linear(6, 3), nn.Linear(3, 1)])
+    with torch.no_grad():
+        last = nn.Linear(3, 1)
+        last.weight.mul_(1000.0)
+    readout = SimpleNamespace(outnet=[nn.Linear(6, 3), last])
     representation = SimpleNamespace(embedding=nn.Embedding(2, 6), interactions=blocks)
     return SimpleNamespace(representation=representation, output_modules=[readout])
 
@@ -45,9 +48,13 @@ def test_our_loss_and_its_gradient_are_those_of_torchmdnet():
         "tables": speed_training._ours(networks, frames, TrainingConfig()),
         "exact": speed_training._ours(networks, frames, TrainingConfig(filter_knots=0)),
     }
+    exact = methods["TorchMD-Net"]
+    loss = exact.loss()
+    gradients = torch.autograd.grad(loss, list(exact.network.parameters()), allow_unused=True)
+    rate = 0.01 * loss.item() / sum(float(gradient.square().sum()) for gradient in gradients if gradient is not None)
     losses = {}
     for name, method in methods.items():
-        optimizer = torch.optim.SGD(method.network.parameters(), lr=10.0)
+        optimizer = torch.optim.SGD(method.network.parameters(), lr=rate)
         losses[name] = (method.step(optimizer), method.loss().item())
     compare_losses(losses, "TorchMD-Net")
 
