@@ -7,6 +7,7 @@ force is the exact derivative of that spline, so the interpolation does not touc
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from torch import Tensor, nn
 
 N_KNOTS = 1024
 """Knots per table: at this number the error is below that of the exact network in float32."""
+
+_differentiation = threading.Lock()
+"""Torch has one stack of forward-mode levels for all threads: two that differentiate at a time disturb each other."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,7 +51,7 @@ def tabulate(curves: Callable[[Tensor], Tensor], cutoff: float, n_knots: int) ->
         n_knots: Number of knots.
     """
     distances = torch.linspace(0.0, cutoff, n_knots, dtype=torch.float64)
-    with torch.no_grad():
+    with _differentiation, torch.no_grad():
         values, slopes = torch.func.jvp(curves, (distances,), (torch.ones_like(distances),))  # type: ignore[misc]
     knots: NDArray[np.float64] = torch.stack([values, slopes * (cutoff / (n_knots - 1))], dim=1).numpy()
     return knots

@@ -14,8 +14,8 @@ from torch import Tensor
 from openmm_cgml.engine import warp_search
 from openmm_cgml.errors import SimulationError
 
-_SPARE = 1.5
-"""Room for this many times the partners that were found, so that a denser moment does not need more."""
+_SPARE, _SPARE_PER_BEAD = 1.5, 4
+"""Room for so many times the partners that were found and some for each bead: a denser moment should not need more."""
 
 _FEWEST_CELLS = 64
 
@@ -116,7 +116,7 @@ class WarpLists:
         self._molecules = self._integers(molecules)
         self._excluded = [tuple(map(self._integers, _by_bead(kind.excluded, n))) for kind in kinds]
         self._flags = torch.zeros(warp_search.ROOM + len(kinds), dtype=torch.int32, device=device)
-        self._room = torch.zeros(len(kinds), dtype=torch.int32, device=device)
+        self._room = torch.full((len(kinds),), _SPARE_PER_BEAD * n, dtype=torch.int32, device=device)
         self._cells = self._zeros((3,), wp.int32)
         self._reach = self._zeros((2,), wp.float64)
         self._searched_box = self._zeros((1, 3, 3), wp.mat33d)
@@ -127,7 +127,7 @@ class WarpLists:
         self._flags_array, self._room_array = wp.from_torch(self._flags), wp.from_torch(self._room)
         self.verdict = torch.zeros(1, dtype=torch.float64, device=device)
         self._verdict_array = wp.from_torch(self.verdict)
-        self.rows = [Rows(n, 0, device) for _ in kinds]
+        self.rows = [Rows(n, _SPARE_PER_BEAD * n, device) for _ in kinds]
         self.has_room = False
 
     @property
@@ -191,7 +191,7 @@ class WarpLists:
         grown = False
         for number, needed in enumerate(flags[warp_search.ROOM :]):
             if needed > self.rows[number].room:
-                room = int(_SPARE * needed)
+                room = int(_SPARE * needed) + _SPARE_PER_BEAD * self._n_beads
                 self.rows[number] = Rows(self._n_beads, room, self._device)
                 self._room[number] = room
                 self._flags[warp_search.HAS_SEARCHED] = 0

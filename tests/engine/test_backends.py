@@ -4,6 +4,7 @@ import importlib.util
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import openmm
@@ -28,14 +29,22 @@ from tests.fixtures import package_environment
 WITH_TORCHFORCE = importlib.util.find_spec("openmmtorch") is not None
 
 
-def _context(force, masses, platform, box):
+def _system(force, masses, box):
     system = openmm.System()
     for mass in masses:
         system.addParticle(mass)
     if box is not None:
         system.setDefaultPeriodicBoxVectors(*[openmm.Vec3(*row) for row in box])
     system.addForce(force)
+    return system
+
+
+def _context_of(system, platform):
     return openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName(platform))
+
+
+def _context(force, masses, platform, box):
+    return _context_of(_system(force, masses, box), platform)
 
 
 def _evaluate(force, masses, positions, platform, box=BOX):
@@ -85,6 +94,31 @@ def test_both_backends_take_the_same_steps():
         found.append(context.getState(positions=True).getPositions(asNumpy=True)._value)
     np.testing.assert_array_equal(*found)
     assert np.abs(found[0] - x.numpy()).max() > 1e-4
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_contexts_of_one_force_can_run_in_two_threads(backend):
+    if backend == "TorchForce" and not WITH_TORCHFORCE:
+        pytest.skip("openmmtorch is not installed")
+    deployed = _deployed(dtype=torch.float32)
+    starts = [_positions(seed=seed).numpy() for seed in range(2)]
+
+    def force():
+        return create_ml_force(deployed, backend=backend, periodic=True)
+
+    def run(context, start, steps=15):
+        context.setPositions(start)
+        context.getIntegrator().step(steps)
+        return context.getState(positions=True).getPositions(asNumpy=True)._value
+
+    alone = [run(_context(force(), deployed.topology.masses, "Reference", BOX), start) for start in starts]
+    shared = _system(force(), deployed.topology.masses, BOX)
+    contexts = [_context_of(shared, "Reference") for _ in starts]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(run, contexts, starts))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-9)
+    assert np.abs(together[0] - starts[0]).max() > 1e-5
 
 
 @pytest.mark.skipif(not WITH_TORCHFORCE, reason="openmmtorch is not installed")
