@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,11 +56,11 @@ def measure_threads(
 def quiet_round(
     measure: Callable[[], dict[int, dict[str, float]]], *, limit: float = 0.05, patience: float = 600.0
 ) -> dict[int, dict[str, float]]:
-    """What `measure` returns, repeated until other processes took less than `limit` of a core meanwhile.
+    """What `measure` returns, repeated until its threads hardly had to wait for cores that other processes had.
 
     Args:
-        measure: One round: turns with their elapsed and process time.
-        limit: Largest share of one core that others may have.
+        measure: One round: turns with their elapsed time, and how long their threads waited for a core.
+        limit: Largest part of the elapsed time that threads may have waited.
         patience: Time to try for [s].
 
     Raises:
@@ -70,25 +68,16 @@ def quiet_round(
     """
     end = time.monotonic() + patience
     while True:
-        busy = _busy_time()
         turns = measure()
-        elapsed = sum(turn["wall"] for turn in turns.values())
-        others = _busy_time() - busy - sum(turn["cpu"] for turn in turns.values())
-        if others < limit * elapsed:
+        waited = max(turn["waited"] / turn["wall"] for turn in turns.values())
+        if waited < limit:
             return turns
         if time.monotonic() > end:
             raise RuntimeError(
-                f"other processes took {others / elapsed:.0%} of a core in every round of {patience:g} s, more than"
-                f" {limit:.0%}; elapsed times mean something on a quiet machine only"
+                f"threads waited for a core in every round of {patience:g} s, in the last one {waited:.0%} of the time,"
+                f" more than {limit:.0%}; elapsed times mean something on a quiet machine only"
             )
-        time.sleep(1.0)
-
-
-def _busy_time() -> float:
-    """Processor time of all processes of the machine [s]."""
-    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
-    user, nice, system, _idle, _wait, irq, softirq, *_ = map(int, fields)
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+        time.sleep(0.5)
 
 
 def measure_memory(core: int, cases: Sequence[tuple[str, str]] = MEMORY_CASES) -> dict[str, Any]:

@@ -110,7 +110,9 @@ def _draw_scaling(axes: Any, tables: Mapping[str, Any]) -> None:
         for name, color in zip(names, ("#e07a5f", "#81b29a"), strict=True):
             cost = [1e3 * box["methods"][name]["cpu_ms"] / box["beads"] for box in boxes]
             axes.plot([box["beads"] for box in boxes], cost, "s--", color=color, label=name.split(",")[0])
-    axes.set(xscale="log", yscale="log", xlabel="beads", ylabel="energy and forces, CPU us a bead")
+    axes.set(xscale="log", yscale="log", xlabel="beads", ylabel="energy and forces, CPU µs a bead", ylim=(5, 800))
+    axes.set_yticks([10, 20, 50, 100, 200, 500], ["10", "20", "50", "100", "200", "500"])
+    axes.minorticks_off()
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
 

@@ -1,7 +1,8 @@
 """A process of its own for one method: to be timed with its own number of threads, or to have its memory measured.
 
 It builds the method, warms it up, and answers each line on its input, a number of seconds, with a line of JSON: calls,
-elapsed time and process time. At the end of its input it writes its memory and leaves.
+elapsed time, process time, and time that its threads waited for a core. At the end of its input it writes its memory
+and leaves.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -41,7 +41,7 @@ class Worker:
         self.ready = self._read()
 
     def run(self, seconds: float) -> dict[str, float]:
-        """Calls, elapsed time [s] and process time [s] of a turn of at least so long."""
+        """Calls, elapsed time, process time and time without a core [s] of a turn of at least so long."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{seconds}\n")
         self._process.stdin.flush()
@@ -84,16 +84,25 @@ def main() -> None:
     print(json.dumps({"rss_before_mb": before}), flush=True)
     for line in sys.stdin:
         print(json.dumps(_turn(call, float(line))), flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = _status_mb("VmHWM")
     print(json.dumps({"peak_mb": peak, "before_mb": before}), flush=True)
 
 
 def _turn(call: Callable[[], object], seconds: float) -> dict[str, Any]:
-    calls, begun, cpu = 0, time.perf_counter(), time.process_time()
+    calls, begun, cpu, waited = 0, time.perf_counter(), time.process_time(), _time_waited()
     while time.perf_counter() - begun < seconds:
         call()
         calls += 1
-    return {"calls": calls, "wall": time.perf_counter() - begun, "cpu": time.process_time() - cpu}
+    wall = time.perf_counter() - begun
+    return {"calls": calls, "wall": wall, "cpu": time.process_time() - cpu, "waited": _time_waited() - waited}
+
+
+def _time_waited() -> float:
+    """Time that threads of this process were ready to run and had no core, because others had it [s]."""
+    total = 0
+    for thread in Path("/proc/self/task").iterdir():
+        total += int((thread / "schedstat").read_text().split()[1])
+    return 1e-9 * total
 
 
 def _build(method: str, box: str, threads: int) -> tuple[Callable[[], object], float]:
@@ -109,7 +118,7 @@ def _build(method: str, box: str, threads: int) -> tuple[Callable[[], object], f
     workload = small if COPIES[box] == 1 else speed_systems.replicate(small, COPIES[box], n_frames=24)
     of_small = speed_peers.Networks(spk=spk, workload=small, reference=speed_peers.create_reference(spk, small.size))
     networks = speed_peers.Networks(spk=spk, workload=workload, reference=of_small.reference)
-    before = _resident()
+    before = _status_mb("VmRSS")
     if method == "schnetpack":
         return speed_peers.ase_playback(networks, "matscipy"), before
     if method == "torchmdnet":
@@ -121,9 +130,12 @@ def _build(method: str, box: str, threads: int) -> tuple[Callable[[], object], f
     return speed_methods.playback(context, workload), before
 
 
-def _resident() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1024**2
+def _status_mb(field: str) -> float:
+    """Memory of this process: `VmRSS` now, or `VmHWM` at its highest [MB]; getrusage counts the parent's too."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"/proc/self/status has no {field}; memory is measured on Linux only")
 
 
 if __name__ == "__main__":

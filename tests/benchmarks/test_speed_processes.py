@@ -6,24 +6,21 @@ from benchmarks import speed_processes
 from benchmarks.speed_worker import thread_environment
 
 
-def rounds_with(monkeypatch: pytest.MonkeyPatch, others: list[float]):
-    """Rounds of one second on one core, in which other processes take so much time each."""
-    times = itertools.chain.from_iterable((0.0, 1.0 + taken) for taken in others)
-    monkeypatch.setattr(speed_processes, "_busy_time", lambda: next(times))
-    monkeypatch.setattr(speed_processes.time, "sleep", lambda _: None)
+def rounds_with(waits: list[float]):
+    """Rounds of a second, in which threads waited for a core so long."""
+    waited = iter(waits)
     count = itertools.count(1)
-    return lambda: {1: {"calls": next(count), "wall": 1.0, "cpu": 1.0}}
+    return lambda: {1: {"calls": next(count), "wall": 1.0, "waited": next(waited)}}
 
 
 def test_a_disturbed_round_is_repeated(monkeypatch):
-    measure = rounds_with(monkeypatch, [0.5, 0.2, 0.01])
-    assert speed_processes.quiet_round(measure)[1]["calls"] == 3
+    monkeypatch.setattr(speed_processes.time, "sleep", lambda _: None)
+    assert speed_processes.quiet_round(rounds_with([0.5, 0.2, 0.01]))[1]["calls"] == 3
 
 
-def test_a_machine_that_does_not_become_quiet_is_an_error(monkeypatch):
-    measure = rounds_with(monkeypatch, [0.5])
-    with pytest.raises(RuntimeError, match="took 50% of a core"):
-        speed_processes.quiet_round(measure, patience=-1.0)
+def test_a_machine_that_does_not_become_quiet_is_an_error():
+    with pytest.raises(RuntimeError, match="in the last one 50% of the time"):
+        speed_processes.quiet_round(rounds_with([0.5]), patience=-1.0)
 
 
 def test_two_threads_need_two_cores():
