@@ -8,6 +8,7 @@ fails, as the operator is unknown.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from openmm_cgml.engine.cpu import TabulatedNetwork
 from openmm_cgml.engine.portable import unpack
+from openmm_cgml.errors import SimulationError
 
+_log = logging.getLogger(__name__)
 _engines: Any = WeakTensorKeyDictionary()
 _lock = threading.Lock()
 
@@ -32,6 +35,7 @@ class _Engine:
         self._deployed = unpack(packed.numpy().tobytes()).eval()
         self._on_cpu: TabulatedNetwork | None = None
         self._on_gpu: Any = None
+        self._gpu_works = True
         self._lock = threading.Lock()
 
     def __call__(self, positions: Tensor, box: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -39,13 +43,33 @@ class _Engine:
             raise RuntimeError(
                 f"positions of shape {tuple(positions.shape)} for a network of {self._deployed.n_beads} beads"
             )
-        if positions.is_cuda:
-            return self._gpu()(positions, box)
-        cell = None if box is None else box.detach().numpy().astype(np.float64)
-        engine, x = self._cpu(), positions.detach().numpy().astype(np.float64)
+        return self.on_gpu(positions, box) if positions.is_cuda else self.on_cpu(positions, box)
+
+    def on_gpu(self, positions: Tensor, box: Tensor | None) -> tuple[Tensor, Tensor]:
+        """On the device; where its kernels do not work at the first call, on the host, with a warning."""
+        if not self._gpu_works:
+            return self.on_cpu(positions, box)
+        try:
+            engine = self._gpu()
+            return engine(positions, box)  # type: ignore[no-any-return]
+        except SimulationError:
+            raise
+        except Exception as error:
+            if self._on_gpu is not None and self._on_gpu.parity is not None:
+                raise
+            problem = " ".join(str(error).split())[:300]
+            _log.warning("the network runs on the CPU, because its CUDA kernels do not work here: %s", problem)
+            self._gpu_works = False
+        return self.on_cpu(positions, box)
+
+    def on_cpu(self, positions: Tensor, box: Tensor | None) -> tuple[Tensor, Tensor]:
+        """On the host, wherever the positions are."""
+        cell = None if box is None else box.detach().cpu().numpy().astype(np.float64)
+        engine, x = self._cpu(), positions.detach().cpu().numpy().astype(np.float64)
         is_first = engine.parity is None
         energy, forces = _elsewhere(engine, x, cell) if is_first else engine(x, cell)
-        return torch.tensor(energy, dtype=torch.float64), torch.from_numpy(forces)
+        device = positions.device
+        return torch.tensor(energy, dtype=torch.float64, device=device), torch.from_numpy(forces).to(device)
 
     def _cpu(self) -> TabulatedNetwork:
         with self._lock:

@@ -78,3 +78,23 @@ def test_errors_of_the_engine_come_through():
     for _ in range(2):
         with pytest.raises(RuntimeError, match="twice the"):
             operators.evaluate(packed, torch.tensor(x), torch.tensor(np.diag([1.0, 1.0, 1.0])))
+
+
+def test_where_the_cuda_kernels_do_not_work_the_host_takes_over_and_says_so(monkeypatch, caplog):
+    from openmm_cgml.engine import warp_network
+
+    def broken(self, positions, box):
+        raise ValueError("no such kernel")
+
+    deployed, x = _deployed(dtype=torch.float32), _positions()
+    engine = operators._Engine(_packed(deployed))
+    expected, _ = engine.on_gpu(x, None)
+    monkeypatch.setattr(warp_network.WarpNetwork, "__call__", broken)
+    with pytest.raises(ValueError, match="no such kernel"):  # it has worked before: not to be covered up
+        engine.on_gpu(x, None)
+    engine = operators._Engine(_packed(deployed))
+    for _ in range(2):
+        assert float(engine.on_gpu(x, None)[0]) == pytest.approx(float(expected), rel=1e-6)
+    assert [record.message for record in caplog.records] == [
+        "the network runs on the CPU, because its CUDA kernels do not work here: no such kernel"
+    ]
