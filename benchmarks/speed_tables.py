@@ -147,7 +147,13 @@ def _training(table: Mapping[str, Any]) -> str:
             f" {case['pairs_per_frame']:.0f} pairs a frame; {size['features']} features, {size['filters']} filters,"
             f" {size['blocks']} blocks; filter tables of {case['filter_knots']} knots"
         )
-        head = ("method", "frames/s", "CPU ms a step", "ours is faster by", "loss, and after one step downhill")
+        head = (
+            "method",
+            "frames/s",
+            "CPU ms a step",
+            "ours is faster by",
+            "loss of two frames, and after one step downhill",
+        )
         blocks.append(f"{title}\n\n{markdown(head, rows)}")
     return "\n\n".join(blocks)
 
