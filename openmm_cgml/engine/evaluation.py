@@ -173,8 +173,14 @@ class _Stack:
         if folded.first is not None:
             self.layers.append(_FirstLayer(folded.first, room))
         self.layers += [_Layer(block, room) for block in folded.blocks]
-        self._leave = [Product(matrix) for matrix in folded.leave]
-        self._leave_back = [Product(matrix.T) for matrix in folded.leave]
+        taken = [self._taken_from(number, folded) for number in range(len(self.layers))]
+        self._leave = [Product(matrix) for matrix in taken]
+        self._leave_back = [Product(matrix.T) for matrix in taken]
+
+    def _taken_from(self, number: int, folded: FoldedStack) -> _Array:
+        """What the later blocks and the readout take of a block's activation, side by side: one product for all."""
+        later = [layer.matrices[number] for layer in self.layers[number + 1 :]]
+        return np.concatenate([*later, folded.leave[number]])
 
     def begin(self, begin: int, end: int) -> None:
         for layer in self.layers:
@@ -198,17 +204,22 @@ class _Stack:
         z = layer.preactivation(begin, end)
         value = np.empty_like(z)
         self._activate(z, layer.bias, value, layer.slope[begin:end])
+        taken, column = self._leave[number](value), 0
         for later in self.layers[number + 1 :]:
-            later.enter(number, value, self._types, begin, end)
-        self._leave[number].add_to(value, self._readout.hidden[begin:end])
+            later.enter(number, taken, column, self._types, begin)
+            column += later.n_channels
+        kernels.add_columns(taken, column, self._readout.hidden[begin:end])
 
     def backward(self, height: int, begin: int, end: int) -> None:
         """From the gradients of the later blocks and the readout to that of a block's sums."""
         number = len(self.layers) - height
         layer = self.layers[number]
-        gradient = self._leave_back[number](self._readout.hidden[begin:end])
+        of_taken, column = np.empty((end - begin, self._leave[number].n_outputs), np.float32), 0
         for later in self.layers[number + 1 :]:
-            later.enter_back(number, gradient, begin, end)
+            kernels.copy_columns(later.gradient_of_features(number, begin, end), column, of_taken)
+            column += later.n_channels
+        kernels.copy_columns(self._readout.hidden[begin:end], column, of_taken)
+        gradient = self._leave_back[number](of_taken)
         kernels.multiply(gradient, layer.slope[begin:end])
         layer.set_gradient(gradient, begin, end)
 
@@ -230,6 +241,8 @@ class _FirstLayer:
 
     def __init__(self, folded: FoldedFirstBlock, room: _Room) -> None:
         self.bias = folded.bias
+        self.n_channels = len(folded.bias)
+        self.matrices: tuple[_Array, ...] = ()
         self._tables = aligned_copy(np.stack([_knot_rows(table) for table in folded.tables]))
         self._sums = room.sums(len(folded.bias))
         self.slope = aligned_zeros((room.n_beads, len(folded.bias)))
@@ -261,19 +274,19 @@ class _FirstLayer:
     def enter(self, *_: Any) -> None:
         raise AssertionError("no block comes before the first")
 
-    enter_back = enter
+    def gradient_of_features(self, *_: Any) -> _Array:
+        raise AssertionError("no block comes before the first")
 
 
 class _Layer:
     """A block that sees features."""
 
     def __init__(self, folded: FoldedBlock, room: _Room) -> None:
-        n_channels = folded.table.n_channels
+        self.n_channels = n_channels = folded.table.n_channels
         self.bias = folded.leave_bias
+        self.matrices = folded.enter
         self._knots = aligned_copy(_knot_rows(folded.table))
         self._by_type = folded.by_type
-        self._enter = [Product(matrix) for matrix in folded.enter]
-        self._enter_back = [Product(matrix.T) for matrix in folded.enter]
         self._leave = Product(folded.leave)
         self._leave_back = Product(folded.leave.T)
         self._sums = room.sums(n_channels)
@@ -282,7 +295,7 @@ class _Layer:
         self._gradient = aligned_zeros(self._h.shape)
 
     def begin(self, types: NDArray[np.int32], begin: int, end: int) -> None:
-        if not self._enter:
+        if not self.matrices:
             np.take(self._by_type, types[begin:end], axis=0, out=self._h[begin:end])
 
     def gather(self, pairs: Pairs, types: NDArray[np.int32], cutoff: float, thread: int) -> None:
@@ -292,7 +305,7 @@ class _Layer:
         self, pairs: Pairs, types: NDArray[np.int32], cutoff: float, slopes: NDArray[np.float64], thread: int
     ) -> None:
         of_pairs = (pairs.first, pairs.second, pairs.distances, self._knots, cutoff, self._h, self._gradient, slopes)
-        if self._enter:
+        if self.matrices:
             kernels.convolve_back(*of_pairs, self._sums[thread])
         else:  # features that no position changes
             kernels.convolve_slopes(*of_pairs)
@@ -303,20 +316,22 @@ class _Layer:
         return self._leave(sums)
 
     def set_gradient(self, gradient: _Array, begin: int, end: int) -> None:
-        self._gradient[begin:end] = self._leave_back(gradient)
+        self._leave_back.into(gradient, self._gradient[begin:end])
 
-    def enter(self, number: int, value: _Array, types: NDArray[np.int32], begin: int, end: int) -> None:
-        """Add what this block takes of the activation of block `number` to its features."""
+    def enter(self, number: int, taken: _Array, column: int, types: NDArray[np.int32], begin: int) -> None:
+        """Add what this block takes of the activation of block `number`, from `column` on, to its features."""
+        h = self._h[begin : begin + len(taken)]
         if number == 0:
-            kernels.store_with_type(self._enter[0](value), types, self._by_type, begin, self._h)
+            kernels.set_columns_with_type(taken, column, types[begin : begin + len(taken)], self._by_type, h)
         else:
-            self._enter[number].add_to(value, self._h[begin:end])
+            kernels.add_columns(taken, column, h)
 
-    def enter_back(self, number: int, gradient: _Array, begin: int, end: int) -> None:
-        """Add the gradient of the energy by the activation of block `number` through this block."""
-        if number == len(self._enter) - 1:  # the first to ask; from here on `_gradient` is that of the features
-            kernels.take_sums(self._sums, begin, end, self._gradient[begin:end])
-        self._enter_back[number].add_to(self._gradient[begin:end], gradient)
+    def gradient_of_features(self, number: int, begin: int, end: int) -> _Array:
+        """Gradient of the energy by a tile's features, for block `number`."""
+        gradient = self._gradient[begin:end]
+        if number == len(self.matrices) - 1:  # the first to ask; before, it was that of the sums
+            kernels.take_sums(self._sums, begin, end, gradient)
+        return gradient
 
 
 def _knot_rows(table: Table) -> _Array:

@@ -333,9 +333,27 @@ def take_sums(buffers, begin, end, out):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def store_with_type(product, types, by_type, begin, out):  # type: ignore[no-untyped-def]
-    """Set `out[begin:]` to `product` (m, c) plus the row of each bead's type, (n_types, c)."""
-    for i in range(product.shape[0]):
-        row, constant, result = product[i], by_type[types[begin + i]], out[begin + i]
-        for c in range(row.shape[0]):
+def set_columns_with_type(source, column, types, by_type, out):  # type: ignore[no-untyped-def]
+    """Set `out` (m, c) to columns of `source` from `column` on plus the row of each bead's type, (n_types, c)."""
+    for i in range(out.shape[0]):
+        row, constant, result = source[i, column : column + out.shape[1]], by_type[types[i]], out[i]
+        for c in range(result.shape[0]):
             result[c] = row[c] + constant[c]
+
+
+@_compile
+def add_columns(source, column, sums):  # type: ignore[no-untyped-def]
+    """Add columns of `source` from `column` on to `sums` (m, c)."""
+    for i in range(sums.shape[0]):
+        row, result = source[i, column : column + sums.shape[1]], sums[i]
+        for c in range(result.shape[0]):
+            result[c] += row[c]
+
+
+@_compile
+def copy_columns(source, column, out):  # type: ignore[no-untyped-def]
+    """Write `source` (m, c) into the columns of `out` from `column` on."""
+    for i in range(source.shape[0]):
+        row, result = source[i], out[i, column : column + source.shape[1]]
+        for c in range(row.shape[0]):
+            result[c] = row[c]

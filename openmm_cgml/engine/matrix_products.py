@@ -30,6 +30,7 @@ class Product:
         weight = torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float32))
         self._packed = _pack(weight) if matrix.size >= _PACKED_FROM and can_pack() else None
         self._transposed = weight.t().contiguous()
+        self.n_outputs = len(matrix)
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """The product, a new array of shape (n, n_outputs), for contiguous rows (n, n_inputs)."""
@@ -38,13 +39,13 @@ class Product:
             return torch.mm(x, self._transposed).numpy()
         return _packed_product(x, self._packed).numpy()
 
-    def add_to(self, rows: NDArray[np.float32], sums: NDArray[np.float32]) -> None:
-        """Add the product of rows (n, n_inputs) to `sums` (n, n_outputs), both contiguous."""
-        x, out = torch.from_numpy(rows), torch.from_numpy(sums)
+    def into(self, rows: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        """Write the product of rows (n, n_inputs) into `out` (n, n_outputs), both contiguous."""
+        x = torch.from_numpy(rows)
         if self._packed is None:
-            out.addmm_(x, self._transposed)
+            torch.mm(x, self._transposed, out=torch.from_numpy(out))
         else:
-            out.add_(_packed_product(x, self._packed))
+            out[:] = _packed_product(x, self._packed).numpy()
 
 
 def _pack(weight: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from openmm_cgml.engine.cell_list import find_pairs, has_moved, perpendicular_wi
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.errors import SimulationError
 
-SORTED_FROM = 4000
+SORTED_FROM = 1000
 """From this many beads on, beads are renumbered by place at every search, so that neighbors are near in memory."""
 
 
