@@ -48,6 +48,23 @@ def check_parity(
     return parity
 
 
+def measure_parity(deployed: DeployedNetwork, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> float:
+    """Largest force error of the tables over the root mean square force, for at most a thousand of the beads.
+
+    Args:
+        deployed: The network.
+        positions: Positions [nm], shape (n_beads, 3).
+        box: Reduced box vectors [nm], shape (3, 3), or None.
+
+    Raises:
+        SimulationError: If the error is not below `PARITY`, or the network cannot be evaluated there.
+    """
+    tabulated = TabulatedNetwork(deployed, n_threads=1)
+    tabulated(positions, box)
+    assert tabulated.parity is not None
+    return tabulated.parity
+
+
 def _forces(
     deployed: DeployedNetwork, positions: NDArray[np.float64], box: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:

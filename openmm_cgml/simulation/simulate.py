@@ -7,7 +7,9 @@ import os
 import numpy as np
 from openmm import app
 
-from openmm_cgml.engine import choose_backend, describe_evaluation
+from openmm_cgml.engine import choose_backend, describe_evaluation, is_tabulable
+from openmm_cgml.engine.parity import measure_parity
+from openmm_cgml.errors import SimulationError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.simulation.config import SimulationConfig
 from openmm_cgml.simulation.integrator import share_group_of_priors
@@ -61,13 +63,17 @@ def simulate(
     if allowed is not None and (note := compare_with_period(config.time_step, allowed.period, allowed.term)):
         notes.append(note)
     notes += _compare_network_step(force_field, beads, config)
-    record = {"force_field": force_field.name, "force_field_fingerprint": force_field.fingerprint}
+    record: dict[str, str | float] = {
+        "force_field": force_field.name,
+        "force_field_fingerprint": force_field.fingerprint,
+    }
     backend: str = config.ml_backend
     if force_field.network is not None:
         choice = choose_backend(config.ml_backend)
         backend = choice.name
         record |= {"ml_backend": choice.name, "ml_backend_reason": choice.reason}
         record["ml_evaluation"] = describe_evaluation(force_field.network)
+        record |= _compare_tables(force_field, beads, positions, box)
     system = force_field.create_system(beads, ml_backend=backend, box=box, replicas=config.replicas)
     if config.network_interval > 1:
         share_group_of_priors(system)
@@ -88,6 +94,21 @@ def simulate(
         notes=notes,
         system_of_one=alone,
     )
+
+
+def _compare_tables(
+    force_field: ForceField, topology: CGTopology, positions: object, box: np.ndarray | None
+) -> dict[str, float]:
+    """Largest force error of the tables at the start over the rms force; nothing where it cannot be evaluated."""
+    deployed = force_field.deploy(topology)
+    x = np.asarray(positions, np.float64)
+    x = x[0] if x.ndim == 3 and len(x) else x
+    if deployed is None or not is_tabulable(deployed.network) or x.shape != (topology.n_beads, 3):
+        return {}
+    try:
+        return {"table_force_error_over_rms": measure_parity(deployed, x, box)}
+    except SimulationError:
+        return {}  # the run itself raises the same, with what to do about it
 
 
 def _compare_network_step(force_field: ForceField, topology: CGTopology, config: SimulationConfig) -> list[str]:

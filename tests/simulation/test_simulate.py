@@ -39,6 +39,7 @@ def test_a_force_field_simulates_and_the_record_says_with_what(start, tmp_path):
     assert record["ml_backend"] in ("TorchForce", "PythonForce")
     assert record["ml_backend_reason"]
     assert "compared with the network" in record["ml_evaluation"]
+    assert 0 < record["table_force_error_over_rms"] < 1e-3
     frames = FrameStore.open(tmp_path / "run" / "trajectory").read()
     assert frames.positions.shape == (5, 180, 3)
     bonds = start[0].bonds
