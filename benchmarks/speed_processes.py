@@ -59,8 +59,8 @@ def quiet_round(
     """What `measure` returns, repeated until its threads hardly had to wait for cores that other processes had.
 
     Args:
-        measure: One round: turns with their elapsed time, and how long their threads waited for a core.
-        limit: Largest part of the elapsed time that threads may have waited.
+        measure: One round: turns by number of threads, with their elapsed time and how long threads waited for a core.
+        limit: Largest part of its time that a thread may have waited, in the mean.
         patience: Time to try for [s].
 
     Raises:
@@ -69,7 +69,7 @@ def quiet_round(
     end = time.monotonic() + patience
     while True:
         turns = measure()
-        waited = max(turn["waited"] / turn["wall"] for turn in turns.values())
+        waited = max(turn["waited"] / turn["wall"] / threads for threads, turn in turns.items())
         if waited < limit:
             return turns
         if time.monotonic() > end:
