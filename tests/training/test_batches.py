@@ -3,6 +3,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openmm_cgml.training.batches import BatchLoader
+from openmm_cgml.training.pairs import PairFinder
+from tests.training.dimers import NETWORK, dimer_frames
+from tests.training.test_pair_slopes import dimer_store
 
 
 class _Keys:
@@ -49,3 +52,13 @@ def test_a_loader_goes_on_where_another_stood():
 
 def test_without_a_seed_the_order_is_kept():
     assert [key for batch in BatchLoader(_Keys(), [(0, 4), (1, 2)], 1) for key in batch] == [(0, 4), (1, 2)]
+
+
+def test_pairs_of_a_frame_are_searched_once_in_all_epochs(monkeypatch):
+    searches, find = [], PairFinder.find
+    monkeypatch.setattr(PairFinder, "find", lambda *args: searches.append(1) or find(*args))
+    loader = BatchLoader(dimer_store(dimer_frames(5), NETWORK), [(0, i) for i in range(5)], 2, seed=1)
+    for epoch in range(3):
+        loader.set_epoch(epoch)
+        assert sum(batch.n_frames for batch in loader) == 5
+    assert len(searches) == 5
