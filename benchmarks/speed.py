@@ -69,7 +69,7 @@ def _measure(given: argparse.Namespace) -> None:
     spk = speed_peers.import_schnetpack(given.fork)
     rates = machine_rates.measure_rates()
     machine = {**machine_rates.describe_machine(1), "schnetpack_is": "the published fork" if given.fork else "PyPI"}
-    header = {"command": "python benchmarks/speed.py", "machine": machine, "rates": rates}
+    header = {"command": "make bench", "machine": machine, "rates": rates}
     path = given.results / "speed-cpu.json"
     for section in given.only:
         begun = time.time()

@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from benchmarks.speed_publish import format_summary, replace_between
-from benchmarks.speed_results import merge_results
+from benchmarks.speed_publish import ROOT, ROWS, format_summary, format_tables, replace_between
+from benchmarks.speed_results import RESULTS, merge_results
 from benchmarks.speed_tables import markdown, spread
+from openmm_cgml.storage import read_json
 
 
 def test_rows_of_others_stay(tmp_path):
@@ -40,3 +41,18 @@ def test_the_summary_has_the_rows_that_were_measured():
     assert lines[2:] == ["| energy and forces, 4000 beads | 12.3 (11 to 13) | SchNetPack |"]
     assert spread(row) == "12.3 (11 to 13)"
     assert markdown(("a",), [(1,)]) == "| a |\n| --- |\n| 1 |"
+
+
+def test_the_page_says_what_the_results_file_says():
+    results, page = read_json(RESULTS / "speed-cpu.json"), (ROOT / "docs" / "speed.md").read_text()
+    assert replace_between(page, "summary", format_summary(results)) == page
+    assert replace_between(page, "tables", format_tables(results["tables"])) == page
+
+
+def test_every_row_of_the_results_has_its_spread_and_peer():
+    results = read_json(RESULTS / "speed-cpu.json")
+    assert set(ROWS) <= set(results)
+    for key in ROWS:
+        row = results[key]
+        assert 0 < row["min"] <= row["median"] <= row["max"]
+        assert row["peer"]
