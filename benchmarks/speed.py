@@ -127,12 +127,14 @@ def _sections(
     quick_copies = {"replicas": 4} if given.quick else {}
     return {
         "ef": ef,
-        "md": lambda: under("md_benz500", speed_dynamics.measure_dynamics(benzene(), **pace)),
+        "md": lambda: under("md_benz500", speed_dynamics.measure_dynamics(benzene(), rates, **pace)),
         "scaling": lambda: under(
             "per_bead_108k", speed_evaluate.measure_scaling(benzene(), rates, **quick_boxes, **pace)
         ),
         "nve": lambda: under("nve_drift", speed_dynamics.measure_drift(benzene(), **quick_runs)),
-        "replicas": lambda: under("replicas64", speed_dynamics.measure_replicas(benzene(), **quick_copies, **pace)),
+        "replicas": lambda: under(
+            "replicas64", speed_dynamics.measure_replicas(benzene(), rates, **quick_copies, **pace)
+        ),
         "memory": lambda: ({}, {"boxes": speed_processes.measure_memory(cores[0])}),
         "train": lambda: under("train", speed_training.measure_training(spk, rates, **pace)),
         "threads": lambda: under("threads2", _threads(speed_processes.measure_threads, cores, pace)),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import openmm
 from numpy.typing import NDArray
 
-from benchmarks import speed_methods
+from benchmarks import roofline, speed_methods
 from benchmarks.speed_evaluate import OURS, TORCHMDNET
 from benchmarks.speed_peers import Networks, ase_langevin
+from benchmarks.speed_systems import Workload, count_pairs
 from benchmarks.timing import ROUNDS, SECONDS, Timing, ratio_to_faster, summarize, time_in_rounds
 from openmm_cgml.units import BOLTZMANN
 
@@ -27,7 +28,7 @@ Stepping = tuple[Callable[[], None], Callable[[], None]]
 
 
 def measure_dynamics(
-    networks: Networks, *, rounds: int = ROUNDS, seconds: float = SECONDS
+    networks: Networks, rates: Mapping[str, float], *, rounds: int = ROUNDS, seconds: float = SECONDS
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Ratio of steps per second to the faster peer's, and the table of all methods.
 
@@ -54,10 +55,17 @@ def measure_dynamics(
         "workload": workload.name,
         "beads": workload.n_beads,
         "time_step_fs": 1000 * workload.time_step,
+        "least_ms": _least_ms(workload, rates),
         "methods": {name: timing.to_dict() for name, timing in timings.items()},
         "steps_per_second": {name: summarize(1 / timing.cpu) for name, timing in timings.items()},
         "speedup_over": {name: summarize(timing.cpu / timings[OURS].cpu) for name, timing in timings.items()},
     }
+
+
+def _least_ms(workload: Workload, rates: Mapping[str, float]) -> float:
+    """Least time of the network's part of a step [ms]."""
+    work = roofline.count_work(workload.size, workload.n_beads, count_pairs(workload))
+    return 1e3 * roofline.least_time(work, rates)
 
 
 def _run(running: dict[str, Stepping], steps: dict[str, int], rounds: int, seconds: float) -> dict[str, Timing]:
@@ -83,7 +91,12 @@ def _without_network(system: openmm.System) -> openmm.System:
 
 
 def measure_replicas(
-    networks: Networks, *, replicas: int = 64, rounds: int = ROUNDS, seconds: float = SECONDS
+    networks: Networks,
+    rates: Mapping[str, float],
+    *,
+    replicas: int = 64,
+    rounds: int = ROUNDS,
+    seconds: float = SECONDS,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Steps of all copies in one Context over those of one copy alone, in the same process time."""
     workload = networks.workload
@@ -100,6 +113,7 @@ def measure_replicas(
     row = {**summarize(one.cpu / many.cpu), "peer": "one copy", "replicas": replicas, "beads": workload.n_beads}
     return row, {
         "workload": workload.name,
+        "least_ms": _least_ms(workload, rates),
         "steps_per_second": {name: summarize(1 / timing.cpu) for name, timing in timings.items()},
         "methods": {name: timing.to_dict() for name, timing in timings.items()},
     }
