@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.speed_worker import thread_environment
 
-SECTIONS = ("ef", "md", "scaling", "nve", "replicas", "memory", "threads", "train")
+SECTIONS = ("ef", "md", "scaling", "nve", "replicas", "memory", "train", "threads")
 
 
 def main() -> None:
