@@ -89,16 +89,16 @@ def run(force_field: ForceField, n_molecules: int, seed: int, duration: float, t
 
 def figures(folder: Path, seeds: list[int], sizes: list[int], reference: ReferenceSummary) -> dict[str, Any]:
     """Figures of the finished runs."""
+    result = {**figures_of_runs(folder, "shipped", seeds, reference), "simulations_command": "benchmarks/long_runs.py"}
+    ends = [read_json(folder / "simulations" / f"shipped-{seed}" / "result.json")["time"] for seed in seeds]
+    result["simulated_ps_by_seed"] = ends
     energies = {
         str(size): read_run(folder / "sizes" / str(size)).summary.energies_per_bead["potential"].mean for size in sizes
     }
-    values = list(energies.values())
-    return {
-        **figures_of_runs(folder, "shipped", seeds, reference),
-        "energy_per_bead": energies,
-        "energy_per_bead_spread": float(np.ptp(values) / abs(np.mean(values))),
-        "simulations_command": "benchmarks/long_runs.py",
-    }
+    if energies:
+        values = list(energies.values())
+        result |= {"energy_per_bead": energies, "energy_per_bead_spread": float(np.ptp(values) / abs(np.mean(values)))}
+    return result
 
 
 def renewed(before: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
