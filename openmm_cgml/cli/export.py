@@ -109,7 +109,7 @@ def _write_torchscript(
     write_torchscript(force_field, beads, path, overwrite=overwrite)
     typer.echo(
         f"{path}: the network of {force_field.name} for {beads.n_beads} beads, without the priors; "
-        "energy, forces = torch.jit.load(file)(positions, box)"
+        "torch.jit.load reads it, and gives energy and forces for positions and box"
     )
 
 
