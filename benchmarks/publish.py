@@ -2,7 +2,8 @@
 """Write the shipped models, references and pictures from what `fidelity.py` computed.
 
 For each system: `models/<name>` (the force field with its figures and pictures), `systems/<name>/reference.json` (the
-mapped atomistic run, summarized) and `docs/images/<name>.png`.
+mapped atomistic run, summarized) and `docs/images/<name>.png`. With `--long-runs` the figures and pictures of models
+that are shipped already are renewed from what `long_runs.py` computed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from fidelity import LIMITS, RESULTS, SYSTEMS, shipped
 
-from openmm_cgml.analysis import ValidationLimits, write_reference_summary
+from openmm_cgml.analysis import ValidationLimits, read_reference_summary, write_reference_summary
 from openmm_cgml.analysis.report import summarize_dataset, validate
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.force_field import ForceField
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FIGURES = {
     "seeds": "simulations",
     "stable_seeds": "of them stable to the end",
-    "simulated_ps_per_seed": "length of each [ps]",
+    "simulated_ps_per_seed": "length of the shortest [ps]",
     "time_step_fs": "time step [fs]",
     "temperature_mean": "mean temperature, set to 300 K [K]",
     "gr_com_rmse": "g(r) of centers of mass, RMSE 0.3 to 1.2 nm",
@@ -54,8 +55,12 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/fidelity"), help="folder that fidelity.py filled")
     parser.add_argument("--systems", nargs="*", default=SYSTEMS, choices=SYSTEMS)
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--long-runs", type=Path, help="folder that long_runs.py filled")
     given = parser.parse_args()
     for system in given.systems:
+        if given.long_runs is not None:
+            renew(system, given.long_runs / system, read_json(given.results)[system])
+            continue
         publish(system, given.runs / system, read_json(given.results)[system])
         print(f"models/{system}, systems/{system}/reference.json", flush=True)
 
@@ -68,16 +73,27 @@ def publish(system: str, folder: Path, figures: dict[str, Any]) -> None:
     write_reference_summary(ROOT / "systems" / system / "reference.json", reference)
     runs = sorted((folder / "simulations").glob(f"{shipped(system)}-[0-9]*"))
     validate(runs, reference=reference, output=folder / "report", overwrite=True)
-    force_field = ForceField.load(folder / shipped(system) / "force_field")
+    _ship(ForceField.load(folder / shipped(system) / "force_field"), system, figures, folder / "report" / "pictures")
+
+
+def renew(system: str, folder: Path, figures: dict[str, Any]) -> None:
+    """Write the figures and pictures of a shipped model anew from its long runs."""
+    reference = read_reference_summary(ROOT / "systems" / system / "reference.json")
+    runs = sorted((folder / "simulations").glob("shipped-[0-9]*"))
+    validate(runs, reference=reference, output=folder / "report", overwrite=True)
+    _ship(ForceField.load(ROOT / "models" / system), system, figures, folder / "report" / "pictures")
+
+
+def _ship(force_field: ForceField, system: str, figures: dict[str, Any], pictures: Path) -> None:
     described = {text: figures[key] for key, text in FIGURES.items() if key in figures}
     training = without_soft_mean_forces(force_field.manifest.training)
     manifest = force_field.manifest.model_copy(update={"name": system, "validation": described, "training": training})
     target = ROOT / "models" / system
     replace(force_field, manifest=manifest).save(target, overwrite=True)
-    _add_pictures(folder / "report" / "pictures", target)
+    _add_pictures(pictures, target)
     images = ROOT / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
-    shutil.copy(folder / "report" / "pictures" / "gr-centers-of-mass.png", images / f"{system}.png")
+    shutil.copy(pictures / "gr-centers-of-mass.png", images / f"{system}.png")
 
 
 def without_soft_mean_forces(training: TrainingSummary) -> TrainingSummary:
