@@ -48,7 +48,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="benzene-1bead", help="force field: a shipped name or a folder")
     parser.add_argument("--system", default="benzene-1bead", help="reference: a shipped name, or a dataset")
     parser.add_argument("--molecules", type=int, default=500)
-    parser.add_argument("--duration", default="100 ps", help='simulated time (default: "100 ps")')
+    parser.add_argument("--duration", default="200 ps", help='simulated time (default: "200 ps")')
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
