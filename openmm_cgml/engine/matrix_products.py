@@ -19,8 +19,8 @@ _PACKED_FROM = 128 * 96
 class Product:
     """rows @ matrix.T in float32.
 
-    The matrix is packed once in the layout that oneDNN wants, where torch has that (on some CPUs twice as fast as
-    `torch.mm`), else it is multiplied by `torch.mm`.
+    The matrix is packed once in the layout that oneDNN wants, where torch has that, else it is multiplied by
+    `torch.mm`.
     """
 
     def __init__(self, matrix: NDArray[np.float32]) -> None:

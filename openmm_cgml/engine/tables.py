@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 N_KNOTS = 1024
-"""Knots per table: at this number the error is below that of the exact network in float32."""
+"""Knots per table: at this number force errors are some 3e-5 of the rms force, for random weights and 80 Gaussians."""
 
 _differentiation = threading.Lock()
 """Torch has one stack of forward-mode levels for all threads: two that differentiate at a time disturb each other."""
