@@ -6,7 +6,6 @@ import os
 import threading
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from openmm_cgml.engine import kernels
@@ -15,19 +14,15 @@ from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.engine.evaluation import Evaluation
 from openmm_cgml.engine.folding import fold
 from openmm_cgml.engine.pair_lists import PairLists, Pairs
+from openmm_cgml.engine.parity import compare_with_network, require_parity
 from openmm_cgml.engine.prior_evaluation import PriorEvaluation
 from openmm_cgml.errors import SimulationError
-from openmm_cgml.networks.schnet import PairList
 
-PARITY = 1e-3
-"""Largest accepted force difference from the exact network, as a fraction of the root mean square force."""
-
-_CHECKED_BEADS = 1000
 _BEADS_PER_THREAD = 500
 
 
 class TabulatedNetwork:
-    """What `DeployedNetwork` computes, from tables: the same within `PARITY`, many times faster.
+    """What `DeployedNetwork` computes, from tables: the same within `parity.PARITY`, many times faster.
 
     The first call also evaluates the exact network in float64, on at most a thousand of the beads, and compares.
 
@@ -80,11 +75,7 @@ class TabulatedNetwork:
                 raise SimulationError(_not_finite(energy, forces))
             if self.parity is None:
                 self.parity = self._measure_parity()
-        if not self.parity < PARITY:
-            raise SimulationError(
-                f"the filter tables differ from the network by {self.parity:.2g} of the rms force, more than"
-                f" {PARITY:g}; run the exact network instead (exact=True)"
-            )
+        require_parity(self.parity)
         return energy, forces
 
     def _evaluate(
@@ -125,19 +116,10 @@ class TabulatedNetwork:
     def _measure_parity(self) -> float:
         """Largest force difference from the exact network over the root mean square force, for some of the beads."""
         kinds = [
-            _concatenate([self._near[thread][kind] for thread in range(self.n_threads)])
+            Pairs.concatenate([self._near[thread][kind] for thread in range(self.n_threads)])
             for kind in range(len(self._folded.stacks))
         ]
-        chosen = _neighborhood(kinds, len(self._types), _CHECKED_BEADS)
-        pairs = [_within(kind, chosen) for kind in kinds]
-        types = self._evaluation.types[chosen]
-        evaluation = Evaluation(self._folded, types, 1)
-        evaluation.begin(0, pairs)
-        Crew(1).run(evaluation.phases())
-        exact = _exact_slopes(self._network, types, pairs)
-        difference = _forces(pairs, [a - b for a, b in zip(evaluation.slopes(0), exact, strict=True)], len(chosen))
-        scale = float(np.sqrt((_forces(pairs, exact, len(chosen)) ** 2).mean()))
-        return float(np.abs(difference).max()) / (scale or 1.0)
+        return compare_with_network(self._network, self._folded, self._evaluation.types, kinds)
 
 
 def suggest_threads(n_beads: int) -> int:
@@ -159,67 +141,3 @@ def _not_finite(energy: float, forces: NDArray[np.float64]) -> str:
         f"the network gives energy {energy} kJ/mol, and forces that are not finite on {len(bad)} beads"
         f" ({bad[:5].tolist()} ...); the positions before this step are the last good ones"
     )
-
-
-def _concatenate(shares: list[Pairs]) -> Pairs:
-    return Pairs(
-        np.concatenate([share.first for share in shares]),
-        np.concatenate([share.second for share in shares]),
-        np.concatenate([share.vectors for share in shares]),
-        np.concatenate([share.distances for share in shares]),
-    )
-
-
-def _neighborhood(kinds: list[Pairs], n_beads: int, size: int) -> NDArray[np.int64]:
-    """At most `size` beads, each a neighbor of another where there are neighbors, in increasing order."""
-    if n_beads <= size:
-        return np.arange(n_beads)
-    inside = np.zeros(n_beads, bool)
-    inside[n_beads // 2] = True
-    while True:
-        grown = inside.copy()
-        for kind in kinds:
-            grown[kind.second[inside[kind.first]]] = True
-            grown[kind.first[inside[kind.second]]] = True
-        if grown.sum() > size or grown.sum() == inside.sum():
-            return np.flatnonzero(grown)[:size]
-        inside = grown
-
-
-def _within(pairs: Pairs, beads: NDArray[np.int64]) -> Pairs:
-    """Pairs between the given beads, which are numbered anew."""
-    number = np.full(int(max(pairs.first.max(initial=0), pairs.second.max(initial=0), beads.max())) + 1, -1, np.int32)
-    number[beads] = np.arange(len(beads))
-    first, second = number[pairs.first], number[pairs.second]
-    kept = (first >= 0) & (second >= 0)
-    return Pairs(first[kept], second[kept], pairs.vectors[kept], pairs.distances[kept])
-
-
-def _exact_slopes(network: torch.nn.Module, types: NDArray[np.int32], kinds: list[Pairs]) -> list[NDArray[np.float64]]:
-    """dE/dr of the pairs from the network itself in float64."""
-    import copy
-
-    double = copy.deepcopy(network).to(device="cpu", dtype=torch.float64)
-    lists = [
-        PairList(
-            torch.from_numpy(kind.first.astype(np.int64)),
-            torch.from_numpy(kind.second.astype(np.int64)),
-            torch.from_numpy(kind.distances).requires_grad_(True),
-        )
-        for kind in kinds
-    ]
-    none = torch.zeros(0, dtype=torch.int64)
-    with torch.enable_grad():
-        intra = lists[1] if len(lists) > 1 else PairList(none, none, torch.zeros(0, dtype=torch.float64))
-        energy = double(torch.from_numpy(types.astype(np.int64)), lists[0], intra).sum()
-        slopes = torch.autograd.grad(energy, [kind.distances for kind in lists], allow_unused=True)
-    return [
-        np.zeros(len(kind.first)) if slope is None else slope.numpy() for kind, slope in zip(kinds, slopes, strict=True)
-    ]
-
-
-def _forces(kinds: list[Pairs], slopes: list[NDArray[np.float64]], n_beads: int) -> NDArray[np.float64]:
-    forces = np.zeros((n_beads, 3))
-    for pairs, values in zip(kinds, slopes, strict=True):
-        kernels.add_pair_forces(pairs.first, pairs.second, pairs.vectors, pairs.distances, values, forces)
-    return forces

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import torch
 
@@ -49,13 +49,14 @@ class Crew:
         futures: list[Future[None]] = [
             self._pool.submit(_work, phases, number, barrier) for number in range(1, self.size)
         ]
-        with contextlib.suppress(threading.BrokenBarrierError):  # another thread failed; its exception is raised below
-            _work(phases, 0, barrier)
-        for future in futures:
-            error = future.exception()
-            if error is not None and not isinstance(error, threading.BrokenBarrierError):
-                raise error
-            if error is not None and not any(f.exception() for f in futures if f is not future):
+        try:
+            with contextlib.suppress(threading.BrokenBarrierError):  # another thread failed; it is raised below
+                _work(phases, 0, barrier)
+        finally:
+            wait(futures)  # whatever happened, nobody works on when this returns
+        errors = [error for future in futures if (error := future.exception()) is not None]
+        for error in errors:
+            if not isinstance(error, threading.BrokenBarrierError):
                 raise error
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +53,8 @@ class Evaluation:
         folded = pad_channels(folded, LANES)
         self.types = np.array(types, np.int32)
         self.energies = np.zeros(n_threads)
-        self._bounds = np.arange(n_threads + 1) * len(types) // n_threads
+        bounds = [thread * len(types) // n_threads for thread in range(n_threads + 1)]
+        self._tiles = [_cut(begin, end) for begin, end in pairwise(bounds)]
         activate = kernels.ACTIVATIONS[folded.activation]
         self._readouts = [_Readout(readout, self.types, activate) for readout in folded.readouts]
         self._stacks = [
@@ -67,7 +67,7 @@ class Evaluation:
         """To be called by every thread in the first phase, with its pairs, one `Pairs` per stack."""
         self._pairs[thread] = pairs
         self._slopes[thread] = [np.zeros(len(kind.first)) for kind in pairs]
-        begin, end = int(self._bounds[thread]), int(self._bounds[thread + 1])
+        begin, end = self._tiles[thread][0][0], self._tiles[thread][-1][1]
         self.energies[thread] = 0.0
         for readout in self._readouts:
             readout.begin(begin, end)
@@ -100,14 +100,14 @@ class Evaluation:
                 stack.gather(height, pairs, thread)
 
     def _rows(self, height: int, thread: int) -> None:
-        for begin, end in self._tiles(thread):
+        for begin, end in self._tiles[thread]:
             for stack in self._stacks:
                 if height <= len(stack.layers):
                     stack.forward(height, begin, end)
 
     def _turn(self, thread: int) -> None:
         """The last row phase forward, the readout, and the first row phase back."""
-        for begin, end in self._tiles(thread):
+        for begin, end in self._tiles[thread]:
             for stack in self._stacks:
                 stack.forward(1, begin, end)
             for readout in self._readouts:
@@ -121,16 +121,16 @@ class Evaluation:
                 stack.spread(height, pairs, slopes, thread)
 
     def _rows_back(self, height: int, thread: int) -> None:
-        for begin, end in self._tiles(thread):
+        for begin, end in self._tiles[thread]:
             for stack in self._stacks:
                 if height <= len(stack.layers):
                     stack.backward(height, begin, end)
 
-    def _tiles(self, thread: int) -> list[tuple[int, int]]:
-        begin, end = int(self._bounds[thread]), int(self._bounds[thread + 1])
-        n_tiles = max(1, -(-(end - begin) // _TILE))
-        cuts = [begin + k * (end - begin) // n_tiles for k in range(n_tiles + 1)]
-        return list(pairwise(cuts))
+
+def _cut(begin: int, end: int) -> list[tuple[int, int]]:
+    """Even tiles of at most `_TILE` beads, at least one."""
+    n_tiles = max(1, -(-(end - begin) // _TILE))
+    return list(pairwise(begin + k * (end - begin) // n_tiles for k in range(n_tiles + 1)))
 
 
 class _Readout:
@@ -169,17 +169,18 @@ class _Stack:
         widest = max([len(matrix.T) for matrix in folded.leave] + [block.table.n_channels for block in folded.blocks])
         self._workspace = aligned_zeros(n_threads * len(types) * widest)
         room = _Room(self._workspace, n_threads, len(types))
-        self.layers: list[_FirstLayer | _Layer] = []
+        layers = [_Layer(block, room) for block in folded.blocks]
+        self.layers: list[_FirstLayer | _Layer] = [*layers]
         if folded.first is not None:
-            self.layers.append(_FirstLayer(folded.first, room))
-        self.layers += [_Layer(block, room) for block in folded.blocks]
+            self.layers.insert(0, _FirstLayer(folded.first, room))
+        self._later = [layers[len(layers) - height :] for height in range(len(self.layers) - 1, -1, -1)]
         taken = [self._taken_from(number, folded) for number in range(len(self.layers))]
         self._leave = [Product(matrix) for matrix in taken]
         self._leave_back = [Product(matrix.T) for matrix in taken]
 
     def _taken_from(self, number: int, folded: FoldedStack) -> _Array:
         """What the later blocks and the readout take of a block's activation, side by side: one product for all."""
-        later = [layer.matrices[number] for layer in self.layers[number + 1 :]]
+        later = [layer.matrices[number] for layer in self._later[number]]
         return np.concatenate([*later, folded.leave[number]])
 
     def begin(self, begin: int, end: int) -> None:
@@ -205,7 +206,7 @@ class _Stack:
         value = np.empty_like(z)
         self._activate(z, layer.bias, value, layer.slope[begin:end])
         taken, column = self._leave[number](value), 0
-        for later in self.layers[number + 1 :]:
+        for later in self._later[number]:
             later.enter(number, taken, column, self._types, begin)
             column += later.n_channels
         kernels.add_columns(taken, column, self._readout.hidden[begin:end])
@@ -215,7 +216,7 @@ class _Stack:
         number = len(self.layers) - height
         layer = self.layers[number]
         of_taken, column = np.empty((end - begin, self._leave[number].n_outputs), np.float32), 0
-        for later in self.layers[number + 1 :]:
+        for later in self._later[number]:
             kernels.copy_columns(later.gradient_of_features(number, begin, end), column, of_taken)
             column += later.n_channels
         kernels.copy_columns(self._readout.hidden[begin:end], column, of_taken)
@@ -241,8 +242,6 @@ class _FirstLayer:
 
     def __init__(self, folded: FoldedFirstBlock, room: _Room) -> None:
         self.bias = folded.bias
-        self.n_channels = len(folded.bias)
-        self.matrices: tuple[_Array, ...] = ()
         self._tables = aligned_copy(np.stack([_knot_rows(table) for table in folded.tables]))
         self._sums = room.sums(len(folded.bias))
         self.slope = aligned_zeros((room.n_beads, len(folded.bias)))
@@ -270,12 +269,6 @@ class _FirstLayer:
 
     def set_gradient(self, gradient: _Array, begin: int, end: int) -> None:
         self._gradient[begin:end] = gradient
-
-    def enter(self, *_: Any) -> None:
-        raise AssertionError("no block comes before the first")
-
-    def gradient_of_features(self, *_: Any) -> _Array:
-        raise AssertionError("no block comes before the first")
 
 
 class _Layer:

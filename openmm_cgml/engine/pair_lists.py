@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,11 @@ class Pairs:
 
     def __getitem__(self, chosen: slice) -> Pairs:
         return Pairs(self.first[chosen], self.second[chosen], self.vectors[chosen], self.distances[chosen])
+
+    @classmethod
+    def concatenate(cls, shares: Sequence[Pairs]) -> Pairs:
+        """The pairs of all shares, one after the other."""
+        return cls(*(np.concatenate([getattr(share, field.name) for share in shares]) for field in fields(cls)))
 
     @classmethod
     def empty(cls, n: int) -> Pairs:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from openmm_cgml.potentials import PowerRepulsion
+from openmm_cgml.potentials.power_repulsion import switched_power
 
 
 class PairPrior(nn.Module):
@@ -43,27 +44,6 @@ class PairPrior(nn.Module):
             distances, coefficient, float(self.exponent), self.switch_distance, self.cutoff
         )
         return energies.sum(), slopes
-
-
-def switched_power(
-    distances: Tensor, coefficient: Tensor, exponent: float, switch_distance: float, cutoff: float
-) -> tuple[Tensor, Tensor]:
-    """Energies c r^-n S(r) [kJ/mol] and their derivatives by r [kJ/mol/nm], S falling smoothly to 0 at the cutoff.
-
-    The derivative is written out because a custom operator, in which tables are made, cannot differentiate.
-
-    Args:
-        distances: r [nm].
-        coefficient: c [kJ/mol nm^n], of a shape that fits that of the distances.
-        exponent: n.
-        switch_distance: Where S begins to fall [nm].
-        cutoff: Where it is 0 [nm].
-    """
-    x = ((distances - switch_distance) / (cutoff - switch_distance)).clamp(0.0, 1.0)
-    switch = 1.0 + x * x * x * (x * (15.0 - 6.0 * x) - 10.0)
-    fall = -30.0 * x * x * (1.0 - x) * (1.0 - x) / (cutoff - switch_distance)
-    bare = coefficient * torch.pow(distances, -exponent)
-    return bare * switch, bare * (fall - exponent * switch / distances)
 
 
 class NoPairPrior(nn.Module):

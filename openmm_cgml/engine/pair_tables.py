@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from openmm_cgml.engine.pair_kernels import pair_value
-from openmm_cgml.engine.pair_prior import switched_power
 from openmm_cgml.potentials import PowerRepulsion
+from openmm_cgml.potentials.power_repulsion import switched_power
 
 N_PAIR_KNOTS = 2048
 """Knots per table. Energies are within 1e-8 and forces within 1e-5 of the analytic form, relative to the larger of

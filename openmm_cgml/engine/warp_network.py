@@ -22,8 +22,8 @@ from openmm_cgml.engine import warp_kernels, warp_search
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.engine.folding import FoldedBlock, FoldedNetwork, FoldedStack, fold
 from openmm_cgml.engine.pair_tables import PairTable, tabulate_pairs
-from openmm_cgml.engine.parity import check_parity
 from openmm_cgml.engine.warp_lists import PairKind, Rows, WarpLists
+from openmm_cgml.engine.warp_parity import check_parity
 from openmm_cgml.engine.warp_prior import add_prior
 from openmm_cgml.errors import SimulationError
 

@@ -141,3 +141,24 @@ class PowerRepulsion(Potential):
         frames = np.repeat(np.arange(len(found)), [pairs.shape[1] for pairs in found])
         pairs = np.concatenate(found, axis=1) if found else np.zeros((2, 0), np.int64)
         return torch.from_numpy(frames).to(positions.device), torch.from_numpy(pairs).to(positions.device)
+
+
+def switched_power(
+    distances: torch.Tensor, coefficient: torch.Tensor, exponent: float, switch_distance: float, cutoff: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Energies c r^-n S(r) [kJ/mol] of `PowerRepulsion` and their derivatives by r [kJ/mol/nm].
+
+    The derivative is written out because a custom operator, in which tables are made, cannot differentiate.
+
+    Args:
+        distances: r [nm].
+        coefficient: c [kJ/mol nm^n], of a shape that fits that of the distances.
+        exponent: n.
+        switch_distance: Where S begins to fall [nm].
+        cutoff: Where it is 0 [nm].
+    """
+    x = ((distances - switch_distance) / (cutoff - switch_distance)).clamp(0.0, 1.0)
+    switch = 1.0 + x * x * x * (x * (15.0 - 6.0 * x) - 10.0)
+    fall = -30.0 * x * x * (1.0 - x) * (1.0 - x) / (cutoff - switch_distance)
+    bare = coefficient * torch.pow(distances, -exponent)
+    return bare * switch, bare * (fall - exponent * switch / distances)

@@ -117,8 +117,10 @@ def _compare_network_step(force_field: ForceField, topology: CGTopology, config:
     Raises:
         InputError: If its step is far too long.
     """
+    if config.replicas == 1 or config.network_interval == 1:
+        return []
     repulsion = pair_prior_of(force_field.priors.bind(topology))
-    if config.replicas == 1 or config.network_interval == 1 or repulsion is None:
+    if repulsion is None:
         return []
     allowed = suggest_time_step([repulsion], topology.masses, temperature=config.temperature)
     if allowed is None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from openmm_cgml.engine import cpu, pair_lists
+from openmm_cgml.engine import cpu, pair_lists, parity
 from openmm_cgml.engine.cpu import TabulatedNetwork, suggest_threads
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.engine.folding import fold
@@ -105,14 +105,16 @@ def test_the_skin_gives_way_in_a_narrow_box():
     assert tabulated._lists.n_searches > 2
 
 
-def test_an_interrupted_evaluation_leaves_nothing_behind(monkeypatch):
-    tabulated, x = TabulatedNetwork(_deployed()), _positions().numpy()
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_interrupted_evaluation_leaves_nothing_behind(monkeypatch, n_threads):
+    tabulated, x = TabulatedNetwork(_deployed(), n_threads=n_threads), _positions().numpy()
     expected = tabulated(x, BOX)
     phases = tabulated._phases
     for stop in range(1, len(phases)):
 
-        def interrupt(_thread):
-            raise KeyboardInterrupt
+        def interrupt(thread):
+            if thread == 0:
+                raise KeyboardInterrupt
 
         monkeypatch.setattr(tabulated, "_phases", [*phases[:stop], interrupt])
         with pytest.raises(KeyboardInterrupt):
@@ -124,7 +126,7 @@ def test_an_interrupted_evaluation_leaves_nothing_behind(monkeypatch):
 
 
 def test_parity_of_a_large_system_is_measured_on_some_of_its_beads(monkeypatch):
-    monkeypatch.setattr(cpu, "_CHECKED_BEADS", 60)
+    monkeypatch.setattr(parity, "_CHECKED_BEADS", 60)
     tabulated = TabulatedNetwork(_deployed())
     tabulated(_positions().numpy(), BOX)
     assert 0 < tabulated.parity < 1e-3

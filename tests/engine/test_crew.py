@@ -39,6 +39,20 @@ def test_what_a_thread_raises_is_raised_and_the_crew_still_works(failing):
     assert len(threads) == 2
 
 
+def test_nobody_works_on_after_an_interrupt():
+    worked_on = []
+
+    def interrupted(thread):
+        if thread == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.1)
+        worked_on.append(thread)
+
+    with pytest.raises(KeyboardInterrupt):
+        Crew(2).run([interrupted])
+    assert worked_on == [1]
+
+
 def test_products_of_torch_stay_on_one_thread_and_the_setting_comes_back():
     before = torch.get_num_threads()
     torch.set_num_threads(2)

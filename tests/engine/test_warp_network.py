@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from openmm_cgml.engine import DeployedNetwork, parity, warp_network, warp_search
+from openmm_cgml.engine import DeployedNetwork, warp_network, warp_parity, warp_search
 from openmm_cgml.engine.folding import fold
 from openmm_cgml.engine.warp_network import WarpNetwork
 from openmm_cgml.errors import SimulationError
@@ -165,7 +165,7 @@ def test_coarse_tables_are_found_out(monkeypatch):
 
 
 def test_many_beads_are_compared_with_the_tables_of_the_cpu(monkeypatch):
-    monkeypatch.setattr(parity, "_EXACT_BEADS", 10)
+    monkeypatch.setattr(warp_parity, "_EXACT_BEADS", 10)
     engine = WarpNetwork(_deployed())
     engine(_positions(), torch.tensor(BOX))
     assert 0 < engine.parity < 1e-4
