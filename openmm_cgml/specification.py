@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -10,14 +11,16 @@ import pydantic
 from openmm_cgml.config import Config, Density, Friction, Length, Mass, Pressure, Temperature, Time, read_config
 from openmm_cgml.errors import InputError
 from openmm_cgml.shipped import find_system
-from openmm_cgml.topology import ResidueTemplate
+from openmm_cgml.topology import ChainTemplate, ResidueTemplate
 
 __all__ = [
     "AtomSpecification",
     "BeadSpecification",
+    "ChainSpecification",
     "LiteratureValue",
     "ReferenceSpecification",
     "ResidueSpecification",
+    "StageSpecification",
     "SystemSpecification",
     "read_specification",
 ]
@@ -39,10 +42,13 @@ class BeadSpecification(Config):
 
 
 class ResidueSpecification(Config):
-    """One kind of residue: its atoms, its beads, the bonds between beads, and how many there are by default."""
+    """One kind of residue: its atoms, its beads and the bonds between its beads.
+
+    `count` is how many molecules of this one residue there are by default; residues of chains have none.
+    """
 
     name: str
-    count: int = pydantic.Field(ge=1)
+    count: int = pydantic.Field(default=0, ge=0)
     atoms: tuple[AtomSpecification, ...] = pydantic.Field(min_length=1)
     beads: tuple[BeadSpecification, ...] = pydantic.Field(min_length=1)
     bonds: tuple[tuple[str, str], ...] = ()
@@ -82,17 +88,78 @@ class ResidueSpecification(Config):
         )
 
 
-class ReferenceSpecification(Config):
-    """How the atomistic reference is simulated: force field, cutoffs, constraints and integrator.
+class ChainSpecification(Config):
+    """A linear polymer: residues head, body ..., body, tail, each bonded to the next one.
 
     Attributes:
-        force_field: Name of a shipped atomistic model, e.g. "amber-cornell-benzene".
-        density: Density that the starting box is compressed to [g/cm^3].
+        name: Name of the polymer, e.g. "polyethylene".
+        head: Residue at the start.
+        body: Residue in between, any number of times.
+        tail: Residue at the end.
+        links: Pairs of atom names: an atom of a residue and the atom of the next residue that it is bonded to.
+        monomers: Residues per chain by default, ends included.
+        count: Number of chains by default.
+    """
+
+    name: str
+    head: str
+    body: str
+    tail: str
+    links: tuple[tuple[str, str], ...] = pydantic.Field(min_length=1)
+    monomers: int = pydantic.Field(ge=2)
+    count: int = pydantic.Field(ge=1)
+
+    def template(self, residues: Mapping[str, ResidueSpecification]) -> ChainTemplate:
+        """The chain's beads: linked where atoms of two beads are."""
+        links = {
+            (_bead_of(residues[name], own), _bead_of(residues[following], other))
+            for own, other in self.links
+            for name, following in ((self.head, self.body), (self.body, self.body), (self.body, self.tail))
+        }
+        return ChainTemplate(
+            name=self.name,
+            head=self.head,
+            body=self.body,
+            tail=self.tail,
+            links=tuple(sorted(links)),
+            monomers=self.monomers,
+            count=self.count,
+        )
+
+
+class StageSpecification(Config):
+    """One stage of the equilibration of an atomistic box.
+
+    Attributes:
+        name: Name, once per protocol.
+        duration: Length [ps], before stretching.
+        temperature: Temperature, of the start if there is a final one [K].
+        final_temperature: Temperature that the stage ends at, changed linearly in time [K]; None keeps it.
+        pressure: Pressure [bar]; None for constant volume.
+        time_step: Integration step [ps]; None takes that of the reference.
+    """
+
+    name: str
+    duration: Time = pydantic.Field(gt=0.0)
+    temperature: Temperature
+    final_temperature: Temperature | None = None
+    pressure: Pressure | None = None
+    time_step: Time | None = None
+
+
+class ReferenceSpecification(Config):
+    """How the atomistic reference is simulated: force field, cutoffs, constraints, integrator and equilibration.
+
+    Attributes:
+        force_field: A shipped atomistic model of small molecules ("amber-cornell-benzene"), or the force field of
+            chains ("gaff-2.11", "pcff").
+        density: Density [g/cm^3] that a starting box of small molecules is compressed to, or that chains are grown at.
         time_step: Integration step [ps].
         friction: Langevin friction [1/ps].
         cutoff: Cutoff of Lennard-Jones and of direct-space PME [nm].
         switch_distance: Where Lennard-Jones starts to be switched off [nm].
         hydrogen_mass: Mass of hydrogens in the dynamics [Da]; mapping always uses the real masses.
+        equilibration: Stages from the starting box to the run that finds the density.
     """
 
     force_field: str
@@ -102,6 +169,12 @@ class ReferenceSpecification(Config):
     cutoff: Length = 1.0
     switch_distance: Length = 0.9
     hydrogen_mass: Mass = 3.0
+    equilibration: tuple[StageSpecification, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Self:
+        _refuse_repeats([stage.name for stage in self.equilibration], "equilibration stage")
+        return self
 
 
 class LiteratureValue(Config):
@@ -128,7 +201,8 @@ class SystemSpecification(Config):
         description: One line.
         temperature: Temperature [K].
         pressure: Pressure [bar].
-        residues: Kinds of residues, each residue its own molecule.
+        residues: Kinds of residues; those of no chain are molecules of their own.
+        chains: Polymers made of the residues.
         reference: The atomistic reference.
         literature: Figures to compare with, by observable.
     """
@@ -138,6 +212,7 @@ class SystemSpecification(Config):
     temperature: Temperature
     pressure: Pressure = 1.01325
     residues: tuple[ResidueSpecification, ...] = pydantic.Field(min_length=1)
+    chains: tuple[ChainSpecification, ...] = ()
     reference: ReferenceSpecification | None = None
     literature: dict[str, LiteratureValue] = pydantic.Field(default_factory=dict)
 
@@ -148,6 +223,16 @@ class SystemSpecification(Config):
         for name in self.type_names:
             if folded.setdefault(name.casefold(), name) != name:
                 raise ValueError(f"bead types {folded[name.casefold()]!r} and {name!r} differ only by case; rename one")
+        _refuse_repeats([chain.name for chain in self.chains], "chain")
+        for chain in self.chains:
+            _check_chain(chain, self.residues)
+        linked = {name for chain in self.chains for name in (chain.head, chain.body, chain.tail)}
+        for residue in self.residues:
+            if (residue.count > 0) == (residue.name in linked):
+                raise ValueError(
+                    f"residue {residue.name} has count {residue.count}; a residue of a chain has none, any other needs "
+                    "the number of its molecules"
+                )
         return self
 
     @property
@@ -158,6 +243,11 @@ class SystemSpecification(Config):
     def templates(self) -> list[ResidueTemplate]:
         """One bead template per kind of residue."""
         return [residue.template() for residue in self.residues]
+
+    def chain_templates(self) -> list[ChainTemplate]:
+        """One bead template per chain."""
+        residues = {residue.name: residue for residue in self.residues}
+        return [chain.template(residues) for chain in self.chains]
 
     def residue(self, name: str) -> ResidueSpecification:
         """The residue called `name`.
@@ -194,6 +284,19 @@ def element_mass(symbol: str) -> float:
         return float(app.Element.getBySymbol(symbol).mass.value_in_unit(unit.dalton))
     except KeyError as error:
         raise InputError(f"unknown element {symbol!r}; write a symbol like C, H or O") from error
+
+
+def _check_chain(chain: ChainSpecification, residues: tuple[ResidueSpecification, ...]) -> None:
+    known = {residue.name: residue for residue in residues}
+    ends = [chain.head, chain.body, chain.tail]
+    _refuse_unknown(ends, list(known), f"chain {chain.name}: residue")
+    for name, side in ((chain.head, 0), (chain.body, 0), (chain.body, 1), (chain.tail, 1)):
+        atoms = [atom.name for atom in known[name].atoms]
+        _refuse_unknown([link[side] for link in chain.links], atoms, f"chain {chain.name}: linked atom of {name}")
+
+
+def _bead_of(residue: ResidueSpecification, atom: str) -> str:
+    return next(bead.name for bead in residue.beads if atom in bead.atoms)
 
 
 def _refuse_repeats(names: list[str], what: str) -> None:
