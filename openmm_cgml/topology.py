@@ -210,33 +210,44 @@ class CGTopology:
     @cached_property
     def angles(self) -> NDArray[np.int64]:
         """Bead triples i-j-k bonded i-j and j-k, i < k, shape (n_angles, 3); closed triangles included."""
-        neighbors = self._neighbors
-        triples = [
-            (i, j, k) for j, around in enumerate(neighbors) for a, i in enumerate(around) for k in around[a + 1 :]
-        ]
-        return _frozen(np.array(sorted(triples), dtype=np.int64).reshape(-1, 3), np.int64, None, "angles")
+        triples = self._paths[0]
+        return _frozen(_in_order(triples[triples[:, 0] < triples[:, 2]]), np.int64, None, "angles")
+
+    @cached_property
+    def dihedrals(self) -> NDArray[np.int64]:
+        """Bead quadruples i-j-k-l bonded i-j, j-k and k-l, i < l, shape (n_dihedrals, 4); closed triangles left out."""
+        quadruples = _continued(*self._paths)
+        return _frozen(_in_order(quadruples[quadruples[:, 0] < quadruples[:, 3]]), np.int64, None, "dihedrals")
 
     def exclusions(self, max_bonds: int) -> NDArray[np.int64]:
         """Pairs i < j that are at most `max_bonds` bonds apart, in increasing order, shape (n_pairs, 2)."""
-        pairs: set[tuple[int, int]] = set()
-        neighbors = self._neighbors
-        for start in range(self.n_beads):
-            reached, edge = {start}, [start]
-            for _ in range(max_bonds):
-                edge = [k for j in edge for k in neighbors[j] if k not in reached]
-                if not edge:
-                    break
-                reached.update(edge)
-            pairs.update((start, other) for other in reached if other > start)
-        return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
+        from scipy.sparse import eye_array, triu
+
+        adjacent = self._adjacency
+        reached = eye_array(self.n_beads, dtype=np.int32, format="csr")
+        for _ in range(max_bonds):
+            before = reached.nnz
+            reached = reached + reached @ adjacent
+            reached.data[:] = 1  # whether, not in how many ways
+            if reached.nnz == before:
+                break
+        pairs = triu(reached, k=1, format="coo")
+        return _in_order(np.stack([pairs.row, pairs.col], axis=1).astype(np.int64))
 
     @cached_property
-    def _neighbors(self) -> list[list[int]]:
-        neighbors: list[list[int]] = [[] for _ in range(self.n_beads)]
-        for i, j in self.bonds.tolist():
-            neighbors[i].append(j)
-            neighbors[j].append(i)
-        return [sorted(around) for around in neighbors]
+    def _adjacency(self) -> Any:
+        """1 for bonded beads, a sparse array of shape (n_beads, n_beads)."""
+        from scipy.sparse import csr_array
+
+        i, j = self.bonds.T
+        entries = (np.ones(2 * len(i), np.int32), (np.concatenate([i, j]), np.concatenate([j, i])))
+        return csr_array(entries, shape=(self.n_beads, self.n_beads))
+
+    @cached_property
+    def _paths(self) -> tuple[NDArray[np.int64], Any]:
+        """Bead triples i-j-k in both directions, shape (n, 3), and the adjacency that they follow."""
+        directed = np.concatenate([self.bonds, self.bonds[:, ::-1]])
+        return _continued(directed, self._adjacency), self._adjacency
 
     def repeated(self, copies: int) -> CGTopology:
         """The same beads `copies` times, one copy after the other, molecule and residue numbers going on.
@@ -540,6 +551,21 @@ def connected_components(n: int, bonds: NDArray[np.int64]) -> NDArray[np.int64]:
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[inverse]
+
+
+def _continued(paths: NDArray[np.int64], adjacency: Any) -> NDArray[np.int64]:
+    """Every path of bonded beads, shape (n, length), made longer by each neighbor of its end that it does not hold."""
+    starts, ends = adjacency.indptr[paths[:, -1]], adjacency.indptr[paths[:, -1] + 1]
+    counts = ends - starts
+    longer = np.repeat(paths, counts, axis=0)
+    rank = np.arange(len(longer)) - np.repeat(np.cumsum(counts) - counts, counts)
+    following = adjacency.indices[np.repeat(starts, counts) + rank].astype(np.int64)
+    new = (longer != following[:, None]).all(axis=1)
+    return np.column_stack([longer[new], following[new]])
+
+
+def _in_order(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.ascontiguousarray(rows[np.lexsort(rows.T[::-1])])
 
 
 def chain_id(number: int) -> str:

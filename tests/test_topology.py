@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,6 +28,77 @@ def test_angles_and_exclusions_follow_from_the_bonds():
     triangle = CGTopology.from_residues([(BENZENE_3, 1)])
     assert len(triangle.angles) == 3
     assert triangle.exclusions(1).tolist() == [[0, 1], [0, 2], [1, 2]]
+
+
+def random_molecules(rng: np.random.Generator) -> CGTopology:
+    """Trees of beads with a few extra bonds, hence rings, their beads in any order."""
+    n = int(rng.integers(1, 30))
+    bonds = {(int(rng.integers(0, k)), k) for k in range(1, n) if rng.uniform() < 0.9}
+    bonds |= {(int(a), int(b)) for a, b in np.sort(rng.integers(0, n, (n // 4, 2)), axis=1) if a < b}
+    pairs = rng.permutation(n)[np.array(sorted(bonds), dtype=np.int64).reshape(-1, 2)]
+    return CGTopology(
+        type_names=("A",),
+        bead_types=np.zeros(n),
+        bead_names=("A",) * n,
+        masses=np.ones(n),
+        molecules=connected_components(n, pairs),
+        residues=np.arange(n),
+        residue_names=("R",) * n,
+        bonds=pairs,
+    )
+
+
+def test_angles_dihedrals_and_exclusions_equal_a_search_bead_by_bead() -> None:
+    rng = np.random.default_rng(0)
+    rings = 0
+    for topology in (random_molecules(rng) for _ in range(60)):
+        n = topology.n_beads
+        around = [{int(b) for bond in topology.bonds if a in bond for b in bond} - {a} for a in range(n)]
+        angles = [[i, j, k] for j in range(n) for i in around[j] for k in around[j] if i < k]
+        dihedrals = [[*a, m] for i, j, k in angles for a in ([i, j, k], [k, j, i]) for m in around[a[2]] - set(a)]
+        assert topology.angles.tolist() == sorted(angles)
+        assert topology.dihedrals.tolist() == sorted(path for path in dihedrals if path[0] < path[3])
+        reached = [{bead} for bead in range(n)]
+        for max_bonds in range(5):
+            expected = [[i, j] for i in range(n) for j in sorted(reached[i]) if i < j]
+            assert topology.exclusions(max_bonds).tolist() == expected
+            reached = [set.union(seen, *(around[bead] for bead in seen)) for seen in reached]
+        rings += len(topology.bonds) > n - topology.n_molecules
+    assert rings > 10, "rings are what goes wrong most easily"
+
+
+def test_a_star_of_many_arms_has_all_its_angles_and_exclusions() -> None:
+    arms = 300  # more ways between two beads than a small integer can count
+    template = ResidueTemplate(
+        name="STR",
+        bead_names=tuple(f"A{i}" for i in range(arms + 1)),
+        bead_type_names=("A",) * (arms + 1),
+        masses=(1.0,) * (arms + 1),
+        bonds=tuple((0, i + 1) for i in range(arms)),
+    )
+    star = CGTopology.from_residues([(template, 1)])
+    assert len(star.angles) == arms * (arms - 1) // 2
+    assert len(star.exclusions(2)) == len(star.exclusions(5)) == arms * (arms + 1) // 2
+    assert not len(star.dihedrals)
+
+
+def test_long_chains_have_their_angles_dihedrals_and_exclusions_at_once() -> None:
+    n_chains, n = 100, 1000
+    bonds = np.stack([np.arange(n - 1), np.arange(1, n)], axis=1) + n * np.arange(n_chains)[:, None, None]
+    melt = CGTopology(
+        type_names=("A",),
+        bead_types=np.zeros(n * n_chains),
+        bead_names=("A",) * (n * n_chains),
+        masses=np.ones(n * n_chains),
+        molecules=np.repeat(np.arange(n_chains), n),
+        residues=np.arange(n * n_chains),
+        residue_names=("R",) * (n * n_chains),
+        bonds=bonds.reshape(-1, 2),
+    )
+    start = time.process_time()
+    sizes = [len(melt.angles), len(melt.dihedrals), len(melt.exclusions(3))]
+    assert time.process_time() - start < 2.0
+    assert sizes == [n_chains * (n - 2), n_chains * (n - 3), n_chains * (3 * n - 6)]
 
 
 @given(st.integers(1, 4), st.integers(0, 3), st.integers(0, 3))
