@@ -8,7 +8,7 @@ from openmm_cgml.mapping.force_weights import (
 )
 from openmm_cgml.mapping.operator import Mapping
 from openmm_cgml.mapping.templates import mapping_from_specification
-from openmm_cgml.mapping.wholeness import BondForest
+from openmm_cgml.wholeness import BondForest
 
 __all__ = [
     "BondForest",

@@ -11,8 +11,8 @@ from scipy.sparse import csr_array, identity
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
-from openmm_cgml.mapping.wholeness import BondForest
 from openmm_cgml.topology import CGTopology
+from openmm_cgml.wholeness import BondForest
 
 TOLERANCE = 1e-8
 

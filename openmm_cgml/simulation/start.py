@@ -8,11 +8,11 @@ from openmm import unit
 
 from openmm_cgml.analysis.periodic import minimum_image
 from openmm_cgml.errors import InputError
-from openmm_cgml.mapping.wholeness import BondForest
 from openmm_cgml.simulation.stability import BondReferences, ContactReferences
 from openmm_cgml.system import box_vectors, check_box
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import BOLTZMANN
+from openmm_cgml.wholeness import BondForest
 
 MAX_KICK = 50.0
 """Kinetic energy in kT that the starting forces may give one bead in one step."""

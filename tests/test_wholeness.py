@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.mapping import BondForest
+from openmm_cgml.wholeness import BondForest
 from tests.atoms import BONDS, CUBIC, TRICLINIC, benzene_atoms, benzene_frames
 
 
