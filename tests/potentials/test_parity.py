@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials import POTENTIALS, HarmonicAngle, HarmonicBond, Potential, PowerRepulsion, evaluate
+from openmm_cgml.potentials import (
+    POTENTIALS,
+    CosineAngle,
+    CosineTorsion,
+    HarmonicAngle,
+    HarmonicBond,
+    Potential,
+    PowerRepulsion,
+    evaluate,
+)
 
 BOXES = {
     "open": None,
@@ -58,7 +67,8 @@ def bonds(rng: np.random.Generator, n: int, box: np.ndarray | None, shortest: fl
     return Case(potential, positions, replace(potential, stiffness=potential.stiffness / 2))
 
 
-def angles(rng: np.random.Generator, n: int, box: np.ndarray | None, smallest: float) -> Case:
+def triples(rng: np.random.Generator, n: int, box: np.ndarray | None, smallest: float) -> np.ndarray:
+    """Positions of n angles, a few of them the smallest and the largest, shape (3 n, 3)."""
     theta = rng.uniform(smallest, np.pi - smallest, n)
     theta[:10], theta[10:20] = smallest, np.pi - smallest
     axis = directions(rng, n)
@@ -69,13 +79,45 @@ def angles(rng: np.random.Generator, n: int, box: np.ndarray | None, smallest: f
     first = middle + arms[0] * axis
     last = middle + arms[1] * (np.cos(theta)[:, None] * axis + np.sin(theta)[:, None] * normal)
     positions = [shift_by_images(rng, points, box) for points in (first, middle, last)]
+    return np.stack(positions, axis=1).reshape(-1, 3)
+
+
+def angles(rng: np.random.Generator, n: int, box: np.ndarray | None, smallest: float) -> Case:
+    positions = triples(rng, n, box, smallest)
     potential = HarmonicAngle(
         indices=np.arange(3 * n).reshape(n, 3),
         angle=rng.uniform(0.5, np.pi, n),
         stiffness=rng.uniform(10, 500, n),
     )
+    return Case(potential, positions, replace(potential, angle=potential.angle * 0.999))
+
+
+def cosine_angles(rng: np.random.Generator, n: int, box: np.ndarray | None, smallest: float) -> Case:
+    positions = triples(rng, n, box, smallest)
+    coefficients = rng.normal(0, 50, (n, 5))
+    potential = CosineAngle(indices=np.arange(3 * n).reshape(n, 3), coefficients=coefficients)
+    return Case(potential, positions, replace(potential, coefficients=coefficients * [1, 1, 1, 1, 0.998]))
+
+
+def cosine_torsions(rng: np.random.Generator, n: int, box: np.ndarray | None, straightest: float) -> Case:
+    """Torsions whose angles come as close to 0 and 180 degrees as `straightest`."""
+    bends = rng.uniform(max(straightest, 0.5), np.pi - max(straightest, 0.5), (2, n, 1))
+    bends[0, :10], bends[1, 10:20] = straightest, np.pi - straightest
+    axis, sideways, turned = directions(rng, n), directions(rng, n), directions(rng, n)
+    outward = [np.cross(axis, other) for other in (sideways, turned)]
+    outward = [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in outward]
+    lengths = rng.uniform(0.3, 0.6, (3, n, 1))
+    second = scatter(rng, n, box)
+    third = second + lengths[1] * axis
+    first = second + lengths[0] * (np.cos(bends[0]) * axis + np.sin(bends[0]) * outward[0])
+    last = third + lengths[2] * (-np.cos(bends[1]) * axis + np.sin(bends[1]) * outward[1])
+    positions = [shift_by_images(rng, points, box) for points in (first, second, third, last)]
+    coefficients = rng.normal(0, 10, (n, 4)) * (rng.uniform(size=(n, 4)) < 0.7)
+    potential = CosineTorsion(indices=np.arange(4 * n).reshape(n, 4), coefficients=coefficients)
     return Case(
-        potential, np.stack(positions, axis=1).reshape(-1, 3), replace(potential, angle=potential.angle * 0.999)
+        potential,
+        np.stack(positions, axis=1).reshape(-1, 3),
+        replace(potential, coefficients=coefficients * [1, 1, 1, 0.998]),
     )
 
 
@@ -130,6 +172,8 @@ def single_type_repulsion(rng: np.random.Generator, n: int, box: np.ndarray | No
 CASES: dict[str, tuple[type[Potential], Callable[..., Case], int, float, float]] = {
     "harmonic bond": (HarmonicBond, bonds, 10_000, 1e-3, 0.2),
     "harmonic angle": (HarmonicAngle, angles, 10_000, 1e-3, 0.2),
+    "cosine angle": (CosineAngle, cosine_angles, 10_000, 1e-3, 0.2),
+    "cosine torsion": (CosineTorsion, cosine_torsions, 10_000, 1e-2, 0.2),
     "power repulsion": (PowerRepulsion, repulsion, 300, 0.05, 0.3),
     "power repulsion, one type": (PowerRepulsion, single_type_repulsion, 300, 0.05, 0.3),
 }
@@ -268,6 +312,63 @@ def test_beads_exactly_in_line_feel_a_finite_force() -> None:
         assert np.isfinite(forces).all()
 
 
+def test_cosine_angle_of_beads_in_line_has_its_energy_and_no_force() -> None:
+    angle = CosineAngle(indices=[[0, 1, 2]], coefficients=[[5.0, 2.0, 1.0]])
+    positions = np.array([[0.0, 0, 0], [0.3, 0, 0], [0.7, 0, 0]])
+    for beads, expected in ((positions, 2 * 2.0), (positions[[0, 1, 0]], 2 * 8.0)):
+        energy, forces = from_torch(angle, beads, None)
+        assert energy == pytest.approx(expected)
+        assert np.abs(forces).max() < 1e-12
+    energy, forces = from_torch(angle, positions[[0, 0, 1]], None)  # an arm of no length has no direction
+    assert np.isfinite(energy)
+    assert not forces.any()
+
+
+@pytest.mark.physics
+def test_cosine_angle_has_no_kink_at_a_straight_line_and_a_harmonic_one_has() -> None:
+    def force(potential: Potential, bend: float) -> float:
+        positions = np.array([[-0.3, 0, 0], [0, 0, 0], [0.3 * np.cos(bend), 0.3 * np.sin(bend), 0]])
+        return float(from_torch(potential, positions, None)[1][2, 1])
+
+    cosine = CosineAngle(indices=[[0, 1, 2]], coefficients=[[80.0, 30.0]])
+    harmonic = HarmonicAngle(indices=[[0, 1, 2]], angle=[2.6], stiffness=[100.0])
+    assert abs(force(cosine, 1e-4) - force(cosine, -1e-4)) < 0.2
+    assert abs(force(harmonic, 1e-4) - force(harmonic, -1e-4)) > 100, "the control must fail"
+
+
+def test_two_harmonics_make_a_cosine_harmonic_angle() -> None:
+    positions = make_case("cosine angle", None, 50).positions
+    stiffness, center = 40.0, 1.9
+    angle = CosineAngle(
+        indices=np.arange(150).reshape(50, 3),
+        coefficients=np.tile([-stiffness * np.cos(center), stiffness / 4], (50, 1)),
+    )
+    a, b = (positions.reshape(50, 3, 3)[:, end] - positions.reshape(50, 3, 3)[:, 1] for end in (0, 2))
+    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    expected = 0.5 * stiffness * (cosine - np.cos(center)) ** 2
+    constant = -stiffness * np.cos(center) - 0.5 * stiffness * np.cos(center) ** 2
+    assert from_torch(angle, positions, None)[0] == pytest.approx(expected.sum() + 50 * constant)
+
+
+def test_torsion_is_largest_at_cis_for_one_positive_coefficient() -> None:
+    torsion = CosineTorsion(indices=[[0, 1, 2, 3]], coefficients=[[3.0]])
+    cis = np.array([[0.0, 1, 0], [0, 0, 0], [1, 0, 0], [1, 1, 0]])
+    trans = np.array([[0.0, 1, 0], [0, 0, 0], [1, 0, 0], [1, -1, 0]])
+    assert from_torch(torsion, cis, None)[0] == pytest.approx(6.0)
+    assert from_torch(torsion, trans, None)[0] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("bend", [0.0, 1e-9, 1e-7])
+def test_torsion_of_beads_in_line_feels_no_force(bend: float) -> None:
+    torsion = CosineTorsion(indices=[[0, 1, 2, 3]], coefficients=[[3.0, 1.0, 2.0]])
+    positions = np.array([[0.0, 0, 0], [0.3, 0, 0], [0.6, bend, 0], [0.8, 0.2, 0.1]])
+    energy, forces = from_torch(torsion, positions, None)
+    assert np.isfinite(energy)
+    assert not forces.any()
+    positions[1, 1] = 0.01
+    assert np.abs(from_torch(torsion, positions, None)[1]).max() > 1
+
+
 def test_bond_of_no_length_feels_a_finite_force() -> None:
     bond = HarmonicBond(indices=[[0, 1]], length=[0.2], stiffness=[100.0])
     energy, forces = from_torch(bond, np.zeros((2, 3)), None)
@@ -321,6 +422,11 @@ def test_repulsion_with_wrong_parameters_is_refused(changes: dict, message: str)
         (lambda: HarmonicBond(indices=[[0, 1]], length=[0.1, 0.2], stiffness=[1.0]), "has shape"),
         (lambda: HarmonicBond(indices=[[0, 1]], length=[np.nan], stiffness=[1.0]), "not finite"),
         (lambda: HarmonicAngle(indices=[[0, 1, 0]], angle=[1.0], stiffness=[1.0]), "joins beads"),
+        (lambda: CosineAngle(indices=[[0, 1, 1]], coefficients=[[1.0]]), "joins beads"),
+        (lambda: CosineAngle(indices=[[0, 1, 2]], coefficients=[1.0]), "has shape"),
+        (lambda: CosineTorsion(indices=[[0, 1, 2, 0]], coefficients=[[1.0]]), "joins beads"),
+        (lambda: CosineTorsion(indices=[[0, 1, 2, 3]], coefficients=[[np.inf]]), "not finite"),
+        (lambda: CosineTorsion(indices=[[0, 1, 2]], coefficients=[[1.0]]), "has shape"),
         (lambda: HarmonicAngle(indices=[[0, 1, 2]], angle=[3.2], stiffness=[1.0]), r"within \(0, pi\]"),
     ],
 )
