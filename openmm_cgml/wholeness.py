@@ -101,7 +101,7 @@ class BondForest:
         # A vector shorter than half the smallest width has all fractional components below one half.
         images: NDArray[np.float64] = np.rint(displacements @ np.linalg.inv(box))
         if images.any():
-            # The image of a particle is the sum along its path to the root; doubling the step each time adds it up fast.
+            # The image of a particle is the sum along its path to the root; doubling the step adds it up fast.
             for above in self._doubling:
                 images += images[..., above, :]
         return images
@@ -129,7 +129,6 @@ class BondForest:
         positions: NDArray[np.floating],
         box: NDArray[np.floating] | None,
         pairs: NDArray[np.integer],
-        reach: float,
     ) -> NDArray[np.bool_]:
         """Which pairs are within a molecule, shape (n_pairs,): the others are of two molecules or of two images of one.
 
@@ -139,8 +138,7 @@ class BondForest:
         Args:
             positions: Positions, inside or outside the box [nm], shape (n_particles, 3).
             box: Box vectors as rows [nm], shape (3, 3), or None.
-            pairs: Pairs whose nearest images are nearer than `reach`, shape (2, n_pairs).
-            reach: At most half the smallest width of the box [nm], so that no second image is as near.
+            pairs: Pairs whose nearest images are nearer than half the smallest width of the box, shape (2, n_pairs).
         """
         i, j = pairs
         intra: NDArray[np.bool_] = self.roots[i] == self.roots[j]
@@ -148,9 +146,10 @@ class BondForest:
             return intra
         positions, box = np.asarray(positions, np.float64), np.asarray(box, np.float64)
         whole = positions - self.images(positions, box) @ box
+        half_width = 0.5 / np.linalg.norm(np.linalg.inv(box), axis=0).max()  # no second image is as near
         chosen = np.flatnonzero(intra)
         vectors = whole[i[chosen]] - whole[j[chosen]]
-        intra[chosen] = np.einsum("px,px->p", vectors, vectors) < reach * reach
+        intra[chosen] = np.einsum("px,px->p", vectors, vectors) < half_width**2
         return intra
 
     @cached_property

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.topology import CGTopology
+from openmm_cgml.wholeness import BondForest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +21,8 @@ class TypePairDistances:
 
     Attributes:
         types: The two types.
-        closest_inter: Closest approach of beads of different molecules.
-        closest_intra: Closest approach of unbonded beads of one molecule.
+        closest_inter: Closest approach of beads of different molecules or of different images of one.
+        closest_intra: Closest approach of unbonded beads within one molecule.
         bonded_min: Shortest bond.
         bonded_max: Longest bond.
         bonded_mean: Mean bond length.
@@ -55,8 +56,9 @@ class DistanceRecord:
             raise InputError(f"search range {search_range} nm; it must be positive")
         self.search_range = search_range
         self._topology = topology
+        self._forest = BondForest.from_topology(topology)
         self._n_types = len(topology.type_names)
-        self._inter_exists, self._intra_exists = _existing_pairs(topology)
+        self._inter_exists, self._intra_exists, self._together = _existing_pairs(topology)
         self._inter = np.full(self._n_types**2, np.inf)
         self._intra = np.full(self._n_types**2, np.inf)
         self._bonded = topology.bonds[:, 0] * topology.n_beads + topology.bonds[:, 1]
@@ -98,15 +100,16 @@ class DistanceRecord:
         if box is not None:
             # A hair less than half the smallest width, so that no pair is met at two images at once.
             self.search_range = min(self.search_range, 0.4999 / np.linalg.norm(np.linalg.inv(box), axis=0).max())
+            self._inter_exists = self._inter_exists | self._together  # a molecule may meet its own images
         # Once every kind of pair has been met, only pairs closer than the largest record can improve one.
         open_records = max(
             self._inter[self._inter_exists].max(initial=0.0), self._intra[self._intra_exists].max(initial=0.0)
         )
         pairs, lengths = close_pairs(positions, box, min(self.search_range, open_records))
         keys = self._keys(pairs)
-        same = self._topology.molecules[pairs[:, 0]] == self._topology.molecules[pairs[:, 1]]
-        unbonded = same & ~np.isin(pairs[:, 0] * self._topology.n_beads + pairs[:, 1], self._bonded)
-        np.minimum.at(self._inter, keys[~same], lengths[~same])
+        within = self._forest.is_intra(positions, box, pairs.T)
+        unbonded = within & ~np.isin(pairs[:, 0] * self._topology.n_beads + pairs[:, 1], self._bonded)
+        np.minimum.at(self._inter, keys[~within], lengths[~within])
         np.minimum.at(self._intra, keys[unbonded], lengths[unbonded])
 
     def _keys(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -172,8 +175,11 @@ def _with_images(
     return owners, fractions @ box
 
 
-def _existing_pairs(topology: CGTopology) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Returns which pairs of types have inter and unbonded intra pairs of beads, each of shape (n_types * n_types,)."""
+def _existing_pairs(topology: CGTopology) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Returns which pairs of types have pairs of beads, each of shape (n_types * n_types,).
+
+    In different molecules; unbonded in the same molecule; in the same molecule.
+    """
     n_types = len(topology.type_names)
     counts = np.zeros((topology.n_molecules, n_types), dtype=np.int64)
     np.add.at(counts, (topology.molecules, topology.bead_types), 1)
@@ -183,7 +189,9 @@ def _existing_pairs(topology: CGTopology) -> tuple[NDArray[np.bool_], NDArray[np
     types = np.sort(topology.bead_types[topology.bonds], axis=1)
     np.add.at(bonded, (types[:, 0], types[:, 1]), 1)
     upper = np.triu(np.ones((n_types, n_types), dtype=bool))
-    return ((total > within) & upper).ravel(), ((within > bonded) & upper).ravel()
+    kinds = total > within, within > bonded, within > 0
+    inter, intra, together = ((kind & upper).ravel() for kind in kinds)
+    return inter, intra, together
 
 
 def _same_type_surplus(counts: NDArray[np.int64]) -> NDArray[np.int64]:

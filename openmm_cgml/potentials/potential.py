@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from openmm_cgml.errors import InputError
+
+EnergyFunction = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
+"""Energies [kJ/mol], shape (...), of positions [nm], shape (..., n_beads, 3), in boxes [nm], shape (..., 3, 3)."""
 
 
 class Potential(abc.ABC):
@@ -52,10 +55,23 @@ def evaluate(
         positions: Bead positions [nm], shape (..., n_beads, 3).
         box: Box vectors [nm], shape (..., 3, 3), or None.
     """
+    return evaluate_energies([potential.energy for potential in potentials], positions, box)
+
+
+def evaluate_energies(
+    energies: Iterable[EnergyFunction], positions: torch.Tensor, box: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `evaluate`, of functions of positions and box.
+
+    Args:
+        energies: What to add up, as `Potential.energy`.
+        positions: Bead positions [nm], shape (..., n_beads, 3).
+        box: Box vectors [nm], shape (..., 3, 3), or None.
+    """
     positions = positions.detach().requires_grad_()
     energy = positions.new_zeros(positions.shape[:-2])
-    for potential in potentials:
-        energy = energy + potential.energy(positions, box)
+    for function in energies:
+        energy = energy + function(positions, box)
     if not energy.requires_grad:
         return energy, torch.zeros_like(positions, requires_grad=False)
     (gradient,) = torch.autograd.grad(energy.sum(), positions)

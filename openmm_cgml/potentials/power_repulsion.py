@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from openmm_cgml.errors import InputError
 from openmm_cgml.potentials.neighbors import find_pairs
 from openmm_cgml.potentials.potential import Potential, frozen_array, minimum_image, norm
+from openmm_cgml.wholeness import BondForest
+
+_PairSearch = Callable[[NDArray[np.float64], NDArray[np.float64] | None], NDArray[np.int64]]
 
 
 @final
@@ -79,10 +83,34 @@ class PowerRepulsion(Potential):
         Raises:
             InputError: If the cutoff exceeds half the box, where the minimum image would miss pairs.
         """
+        return self._energy_of(self._find, positions, box)
+
+    def inter_energy(
+        self, forest: BondForest, positions: torch.Tensor, box: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The part of `energy` that acts between different molecules, or a molecule and its own periodic images.
+
+        Args:
+            forest: The molecules.
+            positions: As for `energy`.
+            box: As for `energy`.
+
+        Raises:
+            InputError: If the cutoff exceeds half the box, where the minimum image would miss pairs.
+        """
+
+        def find(frame: NDArray[np.float64], cell: NDArray[np.float64] | None) -> NDArray[np.int64]:
+            pairs = self._find(frame, cell)
+            return pairs[:, ~forest.is_intra(frame, cell, pairs)]
+
+        return self._energy_of(find, positions, box)
+
+    def _energy_of(self, find: _PairSearch, positions: torch.Tensor, box: torch.Tensor | None) -> torch.Tensor:
+        """Energy [kJ/mol] of the pairs that a search finds in each frame, shape (...)."""
         shape, n_beads = positions.shape[:-2], positions.shape[-2]
         flat = positions.reshape(-1, n_beads, 3)
         boxes = None if box is None else box.to(positions).expand(*shape, 3, 3).reshape(-1, 3, 3)
-        frames, pairs = self._pairs(flat, boxes)
+        frames, pairs = _find_in_all(find, flat, boxes)
         beads = flat.reshape(-1, 3)
         offset = frames * n_beads
         vectors = beads.index_select(0, offset + pairs[1]) - beads.index_select(0, offset + pairs[0])
@@ -130,17 +158,21 @@ class PowerRepulsion(Potential):
         force.setName(f"prior: {self.name}")
         return force
 
-    def _pairs(self, positions: torch.Tensor, boxes: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Frame index of each pair, shape (n_pairs,), and its beads, shape (2, n_pairs)."""
-        coordinates = positions.detach().cpu().numpy().astype(np.float64)
-        cells = None if boxes is None else boxes.detach().cpu().numpy().astype(np.float64)
-        found = [
-            find_pairs(frame, None if cells is None else cells[index], self.cutoff, exclusions=self.exclusions)
-            for index, frame in enumerate(coordinates)
-        ]
-        frames = np.repeat(np.arange(len(found)), [pairs.shape[1] for pairs in found])
-        pairs = np.concatenate(found, axis=1) if found else np.zeros((2, 0), np.int64)
-        return torch.from_numpy(frames).to(positions.device), torch.from_numpy(pairs).to(positions.device)
+    def _find(self, frame: NDArray[np.float64], cell: NDArray[np.float64] | None) -> NDArray[np.int64]:
+        """Pairs that interact, shape (2, n_pairs)."""
+        return find_pairs(frame, cell, self.cutoff, exclusions=self.exclusions)
+
+
+def _find_in_all(
+    find: _PairSearch, positions: torch.Tensor, boxes: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Frame index of each pair, shape (n_pairs,), and its beads, shape (2, n_pairs)."""
+    coordinates = positions.detach().cpu().numpy().astype(np.float64)
+    cells = None if boxes is None else boxes.detach().cpu().numpy().astype(np.float64)
+    found = [find(frame, None if cells is None else cells[index]) for index, frame in enumerate(coordinates)]
+    frames = np.repeat(np.arange(len(found)), [pairs.shape[1] for pairs in found])
+    pairs = np.concatenate(found, axis=1) if found else np.zeros((2, 0), np.int64)
+    return torch.from_numpy(frames).to(positions.device), torch.from_numpy(pairs).to(positions.device)
 
 
 def switched_power(

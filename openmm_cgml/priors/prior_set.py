@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -15,10 +15,18 @@ from numpy.typing import NDArray
 
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.frames import Frames
-from openmm_cgml.potentials import HarmonicAngle, HarmonicBond, Potential, PowerRepulsion, evaluate
+from openmm_cgml.potentials import (
+    EnergyFunction,
+    HarmonicAngle,
+    HarmonicBond,
+    Potential,
+    PowerRepulsion,
+    evaluate_energies,
+)
 from openmm_cgml.priors.term import FORMS, PriorTerm, type_key
 from openmm_cgml.storage import parse_json
 from openmm_cgml.topology import CGTopology
+from openmm_cgml.wholeness import BondForest
 
 SCHEMA = "openmm-cgml/priors"
 SCHEMA_VERSION = "1.0"
@@ -70,7 +78,7 @@ class PriorSet:
         """Cutoff of the excluded volume [nm]; 0 without one."""
         return max((t.parameters["cutoff"] for t in self.terms if t.form == "power_repulsion"), default=0.0)
 
-    def bind(self, topology: CGTopology, *, part: Part = "all") -> tuple[Potential, ...]:
+    def bind(self, topology: CGTopology) -> tuple[Potential, ...]:
         """The potentials of the beads of a topology.
 
         Every bond needs a bond term; if there are angle or excluded-volume terms, every angle or pair of bead types
@@ -78,15 +86,11 @@ class PriorSet:
 
         Args:
             topology: Beads and bonds.
-            part: "all", or "inter" for what acts between different molecules.
 
         Raises:
             InputError: Naming every combination of bead types without a term, and an example of its beads.
         """
-        repulsion = self._bind_repulsion(topology, part)
-        if part == "inter":
-            return repulsion
-        return self._bind_bonds(topology) + self._bind_angles(topology) + repulsion
+        return self._bind_bonds(topology) + self._bind_angles(topology) + self._bind_repulsion(topology)
 
     def evaluate(
         self, topology: CGTopology, frames: Frames, *, part: Part = "all"
@@ -96,21 +100,23 @@ class PriorSet:
         Args:
             topology: Beads and bonds.
             frames: Frames of that topology.
-            part: "all", or "inter" for what acts between different molecules.
+            part: "all", or "inter" for what acts between different molecules or a molecule and its periodic images.
 
         Raises:
             InputError: If the topology lacks a term, does not fit the frames, or a box is below twice the cutoff.
         """
         if frames.n_particles != topology.n_beads:
             raise InputError(f"frames have {frames.n_particles} beads, the topology {topology.n_beads}")
-        potentials = self.bind(topology, part=part)
+        functions = self._energy_functions(topology, part)
         energies = np.zeros(len(frames))
         forces = np.zeros((len(frames), topology.n_beads, 3))
         size = max(1, _BEADS_PER_CHUNK // topology.n_beads)
         for start in range(0, len(frames), size):
             chunk = slice(start, start + size)
             box = None if frames.box is None else torch.tensor(frames.box[chunk], dtype=torch.float64)
-            energy, force = evaluate(potentials, torch.tensor(frames.positions[chunk], dtype=torch.float64), box)
+            energy, force = evaluate_energies(
+                functions, torch.tensor(frames.positions[chunk], dtype=torch.float64), box
+            )
             energies[chunk], forces[chunk] = energy.numpy(), force.numpy()
         return energies, forces
 
@@ -204,10 +210,16 @@ class PriorSet:
         terms = self._terms_of("harmonic_angle", topology, topology.angles)
         return (HarmonicAngle(indices=topology.angles, **_columns(terms, "angle", "stiffness")),)
 
-    def _bind_repulsion(self, topology: CGTopology, part: Part) -> tuple[Potential, ...]:
+    def _energy_functions(self, topology: CGTopology, part: Part) -> list[EnergyFunction]:
+        if part == "all":
+            return [potential.energy for potential in self.bind(topology)]
+        forest = BondForest.from_topology(topology)
+        return [partial(repulsion.inter_energy, forest) for repulsion in self._bind_repulsion(topology)]
+
+    def _bind_repulsion(self, topology: CGTopology) -> tuple[PowerRepulsion, ...]:
         if not self._by_types("power_repulsion"):
             return ()
-        exclusions = _same_molecule_pairs(topology) if part == "inter" else topology.exclusions(self.exclude_bonds)
+        exclusions = topology.exclusions(self.exclude_bonds)
         present, bead_types = np.unique(topology.bead_types, return_inverse=True)
         return (self._repulsion([topology.type_names[t] for t in present], bead_types, exclusions),)
 
@@ -253,13 +265,6 @@ class PriorSet:
 
 def _columns(terms: list[PriorTerm], *names: str) -> dict[str, Any]:
     return {name: np.array([term.parameters[name] for term in terms]) for name in names}
-
-
-def _same_molecule_pairs(topology: CGTopology) -> NDArray[np.int64]:
-    order = np.argsort(topology.molecules, kind="stable")
-    molecules = np.split(order, np.flatnonzero(np.diff(topology.molecules[order])) + 1)
-    pairs = [beads[np.stack(np.triu_indices(len(beads), 1), axis=1)] for beads in molecules]
-    return np.sort(np.concatenate(pairs), axis=1)
 
 
 def _read_term(content: Any, name: str) -> PriorTerm:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from openmm_cgml.potentials.neighbors import find_pairs
 from openmm_cgml.topology import CGTopology
+from openmm_cgml.wholeness import BondForest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,7 @@ class PairRule:
     """Which pairs a network sees.
 
     Attributes:
-        cutoff: Of intermolecular pairs [nm].
+        cutoff: Of intermolecular pairs [nm], those of a molecule with its own periodic images included.
         intra_cutoff: Of intramolecular pairs [nm]; 0 leaves them out.
         exclude_bonds: Intramolecular pairs at most this many bonds apart are left out.
     """
@@ -31,8 +32,8 @@ class FramePairs:
     """Pairs i < j of one frame.
 
     Attributes:
-        inter: Pairs of different molecules, shape (2, n_inter), int32.
-        intra: Pairs of one molecule, shape (2, n_intra), int32.
+        inter: Pairs of different molecules or of different images of one, shape (2, n_inter), int32.
+        intra: Pairs within a molecule, shape (2, n_intra), int32.
     """
 
     inter: NDArray[np.int32]
@@ -49,7 +50,7 @@ class PairFinder:
 
     def __init__(self, topology: CGTopology, rule: PairRule) -> None:
         self._rule = rule
-        self._molecules = topology.molecules
+        self._forest = BondForest.from_topology(topology)
         i, j = topology.exclusions(rule.exclude_bonds).T if rule.exclude_bonds else np.zeros((2, 0), np.int64)
         self._excluded = np.sort(i * topology.n_beads + j)
 
@@ -57,7 +58,7 @@ class PairFinder:
         """Pairs within the cutoffs by the minimum image.
 
         Args:
-            positions: Bead positions [nm], shape (n_beads, 3).
+            positions: Bead positions, inside or outside the box [nm], shape (n_beads, 3).
             box: Box vectors in rows [nm], shape (3, 3), or None.
 
         Raises:
@@ -65,7 +66,7 @@ class PairFinder:
         """
         rule = self._rule
         pairs = find_pairs(positions, box, max(rule.cutoff, rule.intra_cutoff))
-        is_intra = self._molecules[pairs[0]] == self._molecules[pairs[1]]
+        is_intra = self._forest.is_intra(positions, box, pairs)
         inter, intra = pairs[:, ~is_intra], pairs[:, is_intra] if rule.intra_cutoff else pairs[:, :0]
         if rule.intra_cutoff and rule.intra_cutoff != rule.cutoff:
             inter = inter[:, distances(positions, box, inter) < rule.cutoff]
