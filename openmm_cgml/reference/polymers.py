@@ -15,7 +15,7 @@ from openmm import app
 
 from openmm_cgml.errors import InputError
 
-__all__ = ["AtomisticPolymer", "Grow", "MonomerUnit"]
+__all__ = ["AtomisticPolymer", "Grow", "MonomerUnit", "is_crossed"]
 
 Grow = Callable[[int, int, float, np.random.Generator], NDArray[np.float64]]
 """(chains, monomers, edge of the cubic box [nm], randomness) -> whole chains [nm], shape (n_atoms, 3)."""
@@ -49,8 +49,8 @@ class MonomerUnit:
         if len(lengths) != 1 or repeated:
             raise InputError(
                 f"residue {self.residue_name!r}: {len(self.atom_names)} names, {len(self.elements)} elements, "
-                f"{len(self.types)} types, {len(self.charges)} charges, repeated names {repeated}; give one of each per "
-                "atom, names once"
+                f"{len(self.types)} types, {len(self.charges)} charges, repeated names {repeated}; give one of each "
+                "per atom, names once"
             )
 
 
@@ -65,6 +65,8 @@ class AtomisticPolymer:
         body: Residue in between.
         tail: Residue at the end.
         links: Pairs of atom names: an atom of a residue and the atom of the next residue that it is bonded to.
+        crossed_links: The same atoms linked the other way round, as two bonds of a ladder polymer can be; empty if
+            there is one way. `joint_links` tells which joint has which.
         grow: Starting conformations; see `Grow`. Chains come out whole and without overlaps that minimization cannot
             cure.
     """
@@ -76,6 +78,11 @@ class AtomisticPolymer:
     tail: MonomerUnit
     links: tuple[tuple[str, str], ...]
     grow: Grow
+    crossed_links: tuple[tuple[str, str], ...] = ()
+
+    def joint_links(self, joint: int) -> tuple[tuple[str, str], ...]:
+        """The bonds between residues `joint` and `joint + 1` of a chain, counted from 0."""
+        return self.crossed_links if self.crossed_links and is_crossed(joint) else self.links
 
     def units(self, monomers: int) -> list[MonomerUnit]:
         """The residues of a chain of `monomers` residues, in order.
@@ -97,7 +104,7 @@ class AtomisticPolymer:
         for _ in range(n_chains):
             chain = topology.addChain()
             before: dict[str, app.topology.Atom] = {}
-            for unit in self.units(monomers):
+            for number, unit in enumerate(self.units(monomers)):
                 residue = topology.addResidue(unit.residue_name, chain)
                 atoms = [
                     topology.addAtom(name, app.Element.getBySymbol(symbol), residue)
@@ -106,7 +113,7 @@ class AtomisticPolymer:
                 for i, j in unit.bonds:
                     topology.addBond(atoms[i], atoms[j])
                 named = dict(zip(unit.atom_names, atoms, strict=True))
-                for own, following in self.links if before else ():
+                for own, following in self.joint_links(number - 1) if before else ():
                     topology.addBond(before[own], named[following])
                 before = named
         return topology
@@ -133,6 +140,15 @@ class AtomisticPolymer:
             _residue_xml(self.tail, following),
         ]
         return f"<ForceField>\n<Residues>\n{''.join(residues)}</Residues>\n</ForceField>\n"
+
+
+def is_crossed(joint: int) -> bool:
+    """Whether a joint of a polymer with two ways of linking is made the second way.
+
+    Every chain has the same sequence, so that all of one length are the same molecule. It is that of Thue and Morse:
+    both ways alike often, never three in a row, without a period.
+    """
+    return joint.bit_count() % 2 == 1
 
 
 def _residue_xml(unit: MonomerUnit, external: set[str]) -> str:
