@@ -1,6 +1,12 @@
 """Priors: analytic terms by bead type, set by hand or fitted, that the network corrects."""
 
-from openmm_cgml.priors.config import AnglePriorConfig, BondPriorConfig, PriorConfig, RepulsionPriorConfig
+from openmm_cgml.priors.config import (
+    AnglePriorConfig,
+    BondPriorConfig,
+    PriorConfig,
+    RepulsionPriorConfig,
+    TorsionPriorConfig,
+)
 from openmm_cgml.priors.fitting import (
     PriorWarning,
     closest_approach,
@@ -8,10 +14,11 @@ from openmm_cgml.priors.fitting import (
     fit_bond_priors,
     fit_priors,
     fit_repulsion_priors,
+    fit_torsion_priors,
 )
 from openmm_cgml.priors.prior_set import PriorSet
 from openmm_cgml.priors.scan import RepulsionScan, check_repulsion, scan_repulsion
-from openmm_cgml.priors.term import FORMS, PriorTerm
+from openmm_cgml.priors.term import FORMS, PriorTerm, cosine_term
 
 __all__ = [
     "FORMS",
@@ -23,11 +30,14 @@ __all__ = [
     "PriorWarning",
     "RepulsionPriorConfig",
     "RepulsionScan",
+    "TorsionPriorConfig",
     "check_repulsion",
     "closest_approach",
+    "cosine_term",
     "fit_angle_priors",
     "fit_bond_priors",
     "fit_priors",
     "fit_repulsion_priors",
+    "fit_torsion_priors",
     "scan_repulsion",
 ]

@@ -1,24 +1,30 @@
-"""Which priors a fit uses: values by hand, or fitted to the data."""
+"""Which priors a fit uses: values by hand, or fitted to the data.
+
+Fitted bonds, angles and torsions are those of largest likelihood with the Jacobian of their coordinate, see
+`openmm_cgml.priors.inversion`.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from openmm_cgml.config import Angle, AngleStiffness, BondStiffness, Config, Energy, Length
+from openmm_cgml.priors.term import N_HARMONICS
 from openmm_cgml.units import KILOCALORIE
 
 Fit = Literal["fit"]
 Convention = Literal["half", "full"]
+Coefficients = Annotated[tuple[Energy, ...], Field(min_length=1, max_length=N_HARMONICS)]
 
 
 class BondPriorConfig(Config):
     """Harmonic bonds. A value is "fit", one for all bonds, or a mapping from bead types such as "A-B".
 
     Attributes:
-        length: Equilibrium length; fitted, it is the mean.
-        stiffness: Force constant; fitted, it is kT / variance.
+        length: Equilibrium length.
+        stiffness: Force constant.
         convention: What a given stiffness means: "half" is 1/2 k (r - r0)^2, OpenMM's; "full" is k (r - r0)^2 as in the
             papers, and is doubled.
     """
@@ -29,18 +35,50 @@ class BondPriorConfig(Config):
 
 
 class AnglePriorConfig(Config):
-    """Harmonic angles. A value is "fit", one for all angles, or a mapping from bead types such as "A-B-A".
+    """Angles, harmonic or a series of cosines. A value is "fit", one for all angles, or a mapping such as "A-B-A".
 
     Attributes:
-        angle: Equilibrium angle; fitted, it is the mean.
-        stiffness: Force constant; fitted, it is kT / variance.
+        form: "harmonic" is 1/2 k (theta - theta0)^2, right for one narrow valley away from 180 degrees. "cosine" is
+            sum over n of k_n (1 + cos(n theta)), which has no kink at 180 degrees and may be skewed.
+        angle: Equilibrium angle of the harmonic form.
+        stiffness: Force constant of the harmonic form.
         convention: What a given stiffness means: "half" is 1/2 k (theta - theta0)^2, OpenMM's; "full" leaves out the
             half, and is doubled.
+        coefficients: [k_1, k_2, ...] of the cosine form.
+        harmonics: Length of a fitted series.
     """
 
+    form: Literal["harmonic", "cosine"] = "harmonic"
     angle: Fit | Angle | dict[str, Fit | Angle] = "fit"
     stiffness: Fit | AngleStiffness | dict[str, Fit | AngleStiffness] = "fit"
     convention: Convention = "half"
+    coefficients: Fit | Coefficients | dict[str, Fit | Coefficients] = "fit"
+    harmonics: int = Field(default=4, ge=1, le=N_HARMONICS)
+
+    @model_validator(mode="after")
+    def _check(self) -> AnglePriorConfig:
+        others = {"harmonic": ("coefficients", "harmonics"), "cosine": ("angle", "stiffness", "convention")}
+        foreign = [name for name in others[self.form] if name in self.model_fields_set and self._is_set(name)]
+        if foreign:
+            raise ValueError(
+                f"form is {self.form!r}, which has no {' or '.join(foreign)}; take that out or change form"
+            )
+        return self
+
+    def _is_set(self, name: str) -> bool:
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
+
+
+class TorsionPriorConfig(Config):
+    """Torsions, sum over n of k_n (1 + cos(n phi)) with trans at 180 degrees.
+
+    Attributes:
+        coefficients: [k_1, k_2, ...], "fit", or a mapping from bead types such as "A-B-B-A" to either.
+        harmonics: Length of a fitted series.
+    """
+
+    coefficients: Fit | Coefficients | dict[str, Fit | Coefficients] = "fit"
+    harmonics: int = Field(default=3, ge=1, le=N_HARMONICS)
 
 
 class RepulsionPriorConfig(Config):
@@ -83,11 +121,14 @@ class PriorConfig(Config):
     Attributes:
         bonds: For every bond of the topology.
         angles: None for no angle terms.
+        torsions: None for no torsion terms.
         repulsion: None for no excluded volume.
-        exclude_bonds: Beads up to this many bonds apart feel no excluded volume.
+        exclude_bonds: Beads up to this many bonds apart feel no excluded volume, and a network with
+            `include_bonded: false` does not see them either: the one place where this is said.
     """
 
     bonds: BondPriorConfig = BondPriorConfig()
     angles: AnglePriorConfig | None = None
+    torsions: TorsionPriorConfig | None = None
     repulsion: RepulsionPriorConfig | None = RepulsionPriorConfig()
     exclude_bonds: int = Field(default=2, ge=0)

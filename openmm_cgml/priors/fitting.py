@@ -1,4 +1,4 @@
-"""Priors fitted to mapped frames: bonds and angles by Boltzmann inversion, excluded volume from closest approaches."""
+"""Priors fitted to mapped frames: bonded terms by Boltzmann inversion, excluded volume from closest approaches."""
 
 from __future__ import annotations
 
@@ -20,13 +20,18 @@ from openmm_cgml.priors.config import (
     BondPriorConfig,
     PriorConfig,
     RepulsionPriorConfig,
+    TorsionPriorConfig,
 )
+from openmm_cgml.priors.coordinates import distances_in_frame, group_by_types, measure
+from openmm_cgml.priors.inversion import Samples, fit_cosines, fit_harmonic
 from openmm_cgml.priors.prior_set import PriorSet
-from openmm_cgml.priors.term import PriorTerm, type_key
+from openmm_cgml.priors.term import PriorTerm, cosine_term, type_key
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import BOLTZMANN
 
 _LEAST_SAMPLES = 100
+_STRAIGHT = math.radians(10)
+_SECTIONS = {"bond": "bonds", "angle": "angles", "torsion": "torsions"}
 _FIRST_LOOK = 20  # frames that set the search radius for the closest approach
 
 
@@ -52,6 +57,8 @@ def fit_priors(config: PriorConfig, topology: CGTopology, frames: Frames, temper
     terms = fit_bond_priors(topology, frames, temperature, config.bonds)
     if config.angles is not None:
         terms += fit_angle_priors(topology, frames, temperature, config.angles)
+    if config.torsions is not None:
+        terms += fit_torsion_priors(topology, frames, temperature, config.torsions)
     contacts: dict[tuple[str, ...], float] = {}
     if config.repulsion is not None:
         if config.repulsion.sigma == "fit" or isinstance(config.repulsion.sigma, dict):
@@ -75,7 +82,9 @@ def fit_priors(config: PriorConfig, topology: CGTopology, frames: Frames, temper
 def fit_bond_priors(
     topology: CGTopology, frames: Frames, temperature: float, config: BondPriorConfig | None = None
 ) -> tuple[PriorTerm, ...]:
-    """Harmonic bonds with r0 = mean and k = kT / variance of each type of bond, or values given by hand.
+    """Harmonic bonds, for each type of bond the most likely ones, or values given by hand.
+
+    The distribution r^2 exp(-U/kT) of a fitted bond has the mean and the variance of the data.
 
     Args:
         topology: Beads and bonds.
@@ -88,37 +97,61 @@ def fit_bond_priors(
     """
     config = config or BondPriorConfig()
     values = {"length": config.length, "stiffness": config.stiffness}
-    return _harmonic_terms("harmonic_bond", topology, topology.bonds, values, config.convention, frames, temperature)
+    return _harmonic_terms("bond", topology, topology.bonds, values, config.convention, frames, temperature)
 
 
 def fit_angle_priors(
     topology: CGTopology, frames: Frames, temperature: float, config: AnglePriorConfig | None = None
 ) -> tuple[PriorTerm, ...]:
-    """Harmonic angles with theta0 = mean and k = kT / variance of each type of angle, or values given by hand.
+    """Angles, for each type of angle the most likely ones, or values given by hand.
+
+    The distribution sin(theta) exp(-U/kT) of a fitted harmonic angle has the mean and the variance of the data, that of
+    a series of cosines their mean cos(n theta).
 
     Args:
         topology: Beads and bonds; its angles are derived.
         frames: Mapped frames.
         temperature: Temperature of the frames [K].
-        config: Values by hand; by default all are fitted.
+        config: The form, and values by hand; by default all are fitted.
 
     Raises:
         InputError: If an angle to be fitted has fewer than 100 samples or is constant.
     """
     config = config or AnglePriorConfig()
+    if config.form == "cosine":
+        return _cosine_terms("angle", topology, topology.angles, config, frames, temperature)
     values = {"angle": config.angle, "stiffness": config.stiffness}
-    terms = _harmonic_terms("harmonic_angle", topology, topology.angles, values, config.convention, frames, temperature)
+    terms = _harmonic_terms("angle", topology, topology.angles, values, config.convention, frames, temperature)
     for term in terms:
         angle = term.parameters["angle"]
         reach = 2 * math.sqrt(BOLTZMANN * temperature / term.parameters["stiffness"])
         if not reach < angle < math.pi - reach:
             warnings.warn(
                 f"{term} of {math.degrees(angle):.0f} degrees reaches {'180' if angle > 1.5 else '0'} degrees within "
-                "two standard deviations, where it has a kink; consider to leave it out, or to make it stiffer",
+                'two standard deviations, where it has a kink; take angles.form "cosine", or leave it out',
                 PriorWarning,
                 stacklevel=2,
             )
     return terms
+
+
+def fit_torsion_priors(
+    topology: CGTopology, frames: Frames, temperature: float, config: TorsionPriorConfig | None = None
+) -> tuple[PriorTerm, ...]:
+    """Torsions, for each type of torsion the most likely series of cosines, or values given by hand.
+
+    Args:
+        topology: Beads and bonds; its dihedrals are derived.
+        frames: Mapped frames.
+        temperature: Temperature of the frames [K].
+        config: Values by hand; by default all are fitted.
+
+    Raises:
+        InputError: If a torsion to be fitted has fewer than 100 samples or is constant.
+    """
+    config = config or TorsionPriorConfig()
+    _warn_of_straight_angles(topology, frames)
+    return _cosine_terms("torsion", topology, topology.dihedrals, config, frames, temperature)
 
 
 def fit_repulsion_priors(
@@ -208,7 +241,7 @@ def _contacts(
         i, j = find_pairs(positions, box, radius, exclusions=exclusions)
         low, high = np.sort(topology.bead_types[np.stack([i, j])], axis=0)
         keys.append(low * n_types + high)
-        distances.append(_distances(positions, box, i, j))
+        distances.append(distances_in_frame(positions, box, i, j))
     key, distance = np.concatenate(keys), np.concatenate(distances)
     counts = np.bincount(topology.bead_types, minlength=n_types)
     present = np.flatnonzero(counts)
@@ -220,13 +253,6 @@ def _contacts(
         types = type_key((topology.type_names[a], topology.type_names[b]))
         result[types] = float(found[rank]) if rank < len(found) else None
     return result
-
-
-def _group_by_types(topology: CGTopology, indices: NDArray[np.int64]) -> dict[tuple[str, ...], NDArray[np.int64]]:
-    groups: dict[tuple[str, ...], list[list[int]]] = {}
-    for row, types in zip(indices.tolist(), topology.bead_types[indices].tolist(), strict=True):
-        groups.setdefault(type_key(tuple(topology.type_names[t] for t in types)), []).append(row)
-    return {types: np.array(rows, np.int64) for types, rows in sorted(groups.items())}
 
 
 def _settings(
@@ -252,7 +278,7 @@ def _settings(
 
 
 def _harmonic_terms(
-    form: str,
+    kind: str,
     topology: CGTopology,
     indices: NDArray[np.int64],
     values: Mapping[str, Any],
@@ -261,59 +287,110 @@ def _harmonic_terms(
     temperature: float,
 ) -> tuple[PriorTerm, ...]:
     """A term for each combination of bead types, its two parameters (center, stiffness) by hand or fitted."""
-    center, _ = values
-    measure = _lengths if form == "harmonic_bond" else _angles
-    groups = _group_by_types(topology, indices)
-    given = _settings(values, groups, "bonds" if form == "harmonic_bond" else "angles")
+    center, stiffness = values
+    form = f"harmonic_{kind}"
+    groups = group_by_types(topology, indices)
+    given = _settings(values, groups, _SECTIONS[kind])
     terms = []
     for types, members in groups.items():
         parameters = given[types]
-        if convention == "full" and parameters["stiffness"] != "fit":
-            parameters["stiffness"] *= 2
+        if convention == "full" and parameters[stiffness] != "fit":
+            parameters[stiffness] *= 2
         if "fit" in parameters.values():
-            fitted = _invert(measure(frames, members), temperature, f"{form} {'-'.join(types)}")
-            for name, value in zip((center, "stiffness"), fitted, strict=True):
-                parameters[name] = value if parameters[name] == "fit" else parameters[name]
+            what = f"{form} {'-'.join(types)}"
+            samples = _checked(measure(frames, members), what)
+            _warn_of_maxima(samples, what)
+            by_hand = {name: None if value == "fit" else value for name, value in parameters.items()}
+            try:
+                fitted = fit_harmonic(
+                    Samples.of(kind, samples),
+                    BOLTZMANN * temperature,
+                    center=by_hand[center],
+                    stiffness=by_hand[stiffness],
+                )
+            except InputError as error:
+                raise InputError(f"{what} {error}; {_OTHER_WAYS[kind]}") from error
+            parameters = dict(zip(values, fitted, strict=True))
         terms.append(PriorTerm(form=form, types=types, parameters=parameters))
     return tuple(terms)
 
 
-def _lengths(frames: Frames, bonds: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.linalg.norm(_differences(frames, bonds[:, 0], bonds[:, 1]), axis=-1).ravel()
+_OTHER_WAYS = {
+    "bond": "give its length and stiffness by hand",
+    "angle": 'take angles.form "cosine", give its values by hand, or leave angles out',
+}
 
 
-def _angles(frames: Frames, angles: NDArray[np.int64]) -> NDArray[np.float64]:
-    first, last = (_differences(frames, angles[:, 1], angles[:, end]) for end in (0, 2))
-    return np.arctan2(np.linalg.norm(np.cross(first, last), axis=-1), (first * last).sum(-1)).ravel()
+def _cosine_terms(
+    kind: str,
+    topology: CGTopology,
+    indices: NDArray[np.int64],
+    config: AnglePriorConfig | TorsionPriorConfig,
+    frames: Frames,
+    temperature: float,
+) -> tuple[PriorTerm, ...]:
+    """A series of cosines for each combination of bead types, by hand or fitted."""
+    form = f"cosine_{kind}"
+    groups = group_by_types(topology, indices)
+    given = _settings({"coefficients": config.coefficients}, groups, _SECTIONS[kind])
+    terms = []
+    for types, members in groups.items():
+        coefficients = given[types]["coefficients"]
+        if coefficients == "fit":
+            what = f"{form} {'-'.join(types)}"
+            samples = Samples.of(kind, _checked(measure(frames, members), what))
+            try:
+                coefficients = fit_cosines(samples, BOLTZMANN * temperature, config.harmonics)
+            except InputError as error:
+                raise InputError(f"{what} {error}; lower {_SECTIONS[kind]}.harmonics") from error
+        terms.append(cosine_term(form, types, coefficients))
+    return tuple(terms)
 
 
-def _invert(values: NDArray[np.float64], temperature: float, what: str) -> tuple[float, float]:
-    """Mean and kT / variance: the harmonic term whose Boltzmann distribution has these moments.
-
-    The Jacobian (r^2, sin theta) is left out; for a bond of 0.2 nm and 0.01 nm width it shifts the mean by 0.001 nm.
-    """
+def _checked(values: NDArray[np.float64], what: str) -> NDArray[np.float64]:
+    """The samples, if there are enough of them and they are not all the same."""
     if len(values) < _LEAST_SAMPLES:
         raise InputError(
             f"{what} has {len(values)} samples; a fit needs at least {_LEAST_SAMPLES}. Use more frames, or give its "
             "values by hand"
         )
     mean, spread = float(values.mean()), float(values.std())
-    if spread < 1e-5 * mean:
+    if spread < 1e-5 * abs(mean):
         raise InputError(
             f"{what} is constant at {mean:.6g}, probably a constraint between atoms of different beads, so a stiffness "
             "cannot be fitted; give it by hand, or choose beads that hold no constraint between them"
         )
+    return values
+
+
+def _warn_of_maxima(values: NDArray[np.float64], what: str) -> None:
     maxima = _maxima(values)
     if len(maxima) > 1:
         listed = " and ".join(f"{value:.3g}" for value in maxima)
         warnings.warn(
-            f"{what} has {len(maxima)} maxima, at {listed}; one harmonic term lies between them (mean {mean:.3g}, "
-            f"standard deviation {spread:.2g}, range {values.min():.3g} to {values.max():.3g}). Split the bead type, "
-            "or give a soft stiffness by hand and leave the rest to the network",
+            f"{what} has {len(maxima)} maxima, at {listed}; one harmonic term lies between them (mean "
+            f"{values.mean():.3g}, standard deviation {values.std():.2g}, range {values.min():.3g} to "
+            f"{values.max():.3g}). Split the bead type, or give a soft stiffness by hand and leave the rest to the "
+            "network",
             PriorWarning,
-            stacklevel=2,
+            stacklevel=4,
         )
-    return mean, BOLTZMANN * temperature / spread**2
+
+
+def _warn_of_straight_angles(topology: CGTopology, frames: Frames) -> None:
+    """A torsion pushes without limit where its beads come into line."""
+    turned = topology.dihedrals
+    if not len(turned):
+        return
+    inner = np.unique(np.concatenate([turned[:, :3], turned[:, 1:]]), axis=0)
+    share = float((np.abs(measure(frames, inner) - math.pi / 2) > math.pi / 2 - _STRAIGHT).mean())
+    if share > 0.01:
+        warnings.warn(
+            f"{100 * share:.0f} % of the angles along the torsions are within {math.degrees(_STRAIGHT):.0f} degrees of "
+            "a straight line, where the force of a torsion grows without limit; leave torsions out of the priors",
+            PriorWarning,
+            stacklevel=3,
+        )
 
 
 def _maxima(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -324,24 +401,3 @@ def _maxima(values: NDArray[np.float64]) -> NDArray[np.float64]:
     density = gaussian_filter1d(np.pad(counts, 50).astype(float), max(width / (edges[1] - edges[0]), 1.0))
     peaks, _ = find_peaks(density, prominence=0.2 * density.max())
     return edges[0] + (peaks - 50 + 0.5) * (edges[1] - edges[0])
-
-
-def _differences(frames: Frames, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Minimum-image vectors from start to end, shape (n_frames, n, 3)."""
-    positions = np.asarray(frames.positions, np.float64)
-    vectors = positions[:, end] - positions[:, start]
-    return vectors if frames.box is None else _nearest(vectors, np.asarray(frames.box, np.float64)[:, None])
-
-
-def _distances(
-    positions: NDArray[np.float64], box: NDArray[np.float64] | None, i: NDArray[np.int64], j: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    vectors = positions[j] - positions[i]
-    return np.linalg.norm(vectors if box is None else _nearest(vectors, box), axis=-1)
-
-
-def _nearest(vectors: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
-    for axis in (2, 1, 0):
-        edge = box[..., axis, :]
-        vectors = vectors - edge * np.round(vectors[..., axis, None] / edge[..., axis, None])
-    return vectors

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.potentials import (
+    CosineAngle,
+    CosineTorsion,
     EnergyFunction,
     HarmonicAngle,
     HarmonicBond,
@@ -29,7 +31,7 @@ from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
 SCHEMA = "openmm-cgml/priors"
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"  # 1.1: cosine_angle and cosine_torsion
 _BEADS_PER_CHUNK = 16_384  # bounds the memory of `evaluate` to some hundred MB
 
 Part = Literal["all", "inter"]
@@ -66,6 +68,9 @@ class PriorSet:
             if (term.form, term.types) in seen:
                 raise InputError(f"{term} appears twice; keep one")
             seen.add((term.form, term.types))
+        both = [types for form, types in seen if form == "cosine_angle" and ("harmonic_angle", types) in seen]
+        if both:
+            raise InputError(f"angle {'-'.join(min(both))} has a harmonic_angle and a cosine_angle; keep one")
         repulsions = self._by_types("power_repulsion").values()
         for name in ("exponent", "cutoff", "switch_distance"):
             values = {term.parameters[name]: term for term in repulsions}
@@ -81,8 +86,8 @@ class PriorSet:
     def bind(self, topology: CGTopology) -> tuple[Potential, ...]:
         """The potentials of the beads of a topology.
 
-        Every bond needs a bond term; if there are angle or excluded-volume terms, every angle or pair of bead types
-        needs one. Nothing defaults to zero.
+        Every bond needs a bond term; if there are terms for angles, torsions or excluded volume, every angle, every
+        torsion or every pair of bead types needs one. Nothing defaults to zero.
 
         Args:
             topology: Beads and bonds.
@@ -90,7 +95,23 @@ class PriorSet:
         Raises:
             InputError: Naming every combination of bead types without a term, and an example of its beads.
         """
-        return self._bind_bonds(topology) + self._bind_angles(topology) + self._bind_repulsion(topology)
+        return (
+            *self._bind_bonds(topology),
+            *self._bind_angles(topology),
+            *self._bind_torsions(topology),
+            *self._bind_repulsion(topology),
+        )
+
+    def excluded_pairs(self, topology: CGTopology) -> NDArray[np.int64]:
+        """Pairs i < j too near in the molecule for excluded volume, shape (n_pairs, 2).
+
+        The one definition of what is excluded: a network with `include_bonded: false` leaves the same pairs out, and an
+        analysis of pairs that are not bonded takes them from here.
+
+        Args:
+            topology: Beads and bonds.
+        """
+        return topology.exclusions(self.exclude_bonds)
 
     def evaluate(
         self, topology: CGTopology, frames: Frames, *, part: Part = "all"
@@ -201,14 +222,29 @@ class PriorSet:
     def _bind_bonds(self, topology: CGTopology) -> tuple[Potential, ...]:
         if not len(topology.bonds):
             return ()
-        terms = self._terms_of("harmonic_bond", topology, topology.bonds)
-        return (HarmonicBond(indices=topology.bonds, **_columns(terms, "length", "stiffness")),)
+        terms, term_of = self._terms_of(("harmonic_bond",), topology, topology.bonds)
+        return (HarmonicBond(indices=topology.bonds, **_columns(terms, term_of, "length", "stiffness")),)
 
     def _bind_angles(self, topology: CGTopology) -> tuple[Potential, ...]:
-        if not len(topology.angles) or not self._by_types("harmonic_angle"):
+        forms = ("harmonic_angle", "cosine_angle")
+        if not len(topology.angles) or not any(self._by_types(form) for form in forms):
             return ()
-        terms = self._terms_of("harmonic_angle", topology, topology.angles)
-        return (HarmonicAngle(indices=topology.angles, **_columns(terms, "angle", "stiffness")),)
+        terms, term_of = self._terms_of(forms, topology, topology.angles)
+        harmonic = np.array([term.form == "harmonic_angle" for term in terms])[term_of]
+        potentials: list[Potential] = []
+        if harmonic.any():
+            columns = _columns(terms, term_of[harmonic], "angle", "stiffness")
+            potentials.append(HarmonicAngle(indices=topology.angles[harmonic], **columns))
+        if not harmonic.all():
+            coefficients = _coefficients(terms, term_of[~harmonic])
+            potentials.append(CosineAngle(indices=topology.angles[~harmonic], coefficients=coefficients))
+        return tuple(potentials)
+
+    def _bind_torsions(self, topology: CGTopology) -> tuple[Potential, ...]:
+        if not len(topology.dihedrals) or not self._by_types("cosine_torsion"):
+            return ()
+        terms, term_of = self._terms_of(("cosine_torsion",), topology, topology.dihedrals)
+        return (CosineTorsion(indices=topology.dihedrals, coefficients=_coefficients(terms, term_of)),)
 
     def _energy_functions(self, topology: CGTopology, part: Part) -> list[EnergyFunction]:
         if part == "all":
@@ -219,7 +255,7 @@ class PriorSet:
     def _bind_repulsion(self, topology: CGTopology) -> tuple[PowerRepulsion, ...]:
         if not self._by_types("power_repulsion"):
             return ()
-        exclusions = topology.exclusions(self.exclude_bonds)
+        exclusions = self.excluded_pairs(topology)
         present, bead_types = np.unique(topology.bead_types, return_inverse=True)
         return (self._repulsion([topology.type_names[t] for t in present], bead_types, exclusions),)
 
@@ -230,7 +266,7 @@ class PriorSet:
         keys = [[type_key((a, b)) for b in type_names] for a in type_names]
         missing = sorted({key for row in keys for key in row if key not in terms})
         if missing:
-            raise self._lacking("power_repulsion", missing, "")
+            raise self._lacking("power_repulsion", missing, "", terms)
         table = {
             name: np.array([[terms[key].parameters[name] for key in row] for row in keys])
             for name in ("sigma", "epsilon")
@@ -246,25 +282,39 @@ class PriorSet:
             exclusions=exclusions,
         )
 
-    def _terms_of(self, form: str, topology: CGTopology, indices: NDArray[np.int64]) -> list[PriorTerm]:
-        """The term of every row of `indices`."""
-        terms = self._by_types(form)
-        keys = [type_key(tuple(topology.type_names[t] for t in row)) for row in topology.bead_types[indices].tolist()]
-        missing = sorted(set(keys) - set(terms))
+    def _terms_of(
+        self, forms: tuple[str, ...], topology: CGTopology, indices: NDArray[np.int64]
+    ) -> tuple[list[PriorTerm], NDArray[np.int64]]:
+        """Terms of any of the forms, and which of them each row of `indices` has, shape (n,)."""
+        known = {types: term for form in forms for types, term in self._by_types(form).items()}
+        kinds, kind_of = np.unique(topology.bead_types[indices], axis=0, return_inverse=True)
+        keys = [type_key(tuple(topology.type_names[t] for t in kind)) for kind in kinds.tolist()]
+        missing = sorted(set(keys) - set(known))
         if missing:
-            raise self._lacking(form, missing, f" (beads {indices[keys.index(missing[0])].tolist()} for example)")
-        return [terms[key] for key in keys]
+            example = indices[int(np.argmax(kind_of.ravel() == keys.index(missing[0])))]
+            present = [form for form in forms if self._by_types(form)] or forms[:1]
+            raise self._lacking(" or ".join(present), missing, f" (beads {example.tolist()} for example)", known)
+        return [known[key] for key in keys], kind_of.ravel()
 
-    def _lacking(self, form: str, missing: list[tuple[str, ...]], example: str) -> InputError:
-        known = ", ".join("-".join(types) for types in self._by_types(form)) or "none"
+    def _lacking(
+        self, what: str, missing: list[tuple[str, ...]], example: str, known: Mapping[tuple[str, ...], PriorTerm]
+    ) -> InputError:
         return InputError(
-            f"no {form} for bead types {', '.join('-'.join(types) for types in missing)}{example}; known are {known}. "
-            "Add the term to the priors, or fit them on data that holds these types"
+            f"no {what} for bead types {', '.join('-'.join(types) for types in missing)}{example}; known are "
+            f"{', '.join('-'.join(types) for types in known) or 'none'}. Add the term to the priors, or fit them on "
+            "data that holds these types"
         )
 
 
-def _columns(terms: list[PriorTerm], *names: str) -> dict[str, Any]:
-    return {name: np.array([term.parameters[name] for term in terms]) for name in names}
+def _columns(terms: list[PriorTerm], term_of: NDArray[np.int64], *names: str) -> dict[str, Any]:
+    rows = [terms[k].parameters for k in term_of.tolist()]
+    return {name: np.array([row[name] for row in rows]) for name in names}
+
+
+def _coefficients(terms: list[PriorTerm], term_of: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Coefficients of the series of each row, without harmonics that none of them has."""
+    rows = np.array([terms[k].coefficients for k in term_of.tolist()])
+    return rows[:, : int(np.flatnonzero(rows.any(axis=0)).max(initial=0)) + 1]
 
 
 def _read_term(content: Any, name: str) -> PriorTerm:

@@ -1,5 +1,6 @@
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from openmm_cgml.priors import (
     PriorConfig,
     PriorWarning,
     RepulsionPriorConfig,
+    TorsionPriorConfig,
     closest_approach,
     fit_angle_priors,
     fit_bond_priors,
     fit_priors,
     fit_repulsion_priors,
+    fit_torsion_priors,
 )
 from openmm_cgml.topology import CGTopology, ResidueTemplate
 from openmm_cgml.units import BOLTZMANN
@@ -45,39 +48,140 @@ def dimers(lengths: np.ndarray) -> Frames:
     return Frames(positions=positions, box=np.tile(5 * np.eye(3), (len(lengths), 1, 1)))
 
 
+def draw(density: Callable[[np.ndarray], np.ndarray], low: float, high: float, shape: tuple[int, ...]) -> np.ndarray:
+    """Samples of a density on an interval."""
+    grid = np.linspace(low, high, 20_001)
+    total = np.cumsum(density(grid))
+    return np.interp(np.random.default_rng(0).uniform(size=shape), total / total[-1], grid)
+
+
+def bent(theta: np.ndarray) -> Frames:
+    """Frames of molecules with the given angles at their middle bead, shape (n_frames, n_molecules)."""
+    arm = np.stack([np.cos(theta), np.sin(theta), np.zeros_like(theta)], axis=-1) * 0.3
+    middle = np.arange(theta.shape[1])[:, None] * [1.0, 0, 0] + np.zeros_like(arm)
+    positions = np.stack([middle + np.array([0.25, 0, 0]), middle, middle + arm], axis=2)
+    return Frames(positions=positions.reshape(len(theta), -1, 3))
+
+
+def twisted(phi: np.ndarray) -> Frames:
+    """Frames of molecules of four beads at right angles with the given torsions, shape (n_frames, n_molecules)."""
+    last = np.stack([np.ones_like(phi), np.cos(phi), np.sin(phi)], axis=-1)
+    rest = np.array([[0.0, 1, 0], [0, 0, 0], [1, 0, 0]]) + np.zeros((*phi.shape, 3, 3))
+    return Frames(positions=0.3 * np.concatenate([rest, last[:, :, None]], axis=2).reshape(len(phi), -1, 3))
+
+
 @pytest.mark.physics
 def test_bond_fit_recovers_the_spring_it_was_sampled_from() -> None:
     stiffness, length = 20_000.0, 0.26
-    samples = np.random.default_rng(0).normal(length, math.sqrt(KT / stiffness), (200, 50))
+    samples = draw(lambda r: r**2 * np.exp(-stiffness * (r - length) ** 2 / 2 / KT), 0.15, 0.37, (200, 50))
     (term,) = fit_bond_priors(molecules("AB", 50), dimers(samples), 300.0)
     assert term.types == ("A", "B")
-    assert term.parameters["length"] == pytest.approx(length, abs=4 * math.sqrt(KT / stiffness / samples.size))
+    error = math.sqrt(KT / stiffness / samples.size)
+    assert term.parameters["length"] == pytest.approx(length, abs=4 * error)
     assert term.parameters["stiffness"] == pytest.approx(stiffness, rel=4 * math.sqrt(2 / samples.size))
+    assert abs(samples.mean() - length) > 4 * error, "the control must fail: the mean is not the length of the spring"
     (hot,) = fit_bond_priors(molecules("AB", 50), dimers(samples), 330.0)
     assert hot.parameters["stiffness"] > 1.09 * term.parameters["stiffness"], "the control must differ"
 
 
 @pytest.mark.physics
+@pytest.mark.parametrize("given", [{"length": 0.25}, {"stiffness": 15_000.0}])
+def test_a_value_by_hand_leaves_the_other_to_the_likelihood(given: dict[str, float]) -> None:
+    truth = {"length": 0.26, "stiffness": 20_000.0}
+    samples = draw(
+        lambda r: r**2 * np.exp(-truth["stiffness"] * (r - truth["length"]) ** 2 / 2 / KT), 0.15, 0.37, (200, 50)
+    )
+    (term,) = fit_bond_priors(molecules("AB", 50), dimers(samples), 300.0, BondPriorConfig(**given))
+    r = np.linspace(0.05, 0.5, 40_001)
+
+    def likelihood(length: float, stiffness: float) -> float:
+        energy = stiffness * (r - length) ** 2 / 2 / KT
+        data = stiffness * (samples - length) ** 2 / 2 / KT
+        return float(-data.mean() - np.log((r**2 * np.exp(-energy)).sum()))
+
+    (name,) = truth.keys() - given.keys()
+    best = term.parameters[name]
+    assert {**term.parameters, **given} == dict(term.parameters)
+    for factor in (0.999, 1.001):
+        assert likelihood(**{**given, name: factor * best}) < likelihood(**{**given, name: best})
+
+
+@pytest.mark.physics
 def test_angle_fit_recovers_the_spring_it_was_sampled_from() -> None:
-    stiffness, angle = 150.0, 1.9
-    theta = np.random.default_rng(0).normal(angle, math.sqrt(KT / stiffness), (100, 30))
-    arm = np.stack([np.cos(theta), np.sin(theta), np.zeros_like(theta)], axis=-1) * 0.3
-    middle = np.arange(30)[:, None] * [1.0, 0, 0] + np.zeros_like(arm)
-    positions = np.stack([middle + np.array([0.25, 0, 0]), middle, middle + arm], axis=2).reshape(100, 90, 3)
-    (term,) = fit_angle_priors(molecules("ABA", 30), Frames(positions=positions), 300.0)
+    stiffness, angle = 60.0, 2.3
+    theta = draw(lambda t: np.sin(t) * np.exp(-stiffness * (t - angle) ** 2 / 2 / KT), 0, np.pi, (100, 30))
+    (term,) = fit_angle_priors(molecules("ABA", 30), bent(theta), 300.0)
     assert term.types == ("A", "B", "A")
-    assert term.parameters["angle"] == pytest.approx(angle, abs=4 * math.sqrt(KT / stiffness / theta.size))
-    assert term.parameters["stiffness"] == pytest.approx(stiffness, rel=4 * math.sqrt(2 / theta.size))
+    error = math.sqrt(KT / stiffness / theta.size)
+    assert term.parameters["angle"] == pytest.approx(angle, abs=4 * error)
+    assert term.parameters["stiffness"] == pytest.approx(stiffness, rel=5 * math.sqrt(2 / theta.size))
+    assert abs(theta.mean() - angle) > 4 * error, "the control must fail: the sine pushes the mean away"
+
+
+@pytest.mark.physics
+def test_cosine_angle_fit_recovers_a_double_valley_that_reaches_180_degrees() -> None:
+    truth = [9.0, 3.0, -4.0]
+    energy = lambda t: sum(k * (1 + np.cos((n + 1) * t)) for n, k in enumerate(truth))  # noqa: E731
+    theta = draw(lambda t: np.sin(t) * np.exp(-energy(t) / KT), 0, np.pi, (1000, 60))
+    config = AnglePriorConfig(form="cosine", harmonics=3)
+    (term,) = fit_angle_priors(molecules("ABA", 60), bent(theta), 300.0, config)
+    assert term.form == "cosine_angle"
+    np.testing.assert_allclose(term.coefficients, [*truth, 0, 0, 0], atol=0.25)
+    (short,) = fit_angle_priors(molecules("ABA", 60), bent(theta), 300.0, AnglePriorConfig(form="cosine", harmonics=2))
+    assert np.abs(np.array(short.coefficients[:2]) - truth[:2]).max() > 1, "the control must differ"
+
+
+@pytest.mark.physics
+def test_torsion_fit_recovers_the_series_it_was_sampled_from() -> None:
+    truth = [5.0, 1.7, 5.8]
+    energy = lambda p: sum(k * (1 + np.cos((n + 1) * p)) for n, k in enumerate(truth))  # noqa: E731
+    phi = draw(lambda p: np.exp(-energy(p) / KT), -np.pi, np.pi, (1000, 60))
+    (term,) = fit_torsion_priors(molecules("ABBA", 60), twisted(phi), 300.0)
+    assert term.types == ("A", "B", "B", "A")
+    np.testing.assert_allclose(term.coefficients, [*truth, 0, 0, 0], atol=0.15)
+    shifted = twisted(phi + np.pi)
+    (wrong,) = fit_torsion_priors(molecules("ABBA", 60), shifted, 300.0)
+    np.testing.assert_allclose(wrong.coefficients[:3], np.array(truth) * [-1, 1, -1], atol=0.15)
+
+
+def test_angles_that_no_spring_describes_are_refused_with_a_way_out() -> None:
+    theta = draw(lambda t: np.sin(t) * (1 + 0.3 * np.cos(t) ** 2), 0, np.pi, (1000, 30))
+    with pytest.raises(InputError, match=r'harmonic_angle A-B-A is spread out more .* take angles\.form "cosine"'):
+        fit_angle_priors(molecules("ABA", 30), bent(theta), 300.0)
+
+
+def test_too_many_harmonics_for_the_data_are_refused_with_a_way_out() -> None:
+    phi = np.tile([2.0, -2.0, 3.0], (100, 4))
+    with pytest.raises(InputError, match=r"cosine_torsion A-A-A-A has .*; lower torsions\.harmonics"):
+        fit_torsion_priors(molecules("AAAA", 12), twisted(phi), 300.0)
+
+
+def test_torsions_along_straight_chains_are_warned_about() -> None:
+    rng = np.random.default_rng(0)
+    steps = np.array([1.0, 0, 0]) + rng.normal(0, 0.05, (60, 4, 3, 3))
+    positions = np.concatenate([np.zeros((60, 4, 1, 3)), np.cumsum(steps, axis=2)], axis=2)
+    frames = Frames(positions=positions.reshape(60, 16, 3))
+    with pytest.warns(PriorWarning, match="of the angles along the torsions are within 10 degrees of a straight line"):
+        fit_torsion_priors(molecules("AAAA", 4), frames, 300.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit_torsion_priors(molecules("AAAA", 30), twisted(rng.uniform(-np.pi, np.pi, (60, 30))), 300.0)
+
+
+def test_coefficients_by_hand_need_no_samples() -> None:
+    frames = Frames(positions=np.random.default_rng(0).normal(size=(1, 40, 3)))
+    config = TorsionPriorConfig(coefficients={"A-B-B-A": ["1 kcal/mol", "0 kJ/mol", "-2 kJ/mol"]})
+    (term,) = fit_torsion_priors(molecules("ABBA", 10), frames, 300.0, config)
+    assert term.coefficients == pytest.approx((4.184, 0, -2, 0, 0, 0))
+    cosine = AnglePriorConfig(form="cosine", coefficients=["3 kJ/mol"])
+    (term, _) = fit_angle_priors(molecules("ABBA", 10), frames, 300.0, cosine), None
+    assert {t.coefficients[0] for t in term} == {3.0}
 
 
 def test_angle_that_reaches_a_straight_line_is_warned_about() -> None:
     theta = 3.12 - np.abs(np.random.default_rng(0).normal(0, 0.1, (50, 4)))
-    arm = np.stack([np.cos(theta), np.sin(theta), np.zeros_like(theta)], axis=-1) * 0.3
-    positions = np.stack([np.zeros_like(arm) + np.array([0.25, 0, 0]), np.zeros_like(arm), arm], axis=2).reshape(
-        50, 12, 3
-    )
     with pytest.warns(PriorWarning, match="reaches 180 degrees"):
-        fit_angle_priors(molecules("ABA", 4), Frames(positions=positions), 300.0)
+        fit_angle_priors(molecules("ABA", 4), bent(theta), 300.0)
 
 
 def test_bimodal_bond_is_warned_about_and_a_normal_one_is_not() -> None:
@@ -227,9 +331,52 @@ exclude_bonds: 1
     assert {term.parameters["sigma"] for term in rest} == {config.repulsion.sigma}
 
 
+PUBLISHED = {
+    "polyethylene-2bead": """
+bonds: {stiffness: 200 kcal/mol/angstrom^2, convention: full}
+repulsion: {sigma: 1.5 angstrom, exponent: 5, epsilon: 1 kcal/mol, cutoff: 7 angstrom}
+""",
+    "polyethylene-1bead": """
+bonds: {stiffness: 20 kcal/mol/angstrom^2, convention: full}
+repulsion: {sigma: 4 angstrom, exponent: 5, epsilon: 1 kcal/mol, cutoff: 7 angstrom}
+""",
+    "pim-1": """
+bonds: {stiffness: 20 kcal/mol/angstrom^2, convention: full}
+repulsion: {sigma: 6 angstrom, exponent: 6, epsilon: 1 kcal/mol, cutoff: 9 angstrom}
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "stiffness", "sigma", "exponent", "cutoff"),
+    [
+        ("polyethylene-2bead", 2 * 83_680, 0.15, 5, 0.7),
+        ("polyethylene-1bead", 2 * 8_368, 0.4, 5, 0.7),
+        ("pim-1", 2 * 8_368, 0.6, 6, 0.9),
+    ],
+)
+def test_one_sigma_n_and_k_by_hand_serve_every_bead_type(
+    tmp_path: Path, name: str, stiffness: float, sigma: float, exponent: int, cutoff: float
+) -> None:
+    path = tmp_path / "priors.yaml"
+    path.write_text(PUBLISHED[name])
+    samples = np.random.default_rng(0).normal(0.25, 0.01, (20, 20))
+    terms = fit_priors(read_config(path, PriorConfig), molecules("AB", 20), dimers(samples), 300.0).terms
+    assert [term.form for term in terms] == ["harmonic_bond", *["power_repulsion"] * 3]
+    assert terms[0].parameters["stiffness"] == pytest.approx(stiffness)
+    for term in terms[1:]:
+        expected = {"sigma": sigma, "epsilon": 4.184, "exponent": exponent, "cutoff": cutoff}
+        assert term.parameters == pytest.approx({**expected, "switch_distance": 0.9 * cutoff})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("angles: {form: cosine, stiffness: 5 kJ/mol/rad^2}", "form is 'cosine', which has no stiffness"),
+        ("angles: {harmonics: 3}", "form is 'harmonic', which has no harmonics"),
+        ("torsions: {harmonics: 7}", r"torsions\.harmonics"),
+        ("torsions: {coefficients: [1, 2]}", r"torsions\.coefficients.*has no unit"),
+        ("torsions: {coefficients: []}", r"torsions\.coefficients"),
         ("bonds: {stiffness: 1000}", r"bonds\.stiffness.*has no unit"),
         ("repulsion: {sigma: five angstrom}", r"repulsion\.sigma"),
         ("repulsion: {switch_distance: 8 angstrom, cutoff: 8 angstrom}", "must lie below the cutoff"),

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import openmm
@@ -7,8 +8,8 @@ import pytest
 
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.frames import Frames
-from openmm_cgml.potentials import HarmonicAngle, HarmonicBond, PowerRepulsion
-from openmm_cgml.priors import PriorSet, PriorTerm
+from openmm_cgml.potentials import CosineAngle, CosineTorsion, HarmonicAngle, HarmonicBond, PowerRepulsion
+from openmm_cgml.priors import PriorSet, PriorTerm, cosine_term
 from openmm_cgml.topology import CGTopology, ResidueTemplate
 
 BOND = PriorTerm(form="harmonic_bond", types=("B", "A"), parameters={"length": 0.25, "stiffness": 5000})
@@ -119,6 +120,40 @@ def test_pair_energy_is_that_of_two_beads() -> None:
     assert not PriorSet(terms=(BOND,)).pair_energy("A", "B", distance).any()
 
 
+def test_angles_of_two_forms_and_torsions_bind_to_the_beads_of_their_types() -> None:
+    topology = chain("AABB", ((0, 1), (1, 2), (2, 3)), 3)
+    bonds = [
+        PriorTerm(form="harmonic_bond", types=types, parameters={"length": 0.25, "stiffness": 5000})
+        for types in (("A", "A"), ("A", "B"), ("B", "B"))
+    ]
+    harmonic = PriorTerm(form="harmonic_angle", types=("B", "A", "A"), parameters={"angle": 2.0, "stiffness": 50})
+    cosine = cosine_term("cosine_angle", ("B", "B", "A"), [3.0, -1.0])
+    torsion = cosine_term("cosine_torsion", ("B", "B", "A", "A"), [1.0, 0.0, 2.0])
+    priors = PriorSet(terms=(*bonds, harmonic, cosine, torsion))
+    _, first, second, third = priors.bind(topology)
+    assert isinstance(first, HarmonicAngle)
+    assert first.indices.tolist() == [[0, 1, 2], [4, 5, 6], [8, 9, 10]]
+    assert isinstance(second, CosineAngle)
+    assert second.indices.tolist() == [[1, 2, 3], [5, 6, 7], [9, 10, 11]]
+    assert second.coefficients.tolist() == [[3.0, -1.0]] * 3
+    assert isinstance(third, CosineTorsion)
+    assert third.indices.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert third.coefficients.tolist() == [[1.0, 0.0, 2.0]] * 3
+    assert PriorSet.from_json(priors.to_json()).terms == priors.terms
+    with pytest.raises(InputError, match=r"no harmonic_angle or cosine_angle for bead types A-B-A \(beads \[0, 1, 2\]"):
+        priors.bind(chain())
+    with pytest.raises(InputError, match=r"no cosine_torsion for bead types A-A-B-A .* known are A-A-B-B"):
+        other = cosine_term("cosine_angle", ("A", "B", "A"), [1.0])
+        PriorSet(terms=(*bonds, harmonic, other, torsion)).bind(chain("AABA", ((0, 1), (1, 2), (2, 3))))
+
+
+def test_excluded_pairs_are_those_without_repulsion() -> None:
+    topology = chain()
+    *_, power = PRIORS.bind(topology)
+    assert power.exclusions.tolist() == PRIORS.excluded_pairs(topology).tolist()
+    assert len(replace(PRIORS, exclude_bonds=2).excluded_pairs(topology)) > len(PRIORS.excluded_pairs(topology))
+
+
 def test_missing_terms_are_named() -> None:
     with pytest.raises(InputError, match=r"no harmonic_bond for bead types A-A \(beads \[0, 1\] .* known are A-B"):
         PRIORS.bind(chain("AAB"))
@@ -148,6 +183,7 @@ def test_box_below_twice_the_cutoff_is_refused() -> None:
         ((repulsion("A", "B"), repulsion("B", "A")), "power_repulsion A-B appears twice"),
         ((repulsion("A", "A"), repulsion("A", "B", exponent=6)), "share one exponent, but here it is 7 for A-A, 6 for"),
         ((repulsion("A", "A"), repulsion("A", "B", cutoff=0.9)), "share one cutoff"),
+        ((ANGLE, cosine_term("cosine_angle", ANGLE.types, [1.0])), "A-B-A has a harmonic_angle and a cosine_angle"),
     ],
 )
 def test_terms_that_contradict_each_other_are_refused(terms: tuple[PriorTerm, ...], message: str) -> None:
@@ -170,6 +206,22 @@ def test_wrong_terms_are_refused(form: str, types: tuple[str, ...], parameters: 
         PriorTerm(form=form, types=types, parameters=parameters)
 
 
+def test_series_of_cosines_take_one_to_six_coefficients_of_either_sign() -> None:
+    assert cosine_term("cosine_angle", ("A", "B", "A"), [-1.0] * 6).coefficients == (-1.0,) * 6
+    for coefficients in ([], [1.0] * 7):
+        with pytest.raises(InputError, match=f"A-B-A has {len(coefficients)} coefficients; it takes 1 to 6"):
+            cosine_term("cosine_angle", ("A", "B", "A"), coefficients)
+    with pytest.raises(InputError, match="k1 is inf kJ/mol; it must be a finite number"):
+        cosine_term("cosine_torsion", ("A",) * 4, [np.inf])
+
+
+@pytest.mark.parametrize("model", ["benzene-1bead", "benzene-3bead"])
+def test_priors_written_before_the_series_of_cosines_still_load(model: str) -> None:
+    text = (Path(__file__).parents[2] / "models" / model / "priors.json").read_text()
+    assert json.loads(text)["version"] == "1.0"
+    assert PriorSet.from_json(text).to_dict() == {**json.loads(text), "version": "1.1"}
+
+
 def test_json_round_trip_is_readable_and_exact() -> None:
     text = PRIORS.to_json()
     again = PriorSet.from_json(text)
@@ -190,7 +242,7 @@ def test_json_round_trip_is_readable_and_exact() -> None:
         (lambda c: c.pop("units"), r"priors.json: keys missing: \['units'\]"),
         (lambda c: c.update(extra=1), r"unknown: \['extra'\]"),
         (lambda c: c.update(schema="other"), "schema is 'other'"),
-        (lambda c: c.update(version="2.0"), "version is '2.0'; this program reads 1.0"),
+        (lambda c: c.update(version="2.0"), "version is '2.0'; this program reads 1.1"),
         (lambda c: c["units"]["harmonic_bond"].update(length="angstrom"), "units are"),
         (lambda c: c["terms"][1]["parameters"].pop("angle"), "term 1: harmonic_angle A-B-A: parameters missing: angle"),
         (lambda c: c["terms"][0]["parameters"].update(stiffness=-1), "term 0: .* stiffness is -1"),
