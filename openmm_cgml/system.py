@@ -13,7 +13,7 @@ from openmm import unit
 
 from openmm_cgml.engine import DeployedNetwork, choose_backend, create_ml_force
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials import HarmonicAngle, HarmonicBond, Potential, PowerRepulsion
+from openmm_cgml.potentials import CosineAngle, HarmonicAngle, HarmonicBond, Potential, PowerRepulsion
 from openmm_cgml.units import BOLTZMANN
 
 _STEPS_PER_PERIOD = 20
@@ -183,7 +183,8 @@ def suggest_time_step(
 ) -> TimeStep | None:
     """The time step that the stiffest prior allows: a twentieth of its period 2 pi sqrt(mu / k); None without priors.
 
-    The network has no part in the estimate. A repulsion counts with its curvature where its energy is 5 kT.
+    The network has no part in the estimate, nor have torsions, which are soft beside the bonds that they turn about. A
+    repulsion counts with its curvature where its energy is 5 kT.
 
     Args:
         potentials: Priors bound to the beads.
@@ -192,7 +193,8 @@ def suggest_time_step(
     """
     bonds = [p for p in potentials if isinstance(p, HarmonicBond)]
     terms = [_bond_period(p, masses) for p in bonds]
-    terms += [_angle_period(p, bonds, masses) for p in potentials if isinstance(p, HarmonicAngle) and bonds]
+    angles = [p for p in potentials if isinstance(p, HarmonicAngle | CosineAngle)]
+    terms += [_angle_period(p, bonds, masses) for p in angles if bonds]
     terms += [_repulsion_period(p, masses, temperature) for p in potentials if isinstance(p, PowerRepulsion)]
     found = [term for term in terms if term is not None]
     if not found:
@@ -211,7 +213,7 @@ def _bond_period(potential: HarmonicBond, masses: NDArray[np.float64]) -> tuple[
 
 
 def _angle_period(
-    potential: HarmonicAngle, bonds: Sequence[HarmonicBond], masses: NDArray[np.float64]
+    potential: HarmonicAngle | CosineAngle, bonds: Sequence[HarmonicBond], masses: NDArray[np.float64]
 ) -> tuple[float, str] | None:
     """Period with the diagonal element of Wilson's G matrix as inverse mass, at most that of the coupled motion.
 
@@ -222,11 +224,13 @@ def _angle_period(
         for bond in bonds
         for pair, length in zip(map(frozenset, bond.indices.tolist()), bond.length.tolist(), strict=True)
     }
+    if isinstance(potential, HarmonicAngle):
+        centers, springs = potential.angle, potential.stiffness
+    else:
+        centers, springs = potential.valleys()
     found = []
-    for (i, j, k), angle, stiffness in zip(
-        potential.indices.tolist(), potential.angle, potential.stiffness, strict=True
-    ):
-        if frozenset((i, j)) in lengths and frozenset((j, k)) in lengths:
+    for (i, j, k), angle, stiffness in zip(potential.indices.tolist(), centers, springs, strict=True):
+        if stiffness > 0 and frozenset((i, j)) in lengths and frozenset((j, k)) in lengths:
             first, second = lengths[frozenset((i, j))], lengths[frozenset((j, k))]
             middle = 1 / first**2 + 1 / second**2 - 2 * math.cos(angle) / (first * second)
             inverse = 1 / (masses[i] * first**2) + 1 / (masses[k] * second**2) + middle / masses[j]

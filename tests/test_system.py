@@ -6,7 +6,7 @@ import pytest
 from openmm import unit
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials import HarmonicAngle, HarmonicBond, PowerRepulsion
+from openmm_cgml.potentials import CosineAngle, HarmonicAngle, HarmonicBond, PowerRepulsion
 from openmm_cgml.system import add_forces, box_vectors, check_box, suggest_time_step
 
 TRICLINIC = np.array([[3.0, 0, 0], [0.5, 3.0, 0], [-0.7, 1.2, 2.5]])
@@ -67,6 +67,23 @@ def test_the_period_of_an_angle_is_a_little_below_that_of_a_simulated_trimer():
     suggested = suggest_time_step([loose, soft], masses)
     assert suggested.term == "angle 0-1-2"
     assert 0.9 * simulated < suggested.period < simulated  # on the safe side, by the coupling to the bonds
+
+
+def test_the_period_of_a_series_of_cosines_is_that_of_its_curvature_in_the_deepest_valley():
+    masses = np.array([15.0, 30.0, 20.0, 20.0])
+    loose = HarmonicBond(indices=[[0, 1], [1, 2], [2, 3]], length=[0.2, 0.3, 0.2], stiffness=[1.0, 1.0, 1.0])
+    harmonic = HarmonicAngle(indices=[[0, 1, 2]], angle=[2.0], stiffness=[500.0])
+    k = 500.0 / math.sin(2.0) ** 2  # of 1/2 k (cos(theta) - cos(2))^2
+    series = [-k * math.cos(2.0), k / 4]
+    cosine = CosineAngle(indices=[[1, 2, 3], [0, 1, 2]], coefficients=[[1.0, 0.0], series])
+    angles, curvatures = cosine.valleys()
+    assert angles == pytest.approx([math.pi, 2.0], abs=1e-3)
+    assert curvatures == pytest.approx([1.0, 500.0], rel=1e-2)
+    suggested = suggest_time_step([loose, cosine], masses)
+    assert suggested.term == "angle 0-1-2"
+    assert suggested.period == pytest.approx(suggest_time_step([loose, harmonic], masses).period, rel=5e-3)
+    flat = CosineAngle(indices=[[0, 1, 2]], coefficients=[[0.0]])
+    assert suggest_time_step([loose, flat], masses).term.startswith("bond")
 
 
 def test_the_stiffest_term_decides_and_no_terms_decide_nothing():

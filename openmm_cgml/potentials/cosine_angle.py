@@ -51,6 +51,15 @@ class CosineAngle(Potential):
         cosine = cosine_between(first, second, first.new_tensor(1e-30))
         return cosine_series(cosine, positions.new_tensor(self.coefficients)).sum(-1)
 
+    def valleys(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Angle of least energy of each term [rad] and the curvature there [kJ/mol/rad^2], both of shape (n_terms,)."""
+        kinds, kind_of = np.unique(self.coefficients, axis=0, return_inverse=True)
+        order = np.arange(1, self.coefficients.shape[1] + 1)
+        angles = np.linspace(0, np.pi, 1801)
+        deepest = angles[np.argmin(kinds @ np.cos(order[:, None] * angles), axis=1)]
+        curvature = -(kinds * order**2 * np.cos(order * deepest[:, None])).sum(axis=1)
+        return deepest[kind_of.ravel()], curvature[kind_of.ravel()]
+
     def to_openmm(self, *, periodic: bool) -> openmm.CustomAngleForce:
         """A `CustomAngleForce`. See `Potential.to_openmm`."""
         harmonics = range(1, self.coefficients.shape[1] + 1)
