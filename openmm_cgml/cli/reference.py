@@ -20,7 +20,14 @@ def reference(
     system: Annotated[str, typer.Argument(help="Name of a shipped system, or a folder with a system.yaml.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
     molecules: Annotated[
-        int | None, typer.Option(help="Molecules; default as in system.yaml.", rich_help_panel=_RUN)
+        int | None, typer.Option(help="Molecules or chains; default as in system.yaml.", rich_help_panel=_RUN)
+    ] = None,
+    monomers: Annotated[
+        int | None, typer.Option(help="Residues per chain; default as in system.yaml.", rich_help_panel=_RUN)
+    ] = None,
+    stretch: Annotated[
+        float | None,
+        typer.Option(help="Factor on the lengths of the equilibration stages of system.yaml; 1.", rich_help_panel=_RUN),
     ] = None,
     duration: Annotated[str | None, typer.Option(help='Recorded time, "700 ps".', rich_help_panel=_RUN)] = None,
     frame_interval: Annotated[
@@ -53,15 +60,18 @@ def reference(
 ) -> None:
     """Run an atomistic system and record positions, forces and energies; or, with --mean-force, average forces.
 
-    A run finds the density at constant pressure, then records at constant volume into OUTPUT/recording, which can be
-    used while the run goes on. Mean forces hold the beads of a few recorded frames and give a dataset and the noise
-    floor of force matching. Both stop at Ctrl-C with everything kept and go on with --resume.
+    A run equilibrates by the stages of system.yaml, finds the density at constant pressure, then records at constant
+    volume into OUTPUT/recording, which can be used while the run goes on. Mean forces hold the beads of a few recorded
+    frames and give a dataset and the noise floor of force matching. Both stop at Ctrl-C with everything kept and go on
+    with --resume.
     """
     from openmm_cgml.cli.run_record import recorded
     from openmm_cgml.specification import read_specification
 
     run_options = {
         "molecules": molecules,
+        "monomers": monomers,
+        "stretch": stretch,
         "duration": duration,
         "frame_interval": frame_interval,
         "density_duration": density_duration,

@@ -1,8 +1,12 @@
 """Atomistic side: builds and runs reference liquids and records positions, forces and energies for force matching."""
 
+from openmm_cgml.reference.atomistic_box import AtomisticBox
 from openmm_cgml.reference.atomistic_models import ATOMISTIC_MODELS, AtomisticModel, find_atomistic_model
+from openmm_cgml.reference.chain_box import ChainBox, find_polymer
+from openmm_cgml.reference.config import ReferenceConfig
 from openmm_cgml.reference.interaction_split import ENERGY_GROUPS, has_interaction_split, split_interactions
-from openmm_cgml.reference.liquid_box import build_liquid
+from openmm_cgml.reference.isolated_molecules import IsolatedMolecules, isolate_nonbonded
+from openmm_cgml.reference.liquid_box import LiquidBox, build_liquid, create_reference_system
 from openmm_cgml.reference.mean_force import (
     MeanForceConfig,
     NoiseFloor,
@@ -10,16 +14,23 @@ from openmm_cgml.reference.mean_force import (
     compute_mean_forces,
     format_noise_floor,
 )
+from openmm_cgml.reference.polymers import AtomisticPolymer, MonomerUnit
 from openmm_cgml.reference.recorder import ForceRecorder, read_frame, recording_metadata
 from openmm_cgml.reference.report import Observable, ReferenceReport, format_report, report_reference
-from openmm_cgml.reference.run import ReferenceConfig, ReferenceResult, create_reference_system, run_reference
+from openmm_cgml.reference.run import ReferenceResult, run_reference
 
 __all__ = [
     "ATOMISTIC_MODELS",
     "ENERGY_GROUPS",
+    "AtomisticBox",
     "AtomisticModel",
+    "AtomisticPolymer",
+    "ChainBox",
     "ForceRecorder",
+    "IsolatedMolecules",
+    "LiquidBox",
     "MeanForceConfig",
+    "MonomerUnit",
     "NoiseFloor",
     "Observable",
     "ReferenceConfig",
@@ -30,9 +41,11 @@ __all__ = [
     "compute_mean_forces",
     "create_reference_system",
     "find_atomistic_model",
+    "find_polymer",
     "format_noise_floor",
     "format_report",
     "has_interaction_split",
+    "isolate_nonbonded",
     "read_frame",
     "recording_metadata",
     "report_reference",

@@ -63,7 +63,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, order: int) -> Non
         "state": checkpoint.state,
     }
     content["sha256"] = _digest(content)
-    write_atomically(folder / f"{order}-{checkpoint.stage}-{checkpoint.step:012d}.json", json.dumps(content))
+    write_atomically(folder / f"{order:02d}-{checkpoint.stage}-{checkpoint.step:012d}.json", json.dumps(content))
     for old in _files(folder)[:-KEPT]:
         old.unlink()
 
@@ -86,7 +86,7 @@ def read_newest_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9]-*.json"))
+    return sorted(folder.glob("[0-9][0-9]-*.json"))
 
 
 def _read(path: Path) -> Checkpoint:

@@ -9,15 +9,89 @@ import openmm
 from openmm import app, unit
 
 from openmm_cgml.errors import InputError, SimulationError
+from openmm_cgml.reference.atomistic_box import AtomisticBox, box_length, check_length, scale_centers
 from openmm_cgml.reference.atomistic_models import AtomisticModel
-from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
+from openmm_cgml.reference.interaction_split import split_interactions
+from openmm_cgml.specification import ReferenceSpecification
 
-__all__ = ["box_length", "build_liquid", "place_on_lattice"]
+__all__ = ["LiquidBox", "build_liquid", "create_reference_system", "place_on_lattice"]
+
+_LATTICE_DENSITY = 0.59  # g/cm^3, of the lattice that a box starts from
 
 
-def box_length(total_mass: float, density: float) -> float:
-    """Edge of the cube [nm] that holds `total_mass` [Da] at `density` [g/cm^3]."""
-    return float((total_mass * DALTON_PER_NM3_IN_G_PER_CM3 / density) ** (1.0 / 3.0))
+class LiquidBox(AtomisticBox):
+    """Small molecules of one kind.
+
+    Args:
+        model: The molecule with its force field.
+        n_molecules: Number of molecules.
+    """
+
+    def __init__(self, model: AtomisticModel, n_molecules: int) -> None:
+        self._model = model
+        self.force_field, self.source = model.name, model.source
+        self.n_molecules = n_molecules
+        self.total_mass = float(model.masses.sum()) * n_molecules
+
+    def topology(self) -> app.Topology:
+        """See `AtomisticBox.topology`."""
+        return self._model.topology(self.n_molecules)
+
+    def create_system(self, settings: ReferenceSpecification, length: float) -> openmm.System:
+        """See `AtomisticBox.create_system` and `split_interactions`."""
+        return create_reference_system(self._model, self.n_molecules, settings, length)[1]
+
+    def start(
+        self,
+        settings: ReferenceSpecification,
+        *,
+        density: float,
+        temperature: float,
+        seed: int,
+        platform: openmm.Platform,
+        properties: dict[str, str],
+        progress: Callable[[float], None],
+    ) -> tuple[np.ndarray, float]:
+        """See `AtomisticBox.start` and `build_liquid`."""
+        initial = min(_LATTICE_DENSITY, density)
+        return build_liquid(
+            self._model,
+            self.create_system(settings, box_length(self.total_mass, initial)),
+            self.n_molecules,
+            density=density,
+            temperature=temperature,
+            initial_density=initial,
+            platform=platform,
+            properties=properties,
+            seed=seed,
+            progress=progress,
+        )
+
+
+def create_reference_system(
+    model: AtomisticModel, n_molecules: int, settings: ReferenceSpecification, length: float
+) -> tuple[app.Topology, openmm.System]:
+    """Topology and interaction-split System of `n_molecules` in a cubic box of edge `length` [nm].
+
+    Bonds to hydrogen are constrained and hydrogens carry `settings.hydrogen_mass`. Electrostatics by PME,
+    Lennard-Jones switched and with the dispersion correction.
+
+    Raises:
+        InputError: The box is smaller than twice the cutoff.
+    """
+    check_length(length, settings.cutoff, f"{n_molecules} molecules")
+    topology = model.topology(n_molecules)
+    topology.setUnitCellDimensions(openmm.Vec3(length, length, length))
+    system = model.force_field().createSystem(
+        topology,
+        nonbondedMethod=app.PME,
+        nonbondedCutoff=settings.cutoff,
+        switchDistance=settings.switch_distance,
+        constraints=app.HBonds,
+        hydrogenMass=settings.hydrogen_mass,
+    )
+    split_interactions(system, np.arange(n_molecules * model.n_atoms).reshape(n_molecules, -1).tolist())
+    return topology, system
 
 
 def place_on_lattice(model: AtomisticModel, n_molecules: int, length: float, seed: int) -> np.ndarray:
@@ -82,19 +156,6 @@ def build_liquid(
         if progress is not None:
             progress(density * (final_length / length) ** 3)
     return _whole_positions(simulation), length
-
-
-def scale_centers(positions: np.ndarray, n_atoms: int, scale: float) -> np.ndarray:
-    """Positions [nm] with every molecule moved rigidly so that its geometric centre is scaled by `scale`.
-
-    Args:
-        positions: Whole molecules of `n_atoms` atoms each [nm], shape (n_molecules * n_atoms, 3).
-        n_atoms: Atoms per molecule.
-        scale: Factor, 1 for no change.
-    """
-    molecules = positions.reshape(-1, n_atoms, 3)
-    centers = molecules.mean(axis=1, keepdims=True)
-    return (molecules + (scale - 1.0) * centers).reshape(-1, 3)
 
 
 def _relax(

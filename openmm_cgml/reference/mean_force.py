@@ -27,9 +27,10 @@ from openmm_cgml.interruption import Interruption
 from openmm_cgml.mapping import Mapping, mapping_from_specification
 from openmm_cgml.reference.atomistic_models import find_atomistic_model
 from openmm_cgml.reference.interaction_split import has_interaction_split
+from openmm_cgml.reference.liquid_box import create_reference_system
 from openmm_cgml.reference.platforms import find_platform
 from openmm_cgml.reference.recorder import read_frame
-from openmm_cgml.reference.run import Progress, create_reference_system, no_progress
+from openmm_cgml.reference.run import Progress, no_progress
 from openmm_cgml.shards import FrameStore, FrameWriter
 from openmm_cgml.specification import SystemSpecification
 from openmm_cgml.storage import read_json, write_json
@@ -156,6 +157,7 @@ def compute_mean_forces(
             "sampling": config.model_dump(mode="json", exclude={"platform", "threads"}),
         },
         templates=specification.templates(),
+        chains=specification.chain_templates(),
         kind="mean-force",
     )
     with dataset_writer(output, metadata, overwrite=overwrite, resume=resume) as writer, Interruption() as interruption:

@@ -16,6 +16,7 @@ from openmm_cgml.reference.interaction_split import ENERGY_GROUPS, has_interacti
 from openmm_cgml.topology import AtomTopology
 
 if TYPE_CHECKING:
+    from openmm_cgml.reference.isolated_molecules import IsolatedMolecules
     from openmm_cgml.shards import FrameWriter
 
 __all__ = ["ForceRecorder", "read_frame", "recording_metadata"]
@@ -44,6 +45,7 @@ class ForceRecorder:
         *,
         require_split: bool = True,
         exclude_groups: Sequence[int] = (),
+        isolated: IsolatedMolecules | None = None,
     ) -> None:
         """Creates a recorder.
 
@@ -53,6 +55,8 @@ class ForceRecorder:
             require_split: Refuse a System whose intermolecular forces cannot be told apart. With False such a System
                 is recorded with its total forces, potential and kinetic energy only.
             exclude_groups: Force groups that are not part of the physical model.
+            isolated: For chains, whose interactions are told apart by taking those of each chain alone off: group 0
+                must hold the bonded forces and group 1 all non-bonded ones.
 
         Raises:
             InputError: `report_interval` is not positive.
@@ -63,6 +67,7 @@ class ForceRecorder:
         self._interval = int(report_interval)
         self._require_split = require_split
         self._exclude_groups = tuple(exclude_groups)
+        self._isolated = isolated
 
     def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:  # noqa: N802
         """When the next frame is due, as OpenMM asks of reporters."""
@@ -76,13 +81,15 @@ class ForceRecorder:
             InputError: The System has no interaction split and the recorder requires one.
             SimulationError: Positions or forces are not finite.
         """
-        if self._require_split and not has_interaction_split(simulation.system):
+        if self._require_split and self._isolated is None and not has_interaction_split(simulation.system):
             raise InputError(
                 "the System's intermolecular forces cannot be told apart: call "
                 "openmm_cgml.reference.split_interactions(system, molecules) before the Simulation is made, "
                 "or record total forces only with ForceRecorder(..., require_split=False)"
             )
-        self._writer.append(read_frame(simulation.context, exclude_groups=self._exclude_groups))
+        self._writer.append(
+            read_frame(simulation.context, exclude_groups=self._exclude_groups, isolated=self._isolated)
+        )
 
 
 def recording_metadata(
@@ -112,10 +119,13 @@ def recording_metadata(
     return metadata if density is None else {**metadata, "density": round(density, 6)}
 
 
-def read_frame(context: openmm.Context, *, exclude_groups: Sequence[int] = ()) -> Frames:
+def read_frame(
+    context: openmm.Context, *, exclude_groups: Sequence[int] = (), isolated: IsolatedMolecules | None = None
+) -> Frames:
     """The present state of `context` as one frame, without the forces of `exclude_groups`.
 
-    Positions are as the context holds them, which keeps molecules whole.
+    Positions are as the context holds them, which keeps molecules whole. With `isolated`, the forces of group 1 less
+    those of the molecules alone are intermolecular; see `ForceRecorder`.
 
     Raises:
         SimulationError: Positions or forces are not finite.
@@ -124,10 +134,15 @@ def read_frame(context: openmm.Context, *, exclude_groups: Sequence[int] = ()) -
     positions_state = context.getState(positions=True, energy=True, groups=0)
     energies = {"kinetic": positions_state.getKineticEnergy().value_in_unit(unit.kilojoule_per_mole)}
     forces_inter = None
-    if has_interaction_split(system):
+    if isolated is not None or has_interaction_split(system):
         parts = {}
         for name, group in ENERGY_GROUPS.items():
             parts[name], energies[name] = _forces_and_energy(context, {group})
+        if isolated is not None:
+            whole = positions_state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+            energies["intra_nonbonded"], parts["intra_nonbonded"] = isolated.evaluate(np.asarray(whole))
+            energies["inter"] -= energies["intra_nonbonded"]
+            parts["inter"] = parts["inter"] - parts["intra_nonbonded"]
         forces_inter = parts["inter"]
         forces = parts["bonded"] + parts["inter"] + parts["intra_nonbonded"]
         other = _used_groups(system) - set(ENERGY_GROUPS.values()) - set(exclude_groups)

@@ -1,84 +1,43 @@
-"""run_reference: builds an atomistic liquid, finds its density at constant pressure, and records it at that density."""
+"""run_reference: builds an atomistic box, equilibrates it, finds its density, and records it at that density."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import openmm
-import pydantic
 from openmm import app, unit
 
-from openmm_cgml.config import Config, Density, Time
 from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.interruption import Interruption
-from openmm_cgml.reference.atomistic_models import AtomisticModel, find_atomistic_model
+from openmm_cgml.reference.atomistic_box import box_length, scale_centers
 from openmm_cgml.reference.checkpoint import Checkpoint, read_newest_checkpoint, write_checkpoint
-from openmm_cgml.reference.interaction_split import split_interactions
-from openmm_cgml.reference.liquid_box import box_length, build_liquid, scale_centers
+from openmm_cgml.reference.config import ReferenceConfig
+from openmm_cgml.reference.plan import Plan, check_same_run, make_plan
 from openmm_cgml.reference.platforms import find_platform
 from openmm_cgml.reference.recorder import ForceRecorder, recording_metadata
 from openmm_cgml.reference.report import MIN_FRAMES, ReferenceReport, format_report, report_reference
 from openmm_cgml.shards import FrameStore, FrameWriter
-from openmm_cgml.specification import ReferenceSpecification, SystemSpecification
+from openmm_cgml.specification import StageSpecification, SystemSpecification
 from openmm_cgml.storage import lock_directory, prepare_output, read_json, write_atomically, write_json
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 
-__all__ = ["Progress", "ReferenceConfig", "ReferenceResult", "create_reference_system", "run_reference"]
+__all__ = ["Progress", "ReferenceResult", "run_reference"]
 
 Progress = Callable[[str, float, float], None]
 """Called as (stage, picoseconds done, picoseconds in all)."""
 
-STAGES = ("build", "density", "relaxation", "recording")
 RECORDING = "recording"
 _CHECKPOINTS = "checkpoints"
 _BAROSTAT_INTERVAL = 25  # steps
 _BYTES_PER_ATOM = 36  # positions, forces and intermolecular forces in single precision
 _EQUILIBRATION_CHECKPOINT = 10.0  # ps
-
-
-class ReferenceConfig(Config):
-    """Lengths and settings of an atomistic reference run.
-
-    Attributes:
-        molecules: Number of molecules; None takes the count of the specification.
-        density_duration: Constant-pressure run that finds the density [ps].
-        density_discard: Part of it at the start that does not count [ps].
-        density: Skip that run and use this density [g/cm^3].
-        relaxation_duration: Constant-volume run before the recording [ps].
-        duration: Recorded constant-volume run [ps].
-        frame_interval: Time between frames [ps].
-        frames_per_shard: Frames per file; a kill loses at most the frames of one file.
-        seed: Seed of the starting box, velocities and thermostat.
-        platform: OpenMM platform; None takes the fastest.
-        threads: Threads of the CPU platform; None takes OpenMM's choice.
-    """
-
-    molecules: int | None = pydantic.Field(default=None, ge=1)
-    density_duration: Time = pydantic.Field(default=80.0, gt=0.0)
-    density_discard: Time = pydantic.Field(default=30.0, ge=0.0)
-    density: Density | None = None
-    relaxation_duration: Time = pydantic.Field(default=10.0, ge=0.0)
-    duration: Time = pydantic.Field(default=700.0, gt=0.0)
-    frame_interval: Time = pydantic.Field(default=0.2, gt=0.0)
-    frames_per_shard: int = pydantic.Field(default=50, ge=1)
-    seed: int = pydantic.Field(default=1, ge=0)
-    platform: Literal["CPU", "CUDA", "OpenCL", "HIP", "Reference"] | None = None
-    threads: int | None = pydantic.Field(default=None, ge=1)
-
-    @pydantic.model_validator(mode="after")
-    def _check(self) -> ReferenceConfig:
-        if self.density is None and self.density_discard >= self.density_duration:
-            raise ValueError(
-                f"density_discard ({self.density_discard:g} ps) must be less than density_duration "
-                f"({self.density_duration:g} ps), or nothing is left to average"
-            )
-        return self
+_LARGEST_SCALING = 0.005  # of the box edge, in one go
+_STEPS_PER_SCALING = 100
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -101,36 +60,6 @@ class ReferenceResult:
     report: ReferenceReport | None
 
 
-def create_reference_system(
-    model: AtomisticModel, n_molecules: int, settings: ReferenceSpecification, length: float
-) -> tuple[app.Topology, openmm.System]:
-    """Topology and interaction-split System of `n_molecules` in a cubic box of edge `length` [nm].
-
-    Bonds to hydrogen are constrained and hydrogens carry `settings.hydrogen_mass`. Electrostatics by PME,
-    Lennard-Jones switched and with the dispersion correction.
-
-    Raises:
-        InputError: The box is smaller than twice the cutoff.
-    """
-    if length < 2.0 * settings.cutoff:
-        raise InputError(
-            f"{n_molecules} molecules fill a box of {length:.3f} nm, less than twice the cutoff of "
-            f"{settings.cutoff:g} nm; simulate more molecules or set a shorter reference.cutoff in system.yaml"
-        )
-    topology = model.topology(n_molecules)
-    topology.setUnitCellDimensions(openmm.Vec3(length, length, length))
-    system = model.force_field().createSystem(
-        topology,
-        nonbondedMethod=app.PME,
-        nonbondedCutoff=settings.cutoff,
-        switchDistance=settings.switch_distance,
-        constraints=app.HBonds,
-        hydrogenMass=settings.hydrogen_mass,
-    )
-    split_interactions(system, np.arange(n_molecules * model.n_atoms).reshape(n_molecules, -1).tolist())
-    return topology, system
-
-
 def run_reference(
     specification: SystemSpecification,
     output: str | Path,
@@ -142,13 +71,15 @@ def run_reference(
 ) -> ReferenceResult:
     """Runs the atomistic reference of a system and returns where its recording lies.
 
-    Builds the liquid, averages the density at constant temperature and pressure, scales the box to it, relaxes, and
-    records at constant volume with a `ForceRecorder`. The recording can be opened while the run goes on. Ctrl-C and
-    SIGTERM stop between two frames with everything saved; a kill loses at most one file of frames.
+    Builds the box, equilibrates it by the stages of its specification, averages the density at constant temperature and
+    pressure, scales the box to it, relaxes, and records at constant volume with a `ForceRecorder`. The recording can be
+    opened while the run goes on. Ctrl-C and SIGTERM stop between two frames with everything saved; a kill loses at most
+    one file of frames.
 
     Args:
-        specification: The system; it needs a `reference` section and exactly one kind of residue.
-        output: Folder to write to: `recording/`, `checkpoints/`, `protocol.json`, `report.json`, `report.txt`.
+        specification: The system; it needs a `reference` section and exactly one kind of molecule or chain.
+        output: Folder to write to: `recording/`, `checkpoints/`, `protocol.json`, `stages.json` (density at the end of
+            each equilibration stage), `report.json`, `report.txt`.
         config: Lengths and settings.
         resume: Go on where an earlier run in `output` stopped; only a longer `duration` may differ.
         overwrite: Delete what is in `output` first.
@@ -160,87 +91,11 @@ def run_reference(
         SimulationError: The dynamics became unstable.
     """
     config = config or ReferenceConfig()
-    plan = _plan(specification, config)
+    plan = make_plan(specification, config)
     folder = prepare_output(output, overwrite=overwrite, resume=resume)
     with lock_directory(folder), Interruption() as interruption:
-        _check_same_run(folder / "protocol.json", plan.describe())
+        check_same_run(folder / "protocol.json", plan.describe())
         return _Run(plan, folder, interruption, progress or no_progress).finish()
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Plan:
-    specification: SystemSpecification
-    settings: ReferenceSpecification
-    config: ReferenceConfig
-    model: AtomisticModel
-    n_molecules: int
-
-    @property
-    def total_mass(self) -> float:
-        return float(self.model.masses.sum()) * self.n_molecules
-
-    def steps(self, duration: float) -> int:
-        return round(duration / self.settings.time_step)
-
-    def describe(self) -> dict[str, Any]:
-        return {
-            "schema": "openmm-cgml/reference-run-1",
-            "system": self.specification.name,
-            "temperature": self.specification.temperature,
-            "pressure": self.specification.pressure,
-            "reference": self.settings.model_dump(mode="json"),
-            "config": self.config.model_dump(mode="json"),
-            "n_molecules": self.n_molecules,
-            "openmm": openmm.__version__,
-        }
-
-
-def _plan(specification: SystemSpecification, config: ReferenceConfig) -> _Plan:
-    settings = specification.reference
-    if settings is None:
-        raise InputError(f"system {specification.name!r} has no `reference` section; add one to its system.yaml")
-    if len(specification.residues) != 1:
-        n_kinds = len(specification.residues)
-        raise InputError(f"atomistic boxes hold one kind of molecule, {specification.name!r} has {n_kinds}")
-    residue, model = specification.residues[0], find_atomistic_model(settings.force_field)
-    atoms = tuple((atom.name, atom.element) for atom in residue.atoms)
-    if residue.name != model.residue_name or atoms != tuple(zip(model.atom_names, model.elements, strict=True)):
-        raise InputError(
-            f"residue {residue.name!r} of system {specification.name!r} does not list the atoms of {model.name!r}: "
-            f"residue {model.residue_name!r} with {' '.join(model.atom_names)} in this order"
-        )
-    ratio = config.frame_interval / settings.time_step
-    if abs(ratio - round(ratio)) > 1e-6 or round(ratio) < 1:
-        raise InputError(
-            f"frame_interval {config.frame_interval:g} ps is not a multiple of the time step {settings.time_step:g} ps"
-        )
-    return _Plan(
-        specification=specification,
-        settings=settings,
-        config=config,
-        model=model,
-        n_molecules=config.molecules or residue.count,
-    )
-
-
-def _check_same_run(path: Path, description: dict[str, Any]) -> None:
-    description = json.loads(json.dumps(description))
-    if path.exists():
-        earlier = read_json(path)
-        changed = [
-            f"{key}: was {earlier.get(section, {}).get(key)!r}, now {value!r}"
-            for section in ("reference", "config")
-            for key, value in description[section].items()
-            if key not in ("duration", "threads", "platform") and earlier.get(section, {}).get(key) != value
-        ]
-        changed += [
-            f"{key}: was {earlier.get(key)!r}, now {description[key]!r}"
-            for key in ("schema", "system", "temperature", "pressure", "n_molecules")
-            if earlier.get(key) != description[key]
-        ]
-        if changed:
-            raise InputError(f"the run in {path.parent} has other settings ({'; '.join(changed)}); use another output")
-    write_json(path, description)
 
 
 def no_progress(stage: str, done: float, total: float) -> None:
@@ -250,7 +105,7 @@ def no_progress(stage: str, done: float, total: float) -> None:
 class _Run:
     """The stages of one run, each starting from the newest checkpoint."""
 
-    def __init__(self, plan: _Plan, folder: Path, interruption: Interruption, progress: Progress) -> None:
+    def __init__(self, plan: Plan, folder: Path, interruption: Interruption, progress: Progress) -> None:
         self._plan = plan
         self._folder = folder
         self._interruption = interruption
@@ -259,7 +114,10 @@ class _Run:
 
     def finish(self) -> ReferenceResult:
         point = read_newest_checkpoint(self._folder / _CHECKPOINTS) or self._build()
-        if point.stage in ("build", "density"):
+        for stage in self._plan.settings.equilibration:
+            if self._order(point.stage) <= self._order(self._plan.stage_name(stage)):
+                point = self._equilibrate(stage, point)
+        if self._order(point.stage) <= self._order("density"):
             point = self._find_density(point)
         if point.stage == "relaxation":
             point = self._relax(point)
@@ -267,31 +125,71 @@ class _Run:
 
     def _build(self) -> Checkpoint:
         plan = self._plan
-        density = plan.config.density or plan.settings.density
-        start = box_length(plan.total_mass, min(0.59, density))
-        _, system = create_reference_system(plan.model, plan.n_molecules, plan.settings, start)
-        positions, length = build_liquid(
-            plan.model,
-            system,
-            plan.n_molecules,
+        density = plan.settings.density
+        if plan.config.density is not None and not plan.settings.equilibration:
+            density = plan.config.density
+        temperature = self._first_temperature()
+        positions, length = plan.box.start(
+            plan.settings,
             density=density,
-            temperature=plan.specification.temperature,
-            initial_density=min(0.59, density),
+            temperature=temperature,
+            seed=plan.config.seed,
             platform=self._platform,
             properties=self._properties,
-            seed=plan.config.seed,
             progress=lambda reached: self._progress("build", reached, density),
         )
         simulation = self._simulation(length)
         simulation.context.setPositions(positions)
-        simulation.context.setVelocitiesToTemperature(plan.specification.temperature, plan.config.seed + 3)
-        stage = "build" if plan.config.density is None else "relaxation"
-        return self._save(Checkpoint(stage=stage, step=0, n_frames=0, state=_state(simulation)))
+        simulation.context.setVelocitiesToTemperature(temperature, plan.config.seed + 3)
+        return self._save(Checkpoint(stage="build", step=0, n_frames=0, state=_state(simulation)))
+
+    def _first_temperature(self) -> float:
+        stages = self._plan.settings.equilibration
+        return stages[0].temperature if stages else self._plan.specification.temperature
+
+    def _equilibrate(self, stage: StageSpecification, point: Checkpoint) -> Checkpoint:
+        plan, name = self._plan, self._plan.stage_name(stage)
+        time_step = stage.time_step or plan.settings.time_step
+        duration = stage.duration * plan.config.stretch
+        total, per_picosecond = max(1, plan.steps(duration, time_step)), plan.steps(1.0, time_step)
+        step = point.step if point.stage == name else 0
+        if step >= total:
+            return point
+        simulation = self._simulation(
+            _length_of(point),
+            pressure=stage.pressure,
+            temperature=stage.temperature,
+            time_step=time_step,
+            seed=1000 * self._order(name) + step,
+        )
+        point.apply_to(simulation.context)
+        while step < total:
+            _set_temperature(simulation, stage, step / total)
+            n_steps = min(per_picosecond, total - step)
+            _advance(simulation, n_steps)
+            step += n_steps
+            self._density(simulation)
+            self._progress(name, step * time_step, duration)
+            due = step % (per_picosecond * round(_EQUILIBRATION_CHECKPOINT)) == 0
+            if due or step >= total or self._interruption.is_requested:
+                point = self._save(Checkpoint(stage=name, step=step, n_frames=0, state=_state(simulation)))
+            self._interruption.raise_again()
+        self._note_stage(stage, duration, self._density(simulation))
+        return point
+
+    def _note_stage(self, stage: StageSpecification, duration: float, density: float) -> None:
+        path = self._folder / "stages.json"
+        stages = read_json(path) if path.exists() else {}
+        described = stage.model_dump(mode="json", exclude={"name"})
+        stages[stage.name] = {**described, "duration": duration, "density": round(density, 5)}
+        write_json(path, stages)
 
     def _find_density(self, point: Checkpoint) -> Checkpoint:
         config, plan = self._plan.config, self._plan
         simulation = self._simulation(_length_of(point), pressure=plan.specification.pressure, seed=point.step)
         point.apply_to(simulation.context)
+        if config.density is not None:
+            return self._scale_to(simulation, config.density, ())
         densities = list(point.densities)
         per_picosecond, total = plan.steps(1.0), plan.steps(config.density_duration)
         step = point.step if point.stage == "density" else 0
@@ -308,19 +206,29 @@ class _Run:
                     )
                 )
             self._interruption.raise_again()
-        return self._scale_to_mean_density(simulation, tuple(densities))
+        return self._scale_to(simulation, float(self._counted(tuple(densities)).mean()), tuple(densities))
 
-    def _scale_to_mean_density(self, simulation: app.Simulation, densities: tuple[float, ...]) -> Checkpoint:
-        plan = self._plan
-        length = box_length(plan.total_mass, float(self._counted(densities).mean()))
+    def _scale_to(self, simulation: app.Simulation, density: float, densities: tuple[float, ...]) -> Checkpoint:
+        """The box brought to a density by moving whole molecules, with a little dynamics in between if it is far."""
+        target = box_length(self._plan.box.total_mass, density)
         state = simulation.context.getState(positions=True, velocities=True)
-        now = state.getPeriodicBoxVectors()[0][0].value_in_unit(unit.nanometer)
-        positions = np.asarray(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
-        scaled = self._simulation(length)
-        scaled.context.setPositions(scale_centers(positions, plan.model.n_atoms, length / now))
-        scaled.context.setVelocities(state.getVelocities())
+        length = _edge_of(state)
+        n_parts = max(1, int(np.ceil(abs(np.log(target / length)) / _LARGEST_SCALING)))
+        for edge in np.geomspace(length, target, n_parts + 1)[1:]:
+            scaled = self._scaled(state, float(edge))
+            if n_parts > 1:
+                _advance(scaled, _STEPS_PER_SCALING)
+            state = scaled.context.getState(positions=True, velocities=True)
         scaled.context.setTime(0.0)
         return self._save(Checkpoint(stage="relaxation", step=0, n_frames=0, state=_state(scaled), densities=densities))
+
+    def _scaled(self, state: openmm.State, length: float) -> app.Simulation:
+        positions = np.asarray(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
+        n_atoms = len(positions) // self._plan.box.n_molecules
+        scaled = self._simulation(length)
+        scaled.context.setPositions(scale_centers(positions, n_atoms, length / _edge_of(state)))
+        scaled.context.setVelocities(state.getVelocities())
+        return scaled
 
     def _counted(self, densities: tuple[float, ...]) -> np.ndarray:
         return np.asarray(densities[round(self._plan.config.density_discard) :])
@@ -346,7 +254,7 @@ class _Run:
     def _record(self, point: Checkpoint) -> ReferenceResult:
         plan, config = self._plan, self._plan.config
         length = _length_of(point)
-        density = plan.total_mass / length**3 * DALTON_PER_NM3_IN_G_PER_CM3
+        density = plan.box.total_mass / length**3 * DALTON_PER_NM3_IN_G_PER_CM3
         simulation = self._simulation(length, seed=point.step)
         point.apply_to(simulation.context)
         interval = plan.steps(config.frame_interval)
@@ -360,7 +268,8 @@ class _Run:
         _check_disk(self._folder, n_frames - point.n_frames, simulation.topology.getNumAtoms())
         with writer:
             writer.truncate(point.n_frames)
-            simulation.reporters.append(ForceRecorder(writer, interval))
+            isolated = plan.box.isolated(plan.settings, length, self._platform, self._properties)
+            simulation.reporters.append(ForceRecorder(writer, interval, isolated=isolated))
             while writer.n_frames < n_frames:
                 _advance(simulation, interval)
                 self._progress("recording", writer.n_frames * config.frame_interval, config.duration)
@@ -391,21 +300,31 @@ class _Run:
             recording=recording, n_frames=n_frames, density=density, density_samples=samples, report=report
         )
 
-    def _simulation(self, length: float, *, pressure: float | None = None, seed: int = 0) -> app.Simulation:
+    def _simulation(
+        self,
+        length: float,
+        *,
+        pressure: float | None = None,
+        temperature: float | None = None,
+        time_step: float | None = None,
+        seed: int = 0,
+    ) -> app.Simulation:
         plan = self._plan
-        topology, system = create_reference_system(plan.model, plan.n_molecules, plan.settings, length)
-        temperature = plan.specification.temperature
+        topology, system = plan.box.topology(), plan.box.create_system(plan.settings, length)
+        topology.setUnitCellDimensions(openmm.Vec3(length, length, length))
+        temperature = temperature or plan.specification.temperature
         if pressure is not None:
             barostat = openmm.MonteCarloBarostat(pressure * unit.bar, temperature, _BAROSTAT_INTERVAL)
             barostat.setRandomNumberSeed(plan.config.seed + seed + 1)
             system.addForce(barostat)
-        integrator = openmm.LangevinMiddleIntegrator(temperature, plan.settings.friction, plan.settings.time_step)
+        step = time_step or plan.settings.time_step
+        integrator = openmm.LangevinMiddleIntegrator(temperature, plan.settings.friction, step)
         integrator.setRandomNumberSeed(plan.config.seed + seed + 2)
         return app.Simulation(topology, system, integrator, self._platform, self._properties)
 
     def _density(self, simulation: app.Simulation) -> float:
         volume = simulation.context.getState().getPeriodicBoxVolume().value_in_unit(unit.nanometer**3)
-        density = self._plan.total_mass / volume * DALTON_PER_NM3_IN_G_PER_CM3
+        density = self._plan.box.total_mass / volume * DALTON_PER_NM3_IN_G_PER_CM3
         if not np.isfinite(density):
             raise SimulationError(f"the density became {density} g/cm^3: the run is unstable, take a shorter time step")
         return density
@@ -419,10 +338,11 @@ class _Run:
             density=density,
             source={
                 "system": plan.specification.name,
-                "force_field": plan.model.name,
-                "force_field_source": plan.model.source,
-                "n_molecules": plan.n_molecules,
+                "force_field": plan.box.force_field,
+                "force_field_source": plan.box.source,
+                "n_molecules": plan.box.n_molecules,
                 "settings": plan.settings.model_dump(mode="json"),
+                "stretch": plan.config.stretch,
                 "frame_interval": plan.config.frame_interval,
                 "protocol": "NPT density, NVT recording; HBonds constraints; PME; interaction split by molecule",
                 "openmm": openmm.__version__,
@@ -430,9 +350,19 @@ class _Run:
         )
 
     def _save(self, checkpoint: Checkpoint) -> Checkpoint:
-        order = STAGES.index(checkpoint.stage)
-        write_checkpoint(self._folder / _CHECKPOINTS, checkpoint, order=order)
+        write_checkpoint(self._folder / _CHECKPOINTS, checkpoint, order=self._order(checkpoint.stage))
         return checkpoint
+
+    def _order(self, stage: str) -> int:
+        return self._plan.stages.index(stage)
+
+
+def _set_temperature(simulation: app.Simulation, stage: StageSpecification, done: float) -> None:
+    final = stage.temperature if stage.final_temperature is None else stage.final_temperature
+    temperature = stage.temperature + done * (final - stage.temperature)
+    simulation.integrator.setTemperature(temperature)
+    if stage.pressure is not None:
+        simulation.context.setParameter(openmm.MonteCarloBarostat.Temperature(), temperature)
 
 
 def _advance(simulation: app.Simulation, n_steps: int) -> None:
@@ -464,5 +394,8 @@ def _state(simulation: app.Simulation) -> str:
 
 
 def _length_of(point: Checkpoint) -> float:
-    state = openmm.XmlSerializer.deserialize(point.state)
+    return _edge_of(openmm.XmlSerializer.deserialize(point.state))
+
+
+def _edge_of(state: openmm.State) -> float:
     return float(state.getPeriodicBoxVectors()[0][0].value_in_unit(unit.nanometer))

@@ -6,7 +6,8 @@ from openmm import app
 
 from openmm_cgml.frames import Frames
 from openmm_cgml.reference import create_reference_system, find_atomistic_model
-from openmm_cgml.reference.liquid_box import box_length, place_on_lattice
+from openmm_cgml.reference.atomistic_box import box_length
+from openmm_cgml.reference.liquid_box import place_on_lattice
 from openmm_cgml.shards import FrameWriter
 from openmm_cgml.specification import ReferenceSpecification, read_specification
 from openmm_cgml.topology import AtomTopology

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.reference import build_liquid
-from openmm_cgml.reference.liquid_box import box_length, place_on_lattice, scale_centers
+from openmm_cgml.reference.atomistic_box import box_length, scale_centers
+from openmm_cgml.reference.liquid_box import place_on_lattice
 from tests.reference import liquids
 
 

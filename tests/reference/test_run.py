@@ -8,7 +8,8 @@ import pytest
 from openmm_cgml.errors import InputError, OutputExistsError, SimulationError
 from openmm_cgml.reference import ReferenceConfig, run_reference
 from openmm_cgml.shards import FrameStore
-from tests.reference import liquids
+from openmm_cgml.storage import read_json
+from tests.reference import chains, liquids
 
 QUICK = {
     "molecules": liquids.N_MOLECULES, "density": liquids.DENSITY, "relaxation_duration": 0.04, "duration": 0.16,
@@ -154,3 +155,50 @@ def test_run_that_cannot_fit_on_the_disk_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(InputError, match=r"20 frames of 324 atoms need 0.00 GB, .*make room"):
         run(tmp_path / "run", relaxation_duration=0.0)
+
+
+CHAINS = {
+    "molecules": chains.N_CHAINS, "monomers": chains.MONOMERS, "density": 0.035, "relaxation_duration": 0.02,
+    "duration": 0.08, "frame_interval": 0.004, "frames_per_shard": 5, "platform": "CPU", "threads": 1, "seed": 1,
+}  # fmt: skip
+
+
+def run_chains(output, *, progress=None, resume=False, **changes):
+    config = ReferenceConfig(**{**CHAINS, **changes})
+    return run_reference(chains.specification(), output, config, resume=resume, progress=progress)
+
+
+@pytest.mark.slow
+def test_chains_are_equilibrated_by_the_stages_and_recorded_with_intermolecular_forces(tmp_path):
+    stages = {}
+    result = run_chains(tmp_path / "run", progress=lambda stage, done, total: stages.setdefault(stage, total))
+    assert list(stages) == ["build", "equilibration-warm", "equilibration-cool", "relaxation", "recording"]
+    assert read_json(tmp_path / "run" / "stages.json")["cool"]["final_temperature"] == 300.0
+    frames = FrameStore.open(result.recording).read()
+    assert len(frames) == 20
+    assert result.density == pytest.approx(0.035, rel=1e-6)
+    np.testing.assert_allclose(frames.forces_inter[0].sum(0), 0.0, atol=2.0)  # PME conserves momentum only nearly
+    assert set(frames.energies) == {"kinetic", "bonded", "inter", "intra_nonbonded"}
+    assert abs(frames.energies["inter"]).max() < 0.3 * abs(frames.energies["intra_nonbonded"]).max()  # dilute
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "place"), [("equilibration-warm", 1), ("equilibration-cool", 1), ("recording", 7)])
+def test_failed_run_of_chains_resumes_at_each_stage(tmp_path, stage, place):
+    class CrashError(Exception):
+        pass
+
+    def crash():
+        raise CrashError
+
+    with pytest.raises(CrashError):
+        run_chains(tmp_path / "run", progress=at(stage, place, crash))
+    np.testing.assert_allclose(times_of(run_chains(tmp_path / "run", resume=True)), 0.004 * np.arange(1, 21), atol=1e-9)
+
+
+@pytest.mark.slow
+def test_stretch_lengthens_the_equilibration_only(tmp_path):
+    lengths = {}
+    run_chains(tmp_path / "run", stretch=1.5, progress=lambda stage, done, total: lengths.setdefault(stage, total))
+    assert lengths["equilibration-warm"] == pytest.approx(0.06)
+    assert lengths["recording"] == pytest.approx(0.08)

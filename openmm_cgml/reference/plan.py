@@ -1,0 +1,176 @@
+"""Plan: what an atomistic run will do, settled and checked before anything is written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openmm
+
+from openmm_cgml.errors import InputError
+from openmm_cgml.reference.atomistic_box import AtomisticBox
+from openmm_cgml.reference.atomistic_models import find_atomistic_model
+from openmm_cgml.reference.chain_box import ChainBox, find_polymer
+from openmm_cgml.reference.config import ReferenceConfig
+from openmm_cgml.reference.liquid_box import LiquidBox
+from openmm_cgml.reference.polymers import AtomisticPolymer
+from openmm_cgml.specification import (
+    ChainSpecification,
+    ReferenceSpecification,
+    ResidueSpecification,
+    StageSpecification,
+    SystemSpecification,
+)
+from openmm_cgml.storage import read_json, write_json
+
+__all__ = ["Plan", "check_same_run", "make_plan"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Plan:
+    """A run of one system.
+
+    Attributes:
+        specification: The system.
+        settings: How it is simulated.
+        config: Lengths and settings.
+        box: The molecules.
+    """
+
+    specification: SystemSpecification
+    settings: ReferenceSpecification
+    config: ReferenceConfig
+    box: AtomisticBox
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of all stages in order."""
+        names = [self.stage_name(stage) for stage in self.settings.equilibration]
+        return ("build", *names, "density", "relaxation", "recording")
+
+    def stage_name(self, stage: StageSpecification) -> str:
+        """Name of an equilibration stage in checkpoints."""
+        return f"equilibration-{stage.name}"
+
+    def steps(self, duration: float, time_step: float | None = None) -> int:
+        """Steps in `duration` [ps]."""
+        return round(duration / (time_step or self.settings.time_step))
+
+    def describe(self) -> dict[str, Any]:
+        """What must agree for a run to be resumed, and versions."""
+        return {
+            "schema": "openmm-cgml/reference-run-1",
+            "system": self.specification.name,
+            "temperature": self.specification.temperature,
+            "pressure": self.specification.pressure,
+            "reference": self.settings.model_dump(mode="json"),
+            "config": self.config.model_dump(mode="json"),
+            "n_molecules": self.box.n_molecules,
+            "openmm": openmm.__version__,
+        }
+
+
+def make_plan(specification: SystemSpecification, config: ReferenceConfig) -> Plan:
+    """The plan of a run.
+
+    Raises:
+        InputError: The specification has no reference, describes other molecules than its force field, or the
+            configuration does not fit.
+    """
+    settings = specification.reference
+    if settings is None:
+        raise InputError(f"system {specification.name!r} has no `reference` section; add one to its system.yaml")
+    _check_interval(config.frame_interval, settings.time_step)
+    box = _chains(specification, settings, config) if specification.chains else _liquid(specification, settings, config)
+    return Plan(specification=specification, settings=settings, config=config, box=box)
+
+
+def check_same_run(path: Path, description: dict[str, Any]) -> None:
+    """Writes the description of a run, or checks it against that of the run to go on with.
+
+    Only the length of the recording, threads and platform may differ.
+
+    Args:
+        path: `protocol.json` of the run.
+        description: As `Plan.describe` gives it.
+
+    Raises:
+        InputError: Naming every setting that differs.
+    """
+    description = json.loads(json.dumps(description))
+    if path.exists():
+        earlier = read_json(path)
+        changed = [
+            f"{key}: was {earlier.get(section, {}).get(key)!r}, now {value!r}"
+            for section in ("reference", "config")
+            for key, value in description[section].items()
+            if key not in ("duration", "threads", "platform") and earlier.get(section, {}).get(key) != value
+        ]
+        changed += [
+            f"{key}: was {earlier.get(key)!r}, now {description[key]!r}"
+            for key in ("schema", "system", "temperature", "pressure", "n_molecules")
+            if earlier.get(key) != description[key]
+        ]
+        if changed:
+            raise InputError(f"the run in {path.parent} has other settings ({'; '.join(changed)}); use another output")
+    write_json(path, description)
+
+
+def _check_interval(frame_interval: float, time_step: float) -> None:
+    ratio = frame_interval / time_step
+    if abs(ratio - round(ratio)) > 1e-6 or round(ratio) < 1:
+        raise InputError(
+            f"frame_interval {frame_interval:g} ps is not a multiple of the time step {time_step:g} ps; choose one"
+        )
+
+
+def _liquid(
+    specification: SystemSpecification, settings: ReferenceSpecification, config: ReferenceConfig
+) -> AtomisticBox:
+    if len(specification.residues) != 1:
+        n_kinds = len(specification.residues)
+        raise InputError(f"atomistic boxes hold one kind of molecule, {specification.name!r} has {n_kinds}")
+    if config.monomers is not None:
+        raise InputError(f"monomers is {config.monomers}, but {specification.name!r} has no chains; leave it out")
+    residue, model = specification.residues[0], find_atomistic_model(settings.force_field)
+    _check_atoms(residue, model.name, model.residue_name, model.atom_names, model.elements)
+    return LiquidBox(model, config.molecules or residue.count)
+
+
+def _chains(
+    specification: SystemSpecification, settings: ReferenceSpecification, config: ReferenceConfig
+) -> AtomisticBox:
+    if len(specification.chains) != 1 or any(residue.count for residue in specification.residues):
+        raise InputError(
+            f"atomistic boxes hold one kind of chain and nothing else, {specification.name!r} has "
+            f"{len(specification.chains)} kinds beside {sum(residue.count > 0 for residue in specification.residues)} "
+            "kinds of small molecules"
+        )
+    chain = specification.chains[0]
+    polymer = find_polymer(chain.name)
+    for name, unit in ((chain.head, polymer.head), (chain.body, polymer.body), (chain.tail, polymer.tail)):
+        residue = specification.residue(name)
+        _check_atoms(residue, polymer.name, unit.residue_name, unit.atom_names, unit.elements)
+    _check_links(chain, polymer)
+    return ChainBox(polymer, config.molecules or chain.count, config.monomers or chain.monomers, settings.force_field)
+
+
+def _check_atoms(
+    residue: ResidueSpecification, model: str, name: str, atom_names: tuple[str, ...], elements: tuple[str, ...]
+) -> None:
+    atoms = tuple((atom.name, atom.element) for atom in residue.atoms)
+    if residue.name != name or atoms != tuple(zip(atom_names, elements, strict=True)):
+        raise InputError(
+            f"residue {residue.name!r} of system.yaml does not list the atoms of {model!r}: residue {name!r} with "
+            f"{' '.join(atom_names)} in this order"
+        )
+
+
+def _check_links(chain: ChainSpecification, polymer: AtomisticPolymer) -> None:
+    if set(chain.links) != set(polymer.links):
+        raise InputError(
+            f"chain {chain.name!r} of system.yaml links {sorted(chain.links)}, the atomistic model "
+            f"{sorted(polymer.links)}; write the latter"
+        )
