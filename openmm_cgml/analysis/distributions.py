@@ -1,4 +1,8 @@
-"""Distributions of bond lengths and angles."""
+"""Distributions of bond lengths, angles and torsions.
+
+Torsions follow the IUPAC sign convention, 180 degrees is trans. Their distributions are those of the magnitude, from 0
+to 180 degrees: to a model of distances mirror images are the same.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +24,10 @@ class Distribution(Result):
 
     Attributes:
         mean: Mean [nm or rad].
-        standard_error: Standard error of the mean from the series of frame means; None for a single frame.
+        standard_error: Standard error of the mean: from the series of frame means or from the scatter of the
+            coordinates' own means, whichever is larger; None for a single frame.
         std: Standard deviation over all samples.
+        std_error: Standard error of the standard deviation, found like that of the mean; None for a single frame.
         minimum: Smallest sample.
         maximum: Largest sample.
         bin_edges: Bin edges [nm or rad], shape (n_bins + 1,).
@@ -32,6 +38,7 @@ class Distribution(Result):
     mean: float
     standard_error: float | None
     std: float
+    std_error: float | None
     minimum: float
     maximum: float
     bin_edges: np.ndarray
@@ -66,6 +73,20 @@ def compute_angles(positions: np.ndarray, box: np.ndarray | None, angles: np.nda
     return np.arctan2(np.linalg.norm(np.cross(u, v), axis=-1), np.einsum("...x,...x->...", u, v))
 
 
+def compute_torsions(positions: np.ndarray, box: np.ndarray | None, torsions: np.ndarray) -> np.ndarray:
+    """Torsion angles [rad] from -pi to pi, 0 is cis, pi is trans, shape (n_frames, n_torsions), at the nearest image.
+
+    Args:
+        positions: Positions [nm], shape (n_frames, n, 3).
+        box: Box vectors [nm], shape (n_frames, 3, 3), or None.
+        torsions: Quadruples of indices along the bonds, shape (n_torsions, 4).
+    """
+    u, v, w = (_bond_vectors(positions, box, torsions[:, k], torsions[:, k + 1]) for k in range(3))
+    first, second = np.cross(u, v), np.cross(v, w)
+    sine = np.linalg.norm(v, axis=-1) * np.einsum("...x,...x->...", u, second)
+    return np.arctan2(sine, np.einsum("...x,...x->...", first, second))
+
+
 def compute_distribution(values: np.ndarray, *, bin_width: float) -> Distribution:
     """Moments and histogram of a coordinate, with bin edges at multiples of the bin width.
 
@@ -82,10 +103,13 @@ def compute_distribution(values: np.ndarray, *, bin_width: float) -> Distributio
     first = int(np.floor(low / bin_width))
     bins = np.floor(values.ravel() / bin_width).astype(np.int64) - first
     counts = np.bincount(bins)
+    std = float(values.std())
+    variance_error = _find_error((values - values.mean()) ** 2)
     return Distribution(
         mean=float(values.mean()),
-        standard_error=compute_average(values.mean(axis=1)).standard_error if len(values) > 1 else None,
-        std=float(values.std()),
+        standard_error=_find_error(values),
+        std=std,
+        std_error=None if variance_error is None else variance_error / (2 * std) if std > 0 else 0.0,
         minimum=low,
         maximum=high,
         bin_edges=(first + np.arange(len(counts) + 1)) * bin_width,
@@ -130,6 +154,41 @@ def compute_angle_distributions(
         )
         for name, members in kinds.items()
     }
+
+
+def compute_torsion_distributions(
+    frames: Frames, topology: CGTopology, *, bin_width: float = np.pi / 90
+) -> dict[str, Distribution]:
+    """Distributions of the magnitude of torsion angles [rad] by four bead types, "A-B-C-D".
+
+    Args:
+        frames: Frames of the topology's beads.
+        topology: Dihedrals and bead types.
+        bin_width: Width of a bin [rad].
+    """
+    torsions = topology.dihedrals
+    kinds = _group_by_types(topology, torsions)
+    return {
+        name: compute_distribution(
+            np.abs(compute_torsions(frames.positions, frames.box, torsions[members])), bin_width=bin_width
+        )
+        for name, members in kinds.items()
+    }
+
+
+def _find_error(values: np.ndarray) -> float | None:
+    """Standard error of the mean of values (n_frames, n_coordinates), correlated in time or not; None for one frame.
+
+    Coordinates that hardly move in the run are only as many samples as there are coordinates, however many frames
+    there are: the scatter of their means shows it.
+    """
+    n_frames, n_coordinates = values.shape
+    if n_frames < 2:
+        return None
+    in_time = compute_average(values.mean(axis=1)).standard_error
+    if n_coordinates < 2:
+        return in_time
+    return max(in_time, float(values.mean(axis=0).std(ddof=1) / np.sqrt(n_coordinates)))
 
 
 def _bond_vectors(positions: np.ndarray, box: np.ndarray | None, i: np.ndarray, j: np.ndarray) -> np.ndarray:

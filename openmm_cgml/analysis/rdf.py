@@ -1,6 +1,12 @@
 """Radial distribution functions: of points, and of beads by type pair within and between molecules.
 
 Every unordered pair is counted once, in double precision, at its nearest image, in bins [edge_k, edge_k+1).
+
+Pairs of one molecule that meet through the periodic boundary, a chain and its own image, are intermolecular:
+intramolecular are pairs of one molecule at their direct, unwrapped separation. Both kinds are counted in units of the
+density of all pairs of their types, so that they add up to g(r) of all, g(r) between molecules goes to one where
+molecules are small, and g(r) within molecules decays to zero. For chains, g(r) between molecules stays below one by
+what the chain itself fills (the correlation hole), the more so the longer the chain.
 """
 
 from __future__ import annotations
@@ -68,8 +74,8 @@ class PairDistributions(Result):
     """Radial distribution functions by pair of bead types.
 
     Attributes:
-        inter: Between molecules, by "A-B"; 1 for molecules placed at random.
-        intra: Within molecules, by "A-B"; in units of the density of all pairs of these types, bonded pairs included.
+        inter: Between molecules, by "A-B"; also between a molecule and its own images.
+        intra: Within molecules, by "A-B"; bonded pairs are in unless they were excluded.
     """
 
     inter: Mapping[str, RadialDistribution]
@@ -113,11 +119,12 @@ def compute_pair_distributions(
     r_max: float,
     bin_width: float = 0.01,
     n_blocks: int = 10,
+    excluded: np.ndarray | None = None,
 ) -> PairDistributions:
     """g(r) between beads, by pair of types, between and within molecules, in one pass over the frames.
 
     Args:
-        positions: Bead positions [nm], wrapped or not, shape (n_frames, n_beads, 3).
+        positions: Bead positions of whole molecules [nm], shape (n_frames, n_beads, 3).
         box: Box vectors [nm], shape (n_frames, 3, 3).
         bead_types: Index into `type_names`, shape (n_beads,).
         type_names: Names of the bead types.
@@ -125,29 +132,65 @@ def compute_pair_distributions(
         r_max: End of the last bin [nm]; at most half the smallest box width.
         bin_width: Width of a bin [nm].
         n_blocks: Blocks of frames for the error; fewer if there are fewer frames.
+        excluded: Pairs of one molecule left out of `intra`, such as `topology.exclusions(2)` for neighbors and next
+            neighbors along the bonds, shape (n_pairs, 2); None for no exclusions.
 
     Raises:
         InputError: If `r_max` exceeds half a box width, or there are no frames or fewer than two beads.
     """
-    n_types = len(type_names)
+    n_types, n = len(type_names), len(bead_types)
     low, high = np.triu_indices(n_types)
     of_types = np.zeros((n_types, n_types), np.int64)
     of_types[low, high] = of_types[high, low] = np.arange(len(low))
+    left_out = _encode_pairs(excluded, n)
 
-    def classify(i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        found: np.ndarray = of_types[bead_types[i], bead_types[j]] + len(low) * (molecules[i] == molecules[j])
-        return found
+    def classify(frame: int, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        kinds: np.ndarray = of_types[bead_types[i], bead_types[j]]
+        same = np.flatnonzero(molecules[i] == molecules[j])
+        first, second = i[same], j[same]
+        # two images of a pair are at least a box width apart, so the direct one is the nearest if it is in reach
+        direct = pair_distances(positions[frame], None, first, second) <= r_max * (1 + 1e-6)
+        kinds[same[direct]] += len(low)
+        if len(left_out):
+            out = np.isin(np.minimum(first, second) * n + np.maximum(first, second), left_out) & direct
+            kinds[same[out]] = 2 * len(low)
+        return kinds
 
-    counts = _count_classes(positions, box, classify, 2 * len(low), r_max, bin_width, n_blocks)
+    counts = _count_classes(positions, box, classify, 2 * len(low) + 1, r_max, bin_width, n_blocks)
     n_all, n_intra = _count_possible_pairs(bead_types, n_types, molecules)
     inter, intra = {}, {}
     for pair, (a, b) in enumerate(zip(low, high, strict=True)):
-        name = f"{type_names[a]}-{type_names[b]}"
-        if n_all[a, b] > n_intra[a, b]:
-            inter[name] = counts.distribution(pair, int(n_all[a, b] - n_intra[a, b]))
+        name, n_pairs = f"{type_names[a]}-{type_names[b]}", int(n_all[a, b])
+        between = counts.distribution(pair, n_pairs) if n_pairs else None
+        if between is not None and (n_pairs > n_intra[a, b] or between.counts.any()):
+            inter[name] = between
         if n_intra[a, b]:
-            intra[name] = counts.distribution(pair + len(low), int(n_all[a, b]))
+            intra[name] = counts.distribution(pair + len(low), n_pairs)
     return PairDistributions(inter=inter, intra=intra)
+
+
+def combine_distributions(distributions: Mapping[str, RadialDistribution], n_beads: int) -> RadialDistribution:
+    """g(r) over all beads from those by pair of types, in units of the density of all pairs of beads.
+
+    Args:
+        distributions: `inter` or `intra` of `PairDistributions`.
+        n_beads: Beads.
+
+    Raises:
+        InputError: If there are none.
+    """
+    if not distributions:
+        raise InputError("no radial distributions to combine; a g(r) over all beads needs at least one pair of types")
+    rdfs = list(distributions.values())
+    n_pairs = n_beads * (n_beads - 1) // 2
+    return RadialDistribution(
+        bin_edges=rdfs[0].bin_edges,
+        counts=np.sum([rdf.counts for rdf in rdfs], axis=0),
+        g=np.sum([rdf.g * rdf.n_pairs for rdf in rdfs], axis=0) / n_pairs,
+        block_g=np.sum([rdf.block_g * rdf.n_pairs for rdf in rdfs], axis=0) / n_pairs,
+        n_frames=rdfs[0].n_frames,
+        n_pairs=n_pairs,
+    )
 
 
 def count_pairs(positions: np.ndarray, box: np.ndarray | None, bin_edges: np.ndarray) -> np.ndarray:
@@ -220,6 +263,15 @@ def _count_possible_pairs(bead_types: np.ndarray, n_types: int, molecules: np.nd
     return n_all, n_intra
 
 
+def _encode_pairs(pairs: np.ndarray | None, n: int) -> np.ndarray:
+    """One number for each pair of indices below n, shape (n_pairs,)."""
+    if pairs is None:
+        return np.zeros(0, np.int64)
+    ordered = np.sort(np.asarray(pairs, np.int64).reshape(-1, 2), axis=1)
+    encoded: np.ndarray = ordered[:, 0] * n + ordered[:, 1]
+    return encoded
+
+
 def _bin(distances: np.ndarray, bin_edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which distances fall into a bin (mask), and the bins of those that do."""
     inside = distances < bin_edges[-1]
@@ -256,7 +308,7 @@ class _ClassCounts:
 def _count_classes(
     positions: np.ndarray,
     box: np.ndarray,
-    classify: Callable[[np.ndarray, np.ndarray], np.ndarray] | None,
+    classify: Callable[[int, np.ndarray, np.ndarray], np.ndarray] | None,
     n_classes: int,
     r_max: float,
     bin_width: float,
@@ -277,7 +329,7 @@ def _count_classes(
         i, j, distances = find_pairs(positions[frame], box[frame], bin_edges[-1])
         inside, bins = _bin(distances, bin_edges)
         if classify is not None:
-            bins = bins + n_bins * classify(i[inside], j[inside])
+            bins = bins + n_bins * classify(frame, i[inside], j[inside])
         counts[block_of[frame]] += np.bincount(bins, minlength=n_classes * n_bins)
     volumes = np.abs(np.linalg.det(np.asarray(box, dtype=np.float64)))
     return _ClassCounts(

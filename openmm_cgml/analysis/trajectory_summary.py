@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from openmm_cgml.analysis.block_average import Average, compute_average
+from openmm_cgml.analysis.chains import find_chains, find_linear_molecules
+from openmm_cgml.analysis.conformation import MIN_CHAIN_BEADS, ChainStatistics, compute_chain_statistics
 from openmm_cgml.analysis.diffusion import (
     CG_TIME,
     DiffusionCoefficient,
@@ -20,10 +22,17 @@ from openmm_cgml.analysis.distributions import (
     Distribution,
     compute_angle_distributions,
     compute_bond_distributions,
+    compute_torsion_distributions,
 )
 from openmm_cgml.analysis.molecules import compute_centers_of_mass
 from openmm_cgml.analysis.periodic import box_widths
-from openmm_cgml.analysis.rdf import PairDistributions, RadialDistribution, compute_pair_distributions, compute_rdf
+from openmm_cgml.analysis.rdf import (
+    PairDistributions,
+    RadialDistribution,
+    combine_distributions,
+    compute_pair_distributions,
+    compute_rdf,
+)
 from openmm_cgml.analysis.result import Result
 from openmm_cgml.analysis.thermo import compute_temperatures
 from openmm_cgml.errors import InputError
@@ -33,6 +42,9 @@ from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 
 _LONGEST_RDF = 1.5
 _MIN_MSD_FRAMES = 20
+_MAX_STRUCTURE_BEADS = 4_000_000
+"""Most beads, of all frames together, used for the distributions: large boxes need fewer frames."""
+_MIN_STRUCTURE_FRAMES = 100
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,8 +65,12 @@ class TrajectorySummary(Result):
         intra: g(r) between beads of one molecule by "A-B".
         bonds: Bond lengths [nm] by "A-B".
         angles: Angles [rad] by "A-B-C".
+        torsions: Magnitudes of torsion angles [rad] by "A-B-C-D".
+        chains: Dimensions of linear chains by their number of beads; empty where there are none.
         msd: Mean square displacement of the centers of mass; None without evenly spaced times.
         diffusion: Diffusion coefficient of the centers of mass; None where there is no `msd`.
+        bead_msd: Mean square displacement of all beads of systems with chains; None elsewhere, as `msd`.
+        inner_msd: That of the beads in the inner half of each chain, which do not feel the chain's ends.
     """
 
     n_frames: int
@@ -70,8 +86,22 @@ class TrajectorySummary(Result):
     intra: Mapping[str, RadialDistribution]
     bonds: Mapping[str, Distribution]
     angles: Mapping[str, Distribution]
+    torsions: Mapping[str, Distribution]
+    chains: Mapping[str, ChainStatistics]
     msd: MeanSquareDisplacement | None
     diffusion: DiffusionCoefficient | None
+    bead_msd: MeanSquareDisplacement | None
+    inner_msd: MeanSquareDisplacement | None
+
+    @property
+    def inter_all(self) -> RadialDistribution | None:
+        """g(r) between all beads of different molecules; None where the beads are the molecules."""
+        return combine_distributions(self.inter, self.n_beads) if self.inter else None
+
+    @property
+    def intra_all(self) -> RadialDistribution | None:
+        """g(r) between all beads of one molecule, in units of the density of all beads; None without bonds."""
+        return combine_distributions(self.intra, self.n_beads) if self.intra else None
 
 
 def summarize_trajectory(
@@ -95,7 +125,7 @@ def summarize_trajectory(
         r_max: End of g(r) [nm]; by default 1.5 nm or half the smallest box width, whichever is smaller.
         bin_width: Bin width of g(r) [nm].
         n_blocks: Blocks of frames for the errors of g(r).
-        max_structure_frames: Most frames used for the distributions.
+        max_structure_frames: Most frames used for the distributions; large boxes use fewer.
 
     Raises:
         InputError: If there is no box, the beads differ from the topology's, there are fewer than two frames, or the
@@ -109,7 +139,8 @@ def summarize_trajectory(
         raise InputError(
             f"{len(frames)} frame; averages with errors need at least two: run longer or record more often"
         )
-    stride = -(-len(frames) // max_structure_frames)
+    affordable = max(_MIN_STRUCTURE_FRAMES, _MAX_STRUCTURE_BEADS // topology.n_beads)
+    stride = -(-len(frames) // min(max_structure_frames, affordable))
     sample, boxes = frames[::stride], frames.box[::stride]
     r_max = _choose_r_max(frames.box, bin_width) if r_max is None else r_max
     centers = compute_centers_of_mass(frames.positions, topology.masses, topology.molecules)
@@ -117,6 +148,10 @@ def summarize_trajectory(
     if topology.n_molecules > 1:
         com = compute_rdf(centers[::stride], boxes, r_max=r_max, bin_width=bin_width, n_blocks=n_blocks)
     pairs = _compute_pairs(sample.positions, boxes, topology, r_max, bin_width, n_blocks)
+    interval = find_interval(frames.times)
+    chains = compute_chain_statistics(
+        sample, topology, interval=None if interval is None else interval * stride, time_scale=time_scale
+    )
     msd = _compute_msd(frames, centers, time_scale)
     return TrajectorySummary(
         n_frames=len(frames),
@@ -132,8 +167,14 @@ def summarize_trajectory(
         intra=pairs.intra,
         bonds=compute_bond_distributions(sample, topology),
         angles=compute_angle_distributions(sample, topology),
+        torsions=compute_torsion_distributions(sample, topology),
+        chains={str(n_beads): found for n_beads, found in chains.items()},
         msd=msd,
         diffusion=None if msd is None else fit_diffusion(msd),
+        bead_msd=_compute_msd(frames, frames.positions, time_scale) if chains else None,
+        inner_msd=_compute_msd(frames, frames.positions[:, _find_inner_beads(topology)], time_scale)
+        if chains
+        else None,
     )
 
 
@@ -186,10 +227,16 @@ def _average_energies(frames: Frames) -> dict[str, Average]:
     }
 
 
-def _compute_msd(frames: Frames, centers: np.ndarray, time_scale: str) -> MeanSquareDisplacement | None:
+def _find_inner_beads(topology: CGTopology) -> np.ndarray:
+    """Beads of the inner half of each chain, shape (n_inner,)."""
+    chains = find_chains(topology, find_linear_molecules(topology, min_beads=MIN_CHAIN_BEADS))
+    return np.concatenate([chain[len(chain) // 4 : len(chain) - len(chain) // 4] for chain in chains])
+
+
+def _compute_msd(frames: Frames, points: np.ndarray, time_scale: str) -> MeanSquareDisplacement | None:
     interval = find_interval(frames.times)
     if interval is None or len(frames) < _MIN_MSD_FRAMES:
         return None
     assert frames.box is not None
-    check_unwrapped(centers, frames.box)
-    return compute_msd(centers, interval=interval, time_scale=time_scale)
+    check_unwrapped(points, frames.box)
+    return compute_msd(points, interval=interval, time_scale=time_scale)

@@ -6,6 +6,7 @@ from openmm_cgml.analysis.compare import (
     compute_fraction_outside,
     compute_gr_rmse,
     compute_half_rmse,
+    compute_js_divergence,
     compute_mass_below,
     compute_mean_error,
     compute_std_ratio,
@@ -72,3 +73,25 @@ def test_bond_figures():
     assert compute_fraction_outside(reference, reference) == 0.0
     with pytest.raises(InputError, match="no width"):
         compute_std_ratio(wide, compute_distribution(np.full((2, 3), 0.25), bin_width=0.002))
+
+
+def test_divergence_equals_scipys_squared_distance():
+    distance = pytest.importorskip("scipy.spatial.distance")
+    rng = np.random.default_rng(0)
+    a = compute_distribution(rng.normal(0.5, 0.05, (10, 200)), bin_width=0.02)
+    b = compute_distribution(rng.normal(0.55, 0.08, (10, 200)), bin_width=0.02)
+    edges = np.arange(0, 101) * 0.02
+    p, q = (
+        np.histogram(np.repeat((d.bin_edges[1:] + d.bin_edges[:-1]) / 2, 1), edges, weights=d.density)[0]
+        for d in (a, b)
+    )
+    assert compute_js_divergence(a, b) == pytest.approx(distance.jensenshannon(p, q, base=2) ** 2, rel=1e-9)
+    assert compute_js_divergence(a, b) == pytest.approx(compute_js_divergence(b, a))
+
+
+def test_divergence_is_zero_of_itself_and_one_bit_of_something_else():
+    a = compute_distribution(np.full((2, 3), 0.31), bin_width=0.02)
+    b = compute_distribution(np.full((2, 3), 0.77), bin_width=0.02)
+    assert (compute_js_divergence(a, a), compute_js_divergence(a, b)) == (0.0, 1.0)
+    with pytest.raises(InputError, match="one bin_width"):
+        compute_js_divergence(a, compute_distribution(np.full((2, 3), 0.31), bin_width=0.01))

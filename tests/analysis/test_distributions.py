@@ -9,10 +9,13 @@ from openmm_cgml.analysis.distributions import (
     compute_bond_distributions,
     compute_bond_lengths,
     compute_distribution,
+    compute_torsion_distributions,
+    compute_torsions,
 )
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.topology import CGTopology, ResidueTemplate
+from tests.analysis.chain_models import make_chains
 
 
 def test_bonds_and_angles_are_right_across_the_boundary():
@@ -70,3 +73,58 @@ def test_kinds_are_named_by_types_in_either_direction():
     assert {name: found.n_samples for name, found in bonds.items()} == {"E-M": 8, "M-M": 4}
     assert {name: found.n_samples for name, found in angles.items()} == {"E-M-M": 8}
     assert angles["E-M-M"].mean == pytest.approx(np.pi)
+
+
+def test_torsions_follow_the_sign_convention_across_the_boundary():
+    def four(angle):
+        return [[1.0, 0, 0], [0, 0, 0], [0, 0, 1.0], [np.cos(angle), np.sin(angle), 1.0]]
+
+    angles = np.array([0.0, 0.3, -0.3, 2.0, np.pi, -3.0])
+    positions = np.array([four(angle) for angle in angles])
+    quadruple = np.array([[0, 1, 2, 3]])
+    found = compute_torsions(positions, None, quadruple)[:, 0]
+    np.testing.assert_allclose(np.abs(found), np.abs(angles), atol=1e-12)
+    inner = np.abs(angles) < 3.1
+    np.testing.assert_allclose(found[inner], angles[inner], atol=1e-12)
+    box = np.stack([np.eye(3) * 2.3] * len(angles))
+    np.testing.assert_allclose(
+        np.abs(compute_torsions(positions % 2.3, box, quadruple)[:, 0]), np.abs(angles), atol=1e-9
+    )
+
+
+def test_bonds_angles_and_torsions_equal_mdtraj():
+    mdtraj = pytest.importorskip("mdtraj")
+    positions = np.random.default_rng(1).normal(size=(20, 12, 3)).astype(np.float32)
+    trajectory = mdtraj.Trajectory(positions, None)
+    quadruples = np.arange(12).reshape(3, 4)
+    theirs = mdtraj.compute_dihedrals(trajectory, quadruples)
+    np.testing.assert_allclose(compute_torsions(positions, None, quadruples), theirs, atol=2e-5)
+    theirs = mdtraj.compute_angles(trajectory, quadruples[:, :3], opt=False)
+    np.testing.assert_allclose(compute_angles(positions, None, quadruples[:, :3]), theirs, atol=1e-3)
+    theirs = mdtraj.compute_distances(trajectory, quadruples[:, :2])
+    np.testing.assert_allclose(compute_bond_lengths(positions, None, quadruples[:, :2]), theirs, rtol=1e-5)
+
+
+def test_torsions_are_kept_by_type_and_without_sign():
+    chain = make_chains(3, 6, types=[1, 0, 0, 0, 0, 1])
+    frames = Frames(positions=np.random.default_rng(2).normal(size=(400, 18, 3)))
+    found = compute_torsion_distributions(frames, chain)
+    assert {name: each.n_samples for name, each in found.items()} == {"M-M-M-E": 2400, "M-M-M-M": 1200}
+    assert all(0 <= each.minimum < each.maximum <= np.pi for each in found.values())
+    ring = CGTopology.from_residues([(ResidueTemplate(name="RNG", bead_names=("a", "b", "c"), bead_type_names=("M",) * 3,
+                                                      masses=(1.0,) * 3, bonds=((0, 1), (1, 2), (0, 2))), 2)])  # fmt: skip
+    assert compute_torsion_distributions(Frames(positions=np.zeros((2, 6, 3))), ring) == {}
+
+
+def test_errors_hold_for_coordinates_that_do_not_move():
+    rng = np.random.default_rng(3)
+    frozen = np.tile(rng.normal(0.25, 0.01, (1, 40)), (500, 1)) + rng.normal(0, 1e-4, (500, 40))
+    assert compute_distribution(frozen, bin_width=0.001).standard_error == pytest.approx(0.01 / np.sqrt(40), rel=0.4)
+
+
+@pytest.mark.physics
+def test_errors_of_moments_cover_the_truth():
+    rng = np.random.default_rng(4)
+    found = [compute_distribution(rng.normal(0.25, 0.01, (50, 20)), bin_width=0.001) for _ in range(60)]
+    z = np.array([[(d.mean - 0.25) / d.standard_error, (d.std - 0.01) / d.std_error] for d in found])
+    assert np.all((np.sqrt(np.mean(z**2, axis=0)) > 0.6) & (np.sqrt(np.mean(z**2, axis=0)) < 1.2))

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openmm_cgml.analysis.periodic import minimum_image, wrap
-from openmm_cgml.analysis.rdf import compute_pair_distributions, compute_rdf, count_pairs
+from openmm_cgml.analysis.rdf import combine_distributions, compute_pair_distributions, compute_rdf, count_pairs
 from openmm_cgml.errors import InputError
 
 CUBIC = np.diag([3.0, 3.2, 3.5])
@@ -130,8 +130,69 @@ def test_inter_and_intra_add_up_to_all_pairs_also_across_the_boundary():
     assert set(pairs.inter) == {"A-A", "A-B", "B-B"}
     assert set(pairs.intra) == {"A-B", "B-B"}
     assert sum(rdf.counts.sum() for rdf in pairs.intra.values()) == 4 * 30 * 3
-    assert (pairs.inter["A-A"].n_pairs, pairs.inter["A-B"].n_pairs, pairs.inter["B-B"].n_pairs) == (435, 1740, 1740)
-    assert pairs.intra["A-B"].n_pairs == 1800
+    assert [pairs.inter[name].n_pairs for name in ("A-A", "A-B", "B-B")] == [435, 1800, 1770]  # of all of these types
+    assert (pairs.intra["A-B"].n_pairs, pairs.intra["B-B"].n_pairs) == (1800, 1770)
+    whole = compute_rdf(beads, box, r_max=1.4, n_blocks=2)
+    parts = [combine_distributions(part, 90) for part in (pairs.inter, pairs.intra)]
+    np.testing.assert_allclose(parts[0].g + parts[1].g, whole.g, rtol=1e-12)
+    np.testing.assert_allclose(parts[0].block_g + parts[1].block_g, whole.block_g, rtol=1e-12)
+    with pytest.raises(InputError, match="at least one pair of types"):
+        combine_distributions({}, 90)
+
+
+@pytest.mark.parametrize("box", [CUBIC, TRICLINIC], ids=["orthorhombic", "triclinic"])
+def test_a_chain_that_meets_its_own_image_meets_another_molecule(box):
+    rng = np.random.default_rng(11)
+    chains = np.cumsum(rng.normal(0, 0.35, (3, 2, 60, 3)), axis=2).reshape(3, 120, 3)  # longer than the box is wide
+    molecules = np.repeat([0, 1], 60)
+    edges = np.arange(101) * 0.013
+    shifts = np.array([[a, b, c] for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)]) @ box
+    i, j = np.triu_indices(120, 1)
+    intra, inter = np.zeros(100, int), np.zeros(100, int)
+    for positions in chains:
+        vectors = positions[j] - positions[i]
+        fractions = vectors @ np.linalg.inv(box)
+        images = ((fractions - np.rint(fractions)) @ box)[:, None] + shifts
+        direct = (np.abs(images - vectors[:, None]).max(axis=2) < 1e-9) & (molecules[i] == molecules[j])[:, None]
+        distances = np.linalg.norm(images, axis=2)
+        intra += np.histogram(distances[direct], edges)[0]
+        inter += np.histogram(distances[~direct], edges)[0]
+    found = compute_pair_distributions(
+        chains, np.stack([box] * 3), bead_types=np.zeros(120, int), type_names=("A",), molecules=molecules, r_max=1.3,
+        bin_width=0.013,
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.intra["A-A"].counts, intra)
+    np.testing.assert_array_equal(found.inter["A-A"].counts, inter)
+    one = compute_pair_distributions(
+        chains[:, :60], np.stack([box] * 3), bead_types=np.zeros(60, int), type_names=("A",), molecules=molecules[:60],
+        r_max=1.3,
+    )  # fmt: skip
+    assert one.inter["A-A"].counts.sum() > 0  # with itself alone, through the boundary
+
+
+def test_excluded_pairs_are_left_out_within_and_kept_between_molecules():
+    positions = np.array([[[0.2, 0, 0], [0.4, 0, 0], [0.6, 0, 0], [0.75, 0, 0], [3.1, 0, 0]]])
+    box = np.eye(3)[None] * 3.0
+    molecules = np.zeros(5, int)  # the last bead is at 2.5 nm from the third and at 0.1 nm from the first one's image
+    options = {"bead_types": molecules, "type_names": ("A",), "molecules": molecules, "r_max": 1.4}
+    full = compute_pair_distributions(positions, box, **options)
+    fewer = compute_pair_distributions(positions, box, excluded=np.array([[1, 0], [2, 3], [0, 4]]), **options)
+    assert full.intra["A-A"].counts.sum() - fewer.intra["A-A"].counts.sum() == 2
+    np.testing.assert_array_equal(full.inter["A-A"].counts, fewer.inter["A-A"].counts)
+    assert np.flatnonzero(full.inter["A-A"].counts).tolist() == [10, 30, 50, 65]
+
+
+def test_g_within_molecules_is_the_density_around_a_bead_over_that_of_all():
+    rng = np.random.default_rng(12)
+    trimers = (rng.uniform(0, 3, (50, 40, 1, 3)) + rng.normal(0, 0.1, (50, 40, 3, 3))).reshape(50, 120, 3)
+    pairs = compute_pair_distributions(
+        trimers, np.stack([np.eye(3) * 3.0] * 50), bead_types=np.zeros(120, int), type_names=("A",),
+        molecules=np.repeat(np.arange(40), 3), r_max=1.5,
+    )  # fmt: skip
+    intra = pairs.intra["A-A"]
+    neighbors = np.sum(intra.g * 4 / 3 * np.pi * np.diff(intra.bin_edges**3)) * 119 / 27
+    assert neighbors == pytest.approx(2.0, abs=1e-9)
+    assert intra.g[-20:].max() == 0.0
 
 
 def test_intermolecular_g_of_random_molecules_is_one():
@@ -146,7 +207,7 @@ def test_intermolecular_g_of_random_molecules_is_one():
         r_max=1.5,
     )
     inter = pairs.inter["A-A"]
-    assert abs(np.average(inter.g, weights=inter.counts) - 1) < 0.01
+    assert abs(np.average(inter.g, weights=inter.counts) - 177 / 179) < 0.005  # two of 179 others are in the molecule
     assert pairs.intra["A-A"].g.max() > 1.5
 
 

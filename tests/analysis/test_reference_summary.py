@@ -37,7 +37,7 @@ def test_newer_other_and_damaged_files_are_refused(tmp_path, reference):
         read_reference_summary(path)
     content = reference.to_dict()
     for change, message in (
-        ({"version": 2}, "version 2, and this release reads 1"),
+        ({"version": 3}, "version 3, and this release reads up to 2"),
         ({"schema": "else"}, "not a reference summary"),
         ({"half_rmse": 3}, "half_rmse"),
     ):
