@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from openmm_cgml.errors import InputError
 
-__all__ = ["gaff_types"]
+__all__ = ["DEFAULT_IMPROPERS", "gaff_types"]
 
 # Aromaticity is not asked for: programs disagree about the dioxane rings of ladder polymers.
 _HEAVY = {("C", 4): "c3", ("C", 3): "ca", ("C", 2): "cg", ("N", 1): "n1", ("O", 2): "os", ("F", 1): "f"}
 _HYDROGEN = {"c3": "hc", "ca": "ha", "oh": "ho"}
+
+# Amber's parmchk2 writes these with its default of 1.1 kcal/mol, since GAFF's own table lacks them.
+DEFAULT_IMPROPERS = "\n".join(
+    [
+        '<PeriodicTorsionForce ordering="amber">',
+        *(
+            f'  <Improper class1="ca" class2="ca" class3="ca" class4="{kind}" periodicity1="2" phase1="{math.pi}" '
+            'k1="4.6024"/>'
+            for kind in ("os", "oh", "cg")
+        ),
+        "</PeriodicTorsionForce>",
+    ]
+)
+"""What keeps aromatic carbons with an oxygen or a nitrile flat, as part of an OpenMM force field file."""
 
 
 def gaff_types(elements: Sequence[str], bonds: Sequence[tuple[int, int]]) -> tuple[str, ...]:

@@ -86,7 +86,12 @@ def _residue_smiles(number: int, monomers: int) -> str:
     return f"{_SPIROBISINDANE}.{_PHTHALONITRILE}".format(**labels)
 
 
-def _chem() -> Any:
+def chemistry() -> Any:
+    """RDKit's `AllChem`.
+
+    Raises:
+        MissingDependencyError: RDKit is missing.
+    """
     try:
         from rdkit.Chem import AllChem
     except ImportError as error:
@@ -98,7 +103,7 @@ def _chem() -> Any:
 
 def _units() -> tuple[MonomerUnit, MonomerUnit, MonomerUnit]:
     """Head, body and tail, as in a chain of three."""
-    chem = _chem()
+    chem = chemistry()
     molecule = chem.AddHs(chem.MolFromSmiles(chain_smiles(3)))
     chem.ComputeGasteigerCharges(molecule)
     elements = [atom.GetSymbol() for atom in molecule.GetAtoms()]
@@ -186,7 +191,7 @@ def _rigid_residues() -> tuple[RigidResidue, RigidResidue, RigidResidue]:
 
 def _embed_residue() -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
     """Positions [nm] by name of the ring before a residue, and of the residue with the fluorines of the tail."""
-    chem = _chem()
+    chem = chemistry()
     ring = _PHTHALONITRILE.format(c="(F)", d="(F)", e="%30", f="%31")
     molecule = chem.AddHs(chem.MolFromSmiles(f"{ring}.{_residue_smiles(2, 3)}"))
     if chem.EmbedMolecule(molecule, randomSeed=_EMBEDDING_SEED) != 0 or chem.MMFFOptimizeMolecule(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from openmm import app
 
 from openmm_cgml.errors import InputError
+from openmm_cgml.reference.gaff_types import DEFAULT_IMPROPERS
 
 __all__ = ["AtomisticPolymer", "Grow", "MonomerUnit", "is_crossed"]
 
@@ -119,7 +120,7 @@ class AtomisticPolymer:
         return topology
 
     def gaff_force_field(self) -> app.ForceField:
-        """GAFF-2.11 with a template per residue.
+        """GAFF-2.11 with a template per residue, and its default impropers.
 
         Raises:
             InputError: The package that brings GAFF's parameters is missing.
@@ -139,7 +140,7 @@ class AtomisticPolymer:
             _residue_xml(self.body, own | following),
             _residue_xml(self.tail, following),
         ]
-        return f"<ForceField>\n<Residues>\n{''.join(residues)}</Residues>\n</ForceField>\n"
+        return f"<ForceField>\n<Residues>\n{''.join(residues)}</Residues>\n{DEFAULT_IMPROPERS}\n</ForceField>\n"
 
 
 def is_crossed(joint: int) -> bool:

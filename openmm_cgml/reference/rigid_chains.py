@@ -17,7 +17,7 @@ __all__ = ["RigidResidue", "grow_rigid_chains", "superpose"]
 _CLOSEST = 0.28  # nm between atoms of residues that are not bonded to each other
 _RETREAT = (1, 5)  # residues taken back where a chain has no way on
 _TRIALS_PER_RESIDUE = 100
-_TRIALS_PER_CHAIN = 20
+_TRIALS_PER_CHAIN = 5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
