@@ -154,6 +154,34 @@ def _list_pairs(  # type: ignore[no-untyped-def]
     return found
 
 
+STRANGERS, INTRA, OWN_IMAGES = 0, 1, 2
+"""Kinds of pairs: in different molecules, within one, of a molecule and its periodic image."""
+
+
+@_compile
+def tell_kinds(owners, partners, molecules, whole, half_width):  # type: ignore[no-untyped-def]
+    """The kind of each pair, shape (n_pairs,), int8.
+
+    Args:
+        owners: Beads, shape (n_pairs,).
+        partners: Beads whose nearest image is nearer than `half_width`, shape (n_pairs,).
+        molecules: A number for the molecule of each bead, shape (n_beads,).
+        whole: Positions of whole molecules [nm], shape (n_beads, 3).
+        half_width: Half the smallest width of the box [nm]; infinite without a box.
+    """
+    limit = half_width * half_width
+    kinds = np.zeros(owners.shape[0], np.int8)
+    for k in range(owners.shape[0]):
+        i, j = owners[k], partners[k]
+        if molecules[i] == molecules[j]:
+            square = 0.0
+            for axis in range(3):
+                step = whole[i, axis] - whole[j, axis]
+                square += step * step
+            kinds[k] = INTRA if square < limit else OWN_IMAGES
+    return kinds
+
+
 @_compile
 def has_moved(positions, listed_at, distance):  # type: ignore[no-untyped-def]
     """Whether a bead is `distance` [nm] or more from where it was (or nowhere: not finite)."""

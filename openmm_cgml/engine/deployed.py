@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from openmm_cgml.engine.molecule_images import IntraPairs
 from openmm_cgml.engine.neighbors import NeighborList
 from openmm_cgml.engine.pair_prior import NoPairPrior, PairPrior
 from openmm_cgml.errors import InputError
@@ -13,6 +14,7 @@ from openmm_cgml.networks import SchNet
 from openmm_cgml.networks.schnet import PairList
 from openmm_cgml.potentials import PowerRepulsion
 from openmm_cgml.topology import CGTopology
+from openmm_cgml.wholeness import BondForest
 
 DEFAULT_SKIN = 0.1
 """Skin of the neighbor list [nm]."""
@@ -23,6 +25,9 @@ class DeployedNetwork(nn.Module):
 
     Differences of positions are taken in float64 before anything is cast to the network's precision, so beads that
     have diffused many boxes away lose no accuracy. Gradients must be enabled when it is called.
+
+    Pairs within a molecule are those whose nearest image is that of the whole molecule: what a chain longer than the
+    box has to do with its own images is intermolecular. Positions may be wrapped bead by bead.
 
     With replicas, the beads are so many copies of one system, one after the other in one box: beads of different
     copies do not see each other.
@@ -69,8 +74,9 @@ class DeployedNetwork(nn.Module):
         self.exclude_bonds: int = exclude_bonds
         self.topology = topology
         self.neighbors = NeighborList(self.cutoff, skin, n_replicas)
+        self.forest = BondForest.from_topology(topology)
+        self.intra_pairs = IntraPairs(self.forest)
         self.register_buffer("bead_types", torch.tensor(topology.bead_types), persistent=False)
-        self.register_buffer("molecules", torch.tensor(topology.molecules), persistent=False)
         excluded = torch.tensor(topology.exclusions(exclude_bonds))
         self.register_buffer("excluded", excluded[:, 0] * self.n_beads + excluded[:, 1], persistent=False)
 
@@ -95,12 +101,12 @@ class DeployedNetwork(nn.Module):
         forces = torch.zeros_like(where)
         if self.has_pair_prior:
             forces = _add_pair_forces(forces, first, second, vectors, distances, everything, prior_slopes)
-        same = self.molecules.index_select(0, first) == self.molecules.index_select(0, second)
+        intra_pairs = self.intra_pairs(first, second, where, cell)
         seen = distances < self.network_cutoff
+        between = (seen & ~intra_pairs).nonzero().squeeze(1)
         if not self.include_bonded and self.excluded.shape[0] > 0:
             seen = seen & ~torch.isin(first * self.n_beads + second, self.excluded)  # type: ignore[arg-type]
-        between = (seen & ~same).nonzero().squeeze(1)
-        within = (seen & same).nonzero().squeeze(1)
+        within = (seen & intra_pairs).nonzero().squeeze(1)
         dtype = self.network.embedding.weight.dtype
         r_inter = distances.index_select(0, between).to(dtype).requires_grad_(True)
         r_intra = distances.index_select(0, within).to(dtype).requires_grad_(True)

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_cgml.engine import kernels
-from openmm_cgml.engine.cell_list import find_pairs, has_moved, perpendicular_widths, sort_into_cells
+from openmm_cgml.engine.cell_list import (
+    INTRA,
+    OWN_IMAGES,
+    find_pairs,
+    has_moved,
+    perpendicular_widths,
+    sort_into_cells,
+    tell_kinds,
+)
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.errors import SimulationError
 
@@ -59,6 +67,8 @@ class _Share:
 class PairLists:
     """The pairs of each kind (inter, and intra where the network has such blocks) of a topology's beads.
 
+    Intra pairs are those within a whole molecule; a molecule and its own periodic images make inter pairs.
+
     Where a pair prior is evaluated with the network, a last kind holds those of its pairs that are not inter pairs, or
     all of them where it reaches further than the network.
 
@@ -68,7 +78,7 @@ class PairLists:
     Attributes:
         order: Bead of each place, or None while beads keep their numbers.
         n_searches: Number of searches so far.
-        prior_sees_inter: Whether all inter pairs are also pairs of the prior, and the last kind leaves them out.
+        prior_sees_inter: Whether all inter pairs listed are also pairs of the prior, and the last kind leaves them out.
     """
 
     def __init__(self, deployed: DeployedNetwork, n_threads: int) -> None:
@@ -77,18 +87,17 @@ class PairLists:
         self._cutoffs = (deployed.inter_cutoff, deployed.intra_cutoff)[: self._n_stacks]
         self._skin = deployed.neighbors.skin
         self._has_intra = deployed.has_intra
-        self._molecules = deployed.molecules.numpy()
-        self._one_molecule_each = len(np.unique(self._molecules)) == len(self._molecules)
+        self._forest = deployed.forest
         self._excluded = None if deployed.include_bonded else np.sort(deployed.excluded.numpy())
         self._n_replicas = deployed.n_replicas
         self._prior_excluded: NDArray[np.int64] | None = None
-        self.prior_sees_inter = False
+        self._prior_may_see_inter = self.prior_sees_inter = False
         if (prior := deployed.pair_potential) is not None:
             self._cutoffs = (*self._cutoffs, prior.cutoff)
             i, j = prior.exclusions.T
             self._prior_excluded = np.sort(i * deployed.n_beads + j)
-            within = np.array_equal(self._molecules[i], self._molecules[j])
-            self.prior_sees_inter = within and prior.cutoff <= deployed.inter_cutoff
+            within = np.array_equal(self._forest.roots[i], self._forest.roots[j])
+            self._prior_may_see_inter = within and prior.cutoff <= deployed.inter_cutoff
         self._n_threads = n_threads
         self._listed_at: NDArray[np.float64] | None = None
         self._listed_box = np.zeros((3, 3))
@@ -155,7 +164,7 @@ class PairLists:
         return result
 
     def _search(self, positions: NDArray[np.float64]) -> None:
-        skin, cell = self._skin, self._box
+        skin, cell, whole, half_width = self._skin, self._box, positions, np.inf
         if self._is_periodic:
             narrowest = float(perpendicular_widths(cell).min())
             if 2 * self._cutoff > narrowest:
@@ -164,6 +173,8 @@ class PairLists:
                     " use a larger box"
                 )
             skin = min(skin, narrowest / 2 - self._cutoff)
+            if self._forest.has_bonds:
+                whole, half_width = positions - self._forest.images(positions, cell) @ cell, narrowest / 2
         else:
             extent = positions.max(axis=0) - positions.min(axis=0)
             cell = np.diag(extent + 3 * (self._cutoff + skin))
@@ -173,30 +184,35 @@ class PairLists:
         self.order = None
         if len(positions) >= SORTED_FROM:
             self.order = sort_into_cells(inside, cell, reach, self._n_replicas)[2]
-            inside = inside[self.order]
+            inside, whole = inside[self.order], whole[self.order]
         owners, partners = find_pairs(inside, cell, reach, n_replicas=self._n_replicas, is_periodic=self._is_periodic)
-        self._share_out(self._kinds(owners, partners), len(positions))
+        self._share_out(self._kinds(owners, partners, whole, half_width), len(positions))
         self._half_skin = 0.5 * skin
         self._listed_at = positions.copy()
         self._listed_box = cell.copy()
         self.n_searches += 1
 
     def _kinds(
-        self, owners: NDArray[np.int32], partners: NDArray[np.int32]
+        self, owners: NDArray[np.int32], partners: NDArray[np.int32], whole: NDArray[np.float64], half_width: float
     ) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
         """Inter- and (with such blocks) intramolecular pairs that the network sees, and those of the prior."""
-        beads = self.order if self.order is not None else np.arange(len(self._molecules))
-        if self._one_molecule_each:
+        beads = self.order if self.order is not None else np.arange(len(whole))
+        self.prior_sees_inter = self._prior_may_see_inter
+        if not self._forest.has_bonds:
             none = owners[:0]
             kinds = [(owners, partners), (none, none)][: self._n_stacks]
             rest = (none, none)
         else:
-            molecules = self._molecules[beads]
-            same = molecules[owners] == molecules[partners]
-            rest = (owners[same], partners[same])
-            kinds = [(owners[~same], partners[~same])]
+            told = tell_kinds(owners, partners, self._forest.roots[beads], whole, half_width)
+            intra = told == INTRA
+            rest = (owners[intra], partners[intra])
+            kinds = [(owners[~intra], partners[~intra])]
             if self._has_intra:
                 kinds.append(rest if self._excluded is None else _without(self._excluded, beads, *rest))
+            if self._prior_excluded is not None and (met := told == OWN_IMAGES).any():
+                images = owners[met], partners[met]
+                seen = _without(self._prior_excluded, beads, *images)
+                self.prior_sees_inter &= len(seen[0]) == len(images[0])
         if self._prior_excluded is not None:
             of_prior = rest if self.prior_sees_inter else (owners, partners)
             kinds.append(_without(self._prior_excluded, beads, *of_prior))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from openmm_cgml.engine import warp_search
 from openmm_cgml.errors import SimulationError
+from openmm_cgml.wholeness import BondForest
 
 _SPARE, _SPARE_PER_BEAD = 1.5, 4
 """Room for so many times the partners that were found and some for each bead: a denser moment should not need more."""
@@ -92,33 +93,36 @@ class WarpLists:
     def __init__(
         self,
         kinds: tuple[PairKind, ...],
-        molecules: NDArray[np.int64],
+        forest: BondForest,
         replica_size: int,
         skin: float,
         device: torch.device,
     ) -> None:
         """Args:
         kinds: The kinds of pairs.
-        molecules: Molecule of every bead, shape (n_beads,).
+        forest: The molecules of the beads.
         replica_size: Beads of different groups of so many are never partners.
         skin: Extra range of the stored rows [nm].
         device: Where they are.
         """
         self._kinds, self._skin, self._device = kinds, skin, device
-        self._n_beads, self._replica_size = len(molecules), replica_size
+        n = len(forest.roots)
+        self._n_beads, self._replica_size = n, replica_size
         self._cutoff = max(kind.cutoff for kind in kinds)
         self._max_cells = max(_FEWEST_CELLS, replica_size)
-        n_cells = self._max_cells * (len(molecules) // replica_size)
+        n_cells = self._max_cells * (n // replica_size)
         self._warp_device = wp.device_from_torch(device)
         on_cpu = device.type == "cpu"
         self._stream = None if on_cpu else wp.stream_from_torch(torch.cuda.current_stream(device))
-        n = len(molecules)
-        self._molecules = self._integers(molecules)
+        self._molecules, self._parents = self._integers(forest.roots), self._integers(forest.parents)
+        self._ancestors = [self._integers(level) for level in forest.ancestors(warp_search.HOPS)]
+        self._needs_images = forest.has_bonds and any(kind.kind != warp_search.ALL for kind in kinds)
+        self._images = [self._zeros((n, 3), wp.vec3d) for _ in range(1 + len(self._ancestors))]
         self._excluded = [tuple(map(self._integers, _by_bead(kind.excluded, n))) for kind in kinds]
         self._flags = torch.zeros(warp_search.ROOM + len(kinds), dtype=torch.int32, device=device)
         self._room = torch.full((len(kinds),), _SPARE_PER_BEAD * n, dtype=torch.int32, device=device)
         self._cells = self._zeros((3,), wp.int32)
-        self._reach = self._zeros((2,), wp.float64)
+        self._reach = self._zeros((3,), wp.float64)
         self._searched_box = self._zeros((1, 3, 3), wp.mat33d)
         self._searched_at = self._zeros((n, 3), wp.vec3d)
         self._cell_of, self._following = self._zeros((n,), wp.int32), self._zeros((n,), wp.int32)
@@ -161,9 +165,11 @@ class WarpLists:
         chains = [self._cell_of, self._heads, self._following]
         filled = [x, b, periodic, self._replica_size, cells, reach, flags, self._searched_at, *chains]
         self.launch(warp_search.fill_cells, self._n_beads, filled)
+        if periodic and self._needs_images:
+            self._find_images(x, b)
         for number, kind in enumerate(self._kinds):
             rows, excluded = self.rows[number], self._excluded[number]
-            pairs = [kind.cutoff, kind.kind, number, self._molecules, *excluded]
+            pairs = [kind.cutoff, kind.kind, number, self._molecules, self._images[-1], *excluded]
             write = [x, b, periodic, *pairs, cells, reach, *chains, flags, *rows.listed]
             self.launch(warp_search.write_rows, self._n_beads, write)
             if kind.n_knots:
@@ -171,6 +177,14 @@ class WarpLists:
                 self.launch(warp_search.take_near, self._n_beads, near)
         self.launch(warp_search.judge, 1, [flags, self._room_array, self._verdict_array])
         return x, b, periodic
+
+    def _find_images(self, x: Any, b: Any) -> None:
+        """The image of every bead of the whole molecule, if a search is due: a few launches for any length of chain."""
+        flags, images = self._flags_array, self._images
+        self.launch(warp_search.look_at_parents, self._n_beads, [x, b, self._parents, flags, images[0]])
+        for level, ancestors in enumerate(self._ancestors):
+            added = [ancestors, flags, images[level], images[level + 1]]
+            self.launch(warp_search.add_up_images, self._n_beads, added)
 
     def grow(self) -> bool:
         """Make room where a row did not fit; whether that was so. The next update searches again.

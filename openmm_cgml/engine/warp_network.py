@@ -124,17 +124,19 @@ class _Evaluation:
         ]
         self._stacks = [_Stack(stack, types, device) for stack in folded.stacks]
         none = np.zeros((0, 2), dtype=np.int64)
-        excluded = none if deployed.include_bonded else topology.exclusions(deployed.exclude_bonds)
+        bonded = none if deployed.include_bonded else topology.exclusions(deployed.exclude_bonds)
         kinds = [
             PairKind(kind=kind, cutoff=stack.cutoff, n_knots=stack.n_knots, excluded=excluded)
-            for kind, stack in zip((warp_search.BETWEEN, warp_search.WITHIN), self._stacks, strict=False)
+            for (kind, excluded), stack in zip(
+                ((warp_search.BETWEEN, none), (warp_search.WITHIN, bonded)), self._stacks, strict=False
+            )
         ]
         self._prior = None if prior is None else _Prior(prior, device)
         if prior is not None and deployed.pair_potential is not None:
             exclusions = deployed.pair_potential.exclusions
             kinds.append(PairKind(kind=warp_search.ALL, cutoff=prior.cutoff, n_knots=0, excluded=exclusions))
         skin = deployed.neighbors.skin
-        self.lists = WarpLists(tuple(kinds), topology.molecules, deployed.n_beads // deployed.n_replicas, skin, device)
+        self.lists = WarpLists(tuple(kinds), deployed.forest, deployed.n_beads // deployed.n_replicas, skin, device)
 
     def __call__(self, x: Tensor, cell: Tensor | None, *, with_prior: bool = True) -> tuple[Tensor, Tensor]:
         place = self.lists.update(x, cell)

@@ -13,7 +13,10 @@ wp.set_module_options({"enable_backward": False})
 SEARCH, HAS_SEARCHED, NOT_FINITE, NARROW, N_SEARCHES, ROOM = 0, 1, 2, 3, 4, 5
 
 BETWEEN, WITHIN, ALL = 0, 1, 2
-"""Kinds of pairs: in different molecules, in the same molecule, both."""
+"""Kinds of pairs: of different molecules or of different images of one, within a molecule, both."""
+
+HOPS = 16
+"""How many ancestors of a bead are added up by one launch."""
 
 
 @wp.func
@@ -60,6 +63,7 @@ def prepare(
     flags[NOT_FINITE] = 0
     flags[NARROW] = 0
     slack = skin
+    narrowest = wp.float64(wp.inf)
     if periodic != 0:
         b = box[0]
         for row in range(3):
@@ -98,6 +102,7 @@ def prepare(
         cells[2] = side
     reach[0] = cutoff + slack
     reach[1] = slack
+    reach[2] = wp.float64(0.5) * narrowest
 
 
 @wp.kernel
@@ -184,21 +189,81 @@ def fill_cells(
     following[i] = wp.atomic_exch(heads, cell, i)
 
 
+@wp.kernel
+def look_at_parents(
+    positions: wp.array[wp.vec3d],
+    box: wp.array[wp.mat33d],
+    parents: wp.array[int],
+    flags: wp.array[int],
+    images: wp.array[wp.vec3d],
+) -> None:
+    """If a search is due, how many box vectors every bead is away from its place beside its parent."""
+    i = wp.tid()
+    if flags[SEARCH] == 0:
+        return
+    v, b = positions[i] - positions[parents[i]], box[0]
+    f_c = v[2] / b[2, 2]
+    f_b = (v[1] - f_c * b[2, 1]) / b[1, 1]
+    f_a = (v[0] - f_c * b[2, 0] - f_b * b[1, 0]) / b[0, 0]
+    images[i] = wp.vec3d(wp.rint(f_a), wp.rint(f_b), wp.rint(f_c))
+
+
+@wp.kernel
+def add_up_images(
+    ancestors: wp.array[int],
+    flags: wp.array[int],
+    images: wp.array[wp.vec3d],
+    sums: wp.array[wp.vec3d],
+) -> None:
+    """If a search is due, add up what every bead and the next ancestors hold; done for each level, whole paths."""
+    i = wp.tid()
+    if flags[SEARCH] == 0:
+        return
+    total = images[i]
+    j = int(i)
+    for _ in range(HOPS - 1):
+        j = ancestors[j]
+        total += images[j]
+    sums[i] = total
+
+
+@wp.func
+def are_within(
+    i: int,
+    j: int,
+    positions: wp.array[wp.vec3d],
+    box: wp.array[wp.mat33d],
+    periodic: int,
+    half_width: wp.float64,
+    molecules: wp.array[int],
+    images: wp.array[wp.vec3d],
+) -> bool:
+    """Whether the nearest image of a pair is that of a whole molecule."""
+    if molecules[i] != molecules[j]:
+        return False
+    if periodic == 0:
+        return True
+    n, b = images[i] - images[j], box[0]
+    v = positions[i] - positions[j] - n[2] * wp.vec3d(b[2, 0], b[2, 1], b[2, 2])
+    v = v - n[1] * wp.vec3d(b[1, 0], b[1, 1], b[1, 2]) - n[0] * wp.vec3d(b[0, 0], b[0, 1], b[0, 2])
+    return wp.dot(v, v) < half_width * half_width
+
+
 @wp.func
 def are_partners(
     i: int,
     j: int,
     kind: int,
-    molecules: wp.array[int],
+    within: bool,
     excluded_starts: wp.array[int],
     excluded: wp.array[int],
 ) -> bool:
-    """Whether two beads of a replica are a pair of a kind, wherever they are."""
+    """Whether two beads of a replica are a pair of a kind, given whether they are within a molecule."""
     if i == j:
         return False
-    if kind == BETWEEN and molecules[i] == molecules[j]:
+    if kind == BETWEEN and within:
         return False
-    if kind == WITHIN and molecules[i] != molecules[j]:
+    if kind == WITHIN and not within:
         return False
     for k in range(excluded_starts[i], excluded_starts[i + 1]):
         if excluded[k] == j:
@@ -215,6 +280,7 @@ def write_rows(
     kind: int,
     number: int,
     molecules: wp.array[int],
+    images: wp.array[wp.vec3d],
     excluded_starts: wp.array[int],
     excluded: wp.array[int],
     cells: wp.array[int],
@@ -262,11 +328,12 @@ def write_rows(
                         v = positions[i] - positions[j]
                         if periodic != 0:
                             v = nearest_image(v, box[0])
-                        near = wp.dot(v, v) < range_now * range_now
-                        if near and are_partners(i, j, kind, molecules, excluded_starts, excluded):
-                            if phase == 1:
-                                partners[start + count] = j
-                            count += 1
+                        if wp.dot(v, v) < range_now * range_now:
+                            within = are_within(i, j, positions, box, periodic, reach[2], molecules, images)
+                            if are_partners(i, j, kind, within, excluded_starts, excluded):
+                                if phase == 1:
+                                    partners[start + count] = j
+                                count += 1
                         j = following[j]
     for k in range(start + 1, start + count):
         j = partners[k]

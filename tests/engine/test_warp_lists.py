@@ -8,16 +8,18 @@ from openmm_cgml.engine import warp_search
 from openmm_cgml.engine.neighbors import perpendicular_widths
 from openmm_cgml.engine.warp_lists import PairKind, WarpLists
 from openmm_cgml.errors import SimulationError
+from openmm_cgml.wholeness import BondForest
 from tests.engine.test_neighbors import BOXES, _narrow
 
 CPU = torch.device("cpu")
 NONE = np.zeros((0, 2), dtype=np.int64)
 
 
-def _lists(n, cutoff, *, skin=0.1, kind=warp_search.ALL, molecules=None, excluded=NONE, n_replicas=1):
+def _lists(n, cutoff, *, skin=0.1, kind=warp_search.ALL, molecules=None, bonds=None, excluded=NONE, n_replicas=1):
     molecules = np.arange(n) if molecules is None else molecules
     kinds = (PairKind(kind=kind, cutoff=cutoff, n_knots=64, excluded=excluded),)
-    return WarpLists(kinds, molecules, n // n_replicas, skin, CPU)
+    forest = BondForest.from_bonds(np.zeros((0, 2), int) if bonds is None else bonds, n, molecules)
+    return WarpLists(kinds, forest, n // n_replicas, skin, CPU)
 
 
 def _update(lists, positions, box):
