@@ -13,6 +13,7 @@ from openmm import app, unit
 from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.reference.atomistic_box import AtomisticBox, box_length, check_length
 from openmm_cgml.reference.isolated_molecules import IsolatedMolecules, isolate_nonbonded
+from openmm_cgml.reference.pim1 import pim1
 from openmm_cgml.reference.polyethylene import POLYETHYLENE
 from openmm_cgml.reference.polymers import AtomisticPolymer
 from openmm_cgml.specification import ReferenceSpecification
@@ -22,7 +23,7 @@ __all__ = ["POLYMERS", "ChainBox", "find_polymer"]
 _BONDED_GROUP, _NONBONDED_GROUP = 0, 1
 _RELAXATION = (1.0, 0.001, 10.0)  # ps, time step [ps] and friction [1/ps] of the dynamics after minimization
 
-POLYMERS: dict[str, Callable[[], AtomisticPolymer]] = {"polyethylene": lambda: POLYETHYLENE}
+POLYMERS: dict[str, Callable[[], AtomisticPolymer]] = {"polyethylene": lambda: POLYETHYLENE, "pim-1": pim1}
 """Polymers by the name of their chain in a system.yaml."""
 
 
