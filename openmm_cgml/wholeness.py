@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +107,7 @@ class BondForest:
                 images += images[..., above, :]
         return images
 
-    def make_whole(self, positions: NDArray[np.floating], box: NDArray[np.floating]) -> NDArray[np.floating]:
+    def make_whole(self, positions: NDArray[Any], box: NDArray[np.floating]) -> NDArray[Any]:
         """Returns the positions with every molecule in one piece, at the periodic image of its root.
 
         Exact for any box, triclinic ones included, as long as no bond is longer than half the smallest width.

@@ -34,7 +34,8 @@ class IntraPairs(nn.Module):
         intra = self.roots.index_select(0, first) == self.roots.index_select(0, second)
         if box is None or not self.has_bonds:
             return intra
-        images = torch.round((positions - positions.index_select(0, self.parents)) @ torch.linalg.inv(box))
+        steps = positions - positions.index_select(0, self.parents)  # type: ignore[arg-type]
+        images = torch.round(steps @ torch.linalg.inv(box))
         for level in range(self.ancestors.shape[0]):
             images = images + images.index_select(0, self.ancestors[level])
         whole = positions - images @ box

@@ -220,10 +220,10 @@ def add_up_images(
     if flags[SEARCH] == 0:
         return
     total = images[i]
-    j = int(i)
+    j = ancestors[i]
     for _ in range(HOPS - 1):
-        j = ancestors[j]
         total += images[j]
+        j = ancestors[j]
     sums[i] = total
 
 

@@ -20,6 +20,7 @@ from openmm_cgml.simulation.start import compare_with_period
 from openmm_cgml.system import box_vectors, pair_prior_of, suggest_time_step
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
+from openmm_cgml.wholeness import BondForest
 
 _FAR_TEMPERATURE, _FAR_DENSITY = 0.05, 0.05
 """Relative distances from the training conditions that are worth a note."""
@@ -141,7 +142,8 @@ def _contacts(force_field: ForceField, topology: CGTopology) -> ContactReference
         for b, second in enumerate(names):
             known = training.closest_approach
             closest[a, b] = known.get(f"{first}-{second}", known.get(f"{second}-{first}", 0.0))
-    return ContactReferences(bead_types=topology.bead_types, molecules=topology.molecules, closest=closest)
+    forest = BondForest.from_topology(topology)
+    return ContactReferences(bead_types=topology.bead_types, forest=forest, closest=closest)
 
 
 def _compare_with_training(

@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from openmm_cgml.analysis.periodic import minimum_image, wrap
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.units import BOLTZMANN
+from openmm_cgml.wholeness import BondForest
 
 TEMPERATURE_RANGE = (0.7, 1.5)
 TEMPERATURE_WINDOW = 10.0
@@ -63,16 +64,16 @@ class BondReferences:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ContactReferences:
-    """How close beads of different molecules came in the data that a model was trained on.
+    """How close beads of different molecules, or different images of one, came in the data that a model was trained on.
 
     Attributes:
         bead_types: Bead types, shape (n_beads,).
-        molecules: Molecule of each bead, shape (n_beads,).
+        forest: The molecules.
         closest: Closest approach of each pair of types [nm], shape (n_types, n_types); 0 where unknown.
     """
 
     bead_types: np.ndarray
-    molecules: np.ndarray
+    forest: BondForest
     closest: np.ndarray
 
     def closest_contact(self, positions: np.ndarray, box: np.ndarray | None) -> tuple[float, int, int, float] | None:
@@ -81,7 +82,7 @@ class ContactReferences:
         None if no pair is closer than in the data.
         """
         pairs, distances = close_pairs(positions, box, float(self.closest.max()))
-        apart = self.molecules[pairs[:, 0]] != self.molecules[pairs[:, 1]]
+        apart = ~self.forest.is_intra(positions, box, pairs.T)
         pairs, distances = pairs[apart], distances[apart]
         limits = self.closest[self.bead_types[pairs[:, 0]], self.bead_types[pairs[:, 1]]]
         below = distances < limits

@@ -8,6 +8,7 @@ from openmm_cgml.simulation.stability import (
     UnstableSimulationError,
     close_pairs,
 )
+from openmm_cgml.wholeness import BondForest
 
 BOX = np.eye(3) * 3.0
 POSITIONS = np.array([[0.1, 0.1, 0.1], [0.6, 0.1, 0.1], [2.9, 2.9, 2.9]])
@@ -103,7 +104,8 @@ def test_a_soft_bond_may_stretch_as_far_as_thermal_noise_takes_it():
 
 
 def contacts(closest, molecules=(0, 1, 2)):
-    return ContactReferences(bead_types=np.zeros(3, int), molecules=np.array(molecules), closest=np.array([[closest]]))
+    forest = BondForest.from_bonds(np.zeros((0, 2), int), 3, np.array(molecules))
+    return ContactReferences(bead_types=np.zeros(3, int), forest=forest, closest=np.array([[closest]]))
 
 
 def test_contacts_below_the_data_are_reported_and_a_collapse_is_unstable():
@@ -116,6 +118,14 @@ def test_contacts_below_the_data_are_reported_and_a_collapse_is_unstable():
 
 def test_contacts_within_a_molecule_do_not_count():
     check(StabilityMonitor(300.0, 3000, contacts=contacts(0.7, molecules=(0, 1, 0))))
+
+
+def test_a_contact_of_a_chain_with_its_own_image_counts():
+    forest = BondForest.from_bonds(np.array([[0, 1], [1, 2]]), 3)
+    chain = ContactReferences(bead_types=np.zeros(3, int), forest=forest, closest=np.array([[0.4]]))
+    positions = np.array([[0.0, 0, 0], [0.9, 0, 0], [1.8, 0, 0]])
+    assert chain.closest_contact(positions, np.diag([2.0, 2.0, 2.0])) == pytest.approx((0.5, 0, 2, 0.2))
+    assert chain.closest_contact(positions * 0.1, np.diag([2.0, 2.0, 2.0])) is None
 
 
 @pytest.mark.parametrize("box", [None, np.diag([3.0, 2.0, 2.5]), np.array([[3.0, 0, 0], [1.0, 3, 0], [-1.0, 1.2, 3]])])

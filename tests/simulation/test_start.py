@@ -11,6 +11,7 @@ from openmm_cgml.simulation.start import (
     check_shapes,
     check_time_step,
 )
+from openmm_cgml.wholeness import BondForest
 
 
 def test_molecules_split_by_the_boundary_are_made_whole(dimers):
@@ -80,7 +81,9 @@ def test_overlapping_beads_are_named(liquid):
 def test_starting_contacts_are_compared_with_the_training_data(liquid):
     def contacts(closest):
         return ContactReferences(
-            bead_types=liquid.topology.bead_types, molecules=liquid.topology.molecules, closest=np.array([[closest]])
+            bead_types=liquid.topology.bead_types,
+            forest=BondForest.from_topology(liquid.topology),
+            closest=np.array([[closest]]),
         )
 
     assert check_contacts(contacts(0.49), liquid.positions, liquid.box) is None
