@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,124 +13,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from openmm_cgml.errors import InputError
+from openmm_cgml.residues import (
+    ChainTemplate,
+    LinkRules,
+    MoleculeTemplate,
+    ResidueTemplate,
+    check_bonds,
+    check_residue_bonds,
+)
+
+__all__ = [
+    "MAX_TYPES",
+    "AtomTopology",
+    "CGTopology",
+    "ChainTemplate",
+    "MoleculeTemplate",
+    "ResidueTemplate",
+    "chain_id",
+    "connected_components",
+    "register_elements",
+]
 
 MAX_TYPES = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResidueTemplate:
-    """The beads of one kind of residue.
-
-    Attributes:
-        name: Residue name, as in `openmm.app.Topology`.
-        bead_names: Names of the beads, each once in the residue.
-        bead_type_names: Bead type of each bead.
-        masses: Mass of each bead [Da].
-        bonds: Pairs of bead numbers bonded within the residue.
-    """
-
-    name: str
-    bead_names: tuple[str, ...]
-    bead_type_names: tuple[str, ...]
-    masses: tuple[float, ...]
-    bonds: tuple[tuple[int, int], ...] = ()
-
-    def __post_init__(self) -> None:
-        n = len(self.bead_names)
-        if n == 0 or len(self.bead_type_names) != n or len(self.masses) != n:
-            raise InputError(
-                f"residue {self.name!r}: {n} bead names, {len(self.bead_type_names)} types, {len(self.masses)} masses;"
-                " give one of each per bead, and at least one bead"
-            )
-        twice = [name for name, count in Counter(self.bead_names).items() if count > 1]
-        if twice:
-            raise InputError(
-                f"residue {self.name!r}: bead name {twice[0]!r} appears twice; names are unique in a residue"
-            )
-        for bead, mass in zip(self.bead_names, self.masses, strict=True):
-            if not (math.isfinite(mass) and mass > 0):
-                raise InputError(f"residue {self.name!r}, bead {bead!r}: mass {mass} Da; it must be positive")
-        bonds = tuple(sorted((min(i, j), max(i, j)) for i, j in self.bonds))
-        _check_bonds(np.array(bonds, dtype=np.int64).reshape(-1, 2), n, f"residue {self.name!r}")
-        object.__setattr__(self, "bonds", bonds)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON content."""
-        return {
-            "name": self.name,
-            "bead_names": list(self.bead_names),
-            "bead_type_names": list(self.bead_type_names),
-            "masses": list(self.masses),
-            "bonds": [list(bond) for bond in self.bonds],
-        }
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> ResidueTemplate:
-        """The template that `to_dict` wrote."""
-        return cls(
-            name=str(content["name"]),
-            bead_names=tuple(map(str, content["bead_names"])),
-            bead_type_names=tuple(map(str, content["bead_type_names"])),
-            masses=tuple(float(m) for m in content["masses"]),
-            bonds=tuple((int(i), int(j)) for i, j in content["bonds"]),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChainTemplate:
-    """A linear polymer of residues: head, body ..., body, tail, each bonded to the next one.
-
-    Attributes:
-        name: Name of the polymer.
-        head: Residue at the start.
-        body: Residue in between, any number of times.
-        tail: Residue at the end.
-        links: Pairs of bead names: a bead of a residue and the bead of the next residue that it is bonded to.
-        monomers: Residues per chain by default, ends included.
-        count: Number of chains by default.
-    """
-
-    name: str
-    head: str
-    body: str
-    tail: str
-    links: tuple[tuple[str, str], ...]
-    monomers: int
-    count: int
-
-    def residues(self, monomers: int) -> tuple[str, ...]:
-        """Names of the residues of a chain of `monomers` residues, in order.
-
-        Raises:
-            InputError: If there are less than two.
-        """
-        if isinstance(monomers, bool) or not isinstance(monomers, int) or monomers < 2:
-            raise InputError(
-                f"a chain of {monomers!r} monomers of {self.name}; it must be a whole number of at least 2"
-            )
-        return (self.head, *[self.body] * (monomers - 2), self.tail)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON content."""
-        return {
-            "name": self.name,
-            "head": self.head,
-            "body": self.body,
-            "tail": self.tail,
-            "links": [list(link) for link in self.links],
-            "monomers": self.monomers,
-            "count": self.count,
-        }
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> ChainTemplate:
-        """The template that `to_dict` wrote."""
-        return cls(
-            **{key: str(content[key]) for key in ("name", "head", "body", "tail")},
-            links=tuple((str(own), str(following)) for own, following in content["links"]),
-            monomers=int(content["monomers"]),
-            count=int(content["count"]),
-        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -184,7 +86,7 @@ class CGTopology:
             raise InputError(
                 f"residue numbers run to {self.residues.max()}, but there are {len(self.residue_names)} residue names"
             )
-        _check_bonds(self.bonds, n, "topology")
+        check_bonds(self.bonds, n, "topology")
         across = np.flatnonzero(self.molecules[self.bonds[:, 0]] != self.molecules[self.bonds[:, 1]])
         if len(across):
             i, j = self.bonds[across[0]]
@@ -291,81 +193,73 @@ class CGTopology:
         Raises:
             InputError: If there is nothing to build, or a bead type is not among `type_names`.
         """
-        types = tuple(type_names or dict.fromkeys(t for template, _ in residues for t in template.bead_type_names))
-        templates = [template for template, count in residues for _ in range(count)]
-        if not templates:
-            raise InputError("no residues; give at least one copy of one template")
-        sizes = np.array([len(template.bead_names) for template in templates])
-        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        owner = np.repeat(np.arange(len(templates)), sizes)
-        bonds = [
-            (s + i, s + j) for s, template in zip(starts.tolist(), templates, strict=True) for i, j in template.bonds
-        ]
-        return cls(
-            type_names=types,
-            bead_types=np.array(
-                [_type_index(t, types, template) for template in templates for t in template.bead_type_names]
-            ),
-            bead_names=tuple(name for template in templates for name in template.bead_names),
-            masses=np.array([m for template in templates for m in template.masses]),
-            molecules=owner,
-            residues=owner,
-            residue_names=tuple(template.name for template in templates),
-            bonds=np.array(bonds, dtype=np.int64).reshape(-1, 2),
+        return cls.from_molecules(
+            [(MoleculeTemplate(residues=(template,)), count) for template, count in residues], type_names
         )
 
     @classmethod
-    def from_openmm(cls, topology: Any, templates: Sequence[ResidueTemplate], type_names: Sequence[str]) -> CGTopology:
+    def from_molecules(
+        cls, molecules: Sequence[tuple[MoleculeTemplate, int]], type_names: Sequence[str] | None = None
+    ) -> CGTopology:
+        """Topology of molecules of any number of residues.
+
+        Args:
+            molecules: Molecules, each with the number of its copies, in order.
+            type_names: Bead types in the order wanted; by default in the order met.
+
+        Raises:
+            InputError: If there is nothing to build, or a bead type is not among `type_names`.
+        """
+        types = tuple(
+            type_names
+            or dict.fromkeys(t for molecule, _ in molecules for r in molecule.residues for t in r.bead_type_names)
+        )
+        parts = [_one_molecule(molecule, types).repeated(count) for molecule, count in molecules if count]
+        if not parts:
+            raise InputError("no residues; give at least one copy of one template")
+        return _joined(parts)
+
+    @classmethod
+    def from_openmm(
+        cls,
+        topology: Any,
+        templates: Sequence[ResidueTemplate],
+        type_names: Sequence[str],
+        chains: Sequence[ChainTemplate] = (),
+    ) -> CGTopology:
         """The coarse-grained meaning of an `openmm.app.Topology`.
 
-        Residues are recognised by name and beads by name, each residue holding all beads of its template in the
-        template's order; molecules are the sets of bonded beads.
+        Residues are recognized by name and beads by name, each residue holding all beads of its template in the
+        template's order; molecules are the sets of bonded beads, in which residues follow each other as in the chains.
 
         Raises:
             InputError: If a residue or bead is unknown, beads are missing or out of order, or the bonds inside a
-                residue differ from the template's; the message names them and what is known.
+                residue or between residues differ from those of the templates; the message names them and what is
+                known.
         """
-        known = {template.name: template for template in templates}
-        names: list[str] = []
-        types: list[int] = []
-        masses: list[float] = []
-        residues: list[int] = []
-        residue_names: list[str] = []
-        for number, residue in enumerate(topology.residues()):
-            template = known.get(residue.name)
-            if template is None:
-                raise InputError(
-                    f"residue {number} is {residue.name!r}, which this model does not know;"
-                    f" known are {', '.join(known)}"
-                )
-            beads = tuple(atom.name for atom in residue.atoms())
-            if beads != template.bead_names:
-                raise InputError(
-                    f"residue {number} ({residue.name!r}) has beads {list(beads)};"
-                    f" the model's have {list(template.bead_names)}"
-                )
-            names.extend(beads)
-            types.extend(_type_index(t, tuple(type_names), template) for t in template.bead_type_names)
-            masses.extend(template.masses)
-            residues.extend([number] * len(beads))
-            residue_names.append(residue.name)
-        if not names:
-            raise InputError("the topology has no residues")
+        residues = list(topology.residues())
+        bead_names = [tuple(atom.name for atom in residue.atoms()) for residue in residues]
         bonds = np.array(
             sorted({tuple(sorted((b[0].index, b[1].index))) for b in topology.bonds()}), dtype=np.int64
         ).reshape(-1, 2)
-        numbers = np.array(residues)
-        _check_residue_bonds(bonds, numbers, residue_names, known)
-        return cls(
-            type_names=tuple(type_names),
-            bead_types=np.array(types),
-            bead_names=tuple(names),
-            masses=np.array(masses),
-            molecules=connected_components(len(names), bonds),
-            residues=numbers,
-            residue_names=tuple(residue_names),
-            bonds=bonds,
-        )
+        return _recognized([residue.name for residue in residues], bead_names, bonds, templates, type_names, chains)
+
+    def recognized(
+        self,
+        templates: Sequence[ResidueTemplate],
+        type_names: Sequence[str],
+        chains: Sequence[ChainTemplate] = (),
+    ) -> CGTopology:
+        """The same beads with the types and masses of the templates, recognized by residue and bead names.
+
+        Raises:
+            InputError: As `from_openmm`, and if the residues do not come one after the other.
+        """
+        if (np.diff(self.residues) < 0).any():
+            raise InputError("the beads of this topology are not in the order of their residues; sort them")
+        ends = np.cumsum(np.bincount(self.residues, minlength=len(self.residue_names))).tolist()
+        bead_names = [self.bead_names[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        return _recognized(self.residue_names, bead_names, self.bonds, templates, type_names, chains)
 
     def to_openmm(self, box: ArrayLike | None = None) -> Any:
         """`openmm.app.Topology`: a chain with an id of its own per molecule, a custom `Element` per bead type.
@@ -475,7 +369,7 @@ class AtomTopology:
             raise InputError(
                 f"atom {bad[0]} ({self.names[bad[0]]!r}) has mass {self.masses[bad[0]]} Da; masses are positive"
             )
-        _check_bonds(self.bonds, n, "atomistic topology")
+        check_bonds(self.bonds, n, "atomistic topology")
 
     @property
     def n_atoms(self) -> int:
@@ -551,6 +445,83 @@ def connected_components(n: int, bonds: NDArray[np.int64]) -> NDArray[np.int64]:
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rank[inverse]
+
+
+def _one_molecule(molecule: MoleculeTemplate, type_names: tuple[str, ...]) -> CGTopology:
+    residues = molecule.residues
+    sizes = np.array([len(template.bead_names) for template in residues])
+    starts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
+    inside = [(s + i, s + j) for s, template in zip(starts, residues, strict=False) for i, j in template.bonds]
+    links = [(starts[r] + i, starts[r + 1] + j) for r, pairs in enumerate(molecule.links) for i, j in pairs]
+    return CGTopology(
+        type_names=type_names,
+        bead_types=np.array(
+            [_type_index(t, type_names, template) for template in residues for t in template.bead_type_names]
+        ),
+        bead_names=tuple(name for template in residues for name in template.bead_names),
+        masses=np.array([m for template in residues for m in template.masses]),
+        molecules=np.zeros(starts[-1], dtype=np.int64),
+        residues=np.repeat(np.arange(len(residues)), sizes),
+        residue_names=tuple(template.name for template in residues),
+        bonds=np.array(inside + links, dtype=np.int64).reshape(-1, 2),
+    )
+
+
+def _joined(parts: Sequence[CGTopology]) -> CGTopology:
+    """The beads of all parts, one after the other, molecule and residue numbers going on."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def continued(arrays: list[NDArray[np.int64]], counts: list[int]) -> NDArray[np.int64]:
+        return np.concatenate([a + s for a, s in zip(arrays, np.cumsum([0, *counts[:-1]]), strict=True)])
+
+    return CGTopology(
+        type_names=parts[0].type_names,
+        bead_types=np.concatenate([part.bead_types for part in parts]),
+        bead_names=tuple(name for part in parts for name in part.bead_names),
+        masses=np.concatenate([part.masses for part in parts]),
+        molecules=continued([part.molecules for part in parts], [part.n_molecules for part in parts]),
+        residues=continued([part.residues for part in parts], [len(part.residue_names) for part in parts]),
+        residue_names=tuple(name for part in parts for name in part.residue_names),
+        bonds=continued([part.bonds for part in parts], [part.n_beads for part in parts]),
+    )
+
+
+def _recognized(
+    residue_names: Sequence[str],
+    bead_names: Sequence[tuple[str, ...]],
+    bonds: NDArray[np.int64],
+    templates: Sequence[ResidueTemplate],
+    type_names: Sequence[str],
+    chains: Sequence[ChainTemplate],
+) -> CGTopology:
+    """The topology of residues of known names with beads of these names, in order, after all checks."""
+    known = {template.name: template for template in templates}
+    for number, (name, beads) in enumerate(zip(residue_names, bead_names, strict=True)):
+        if name not in known:
+            raise InputError(
+                f"residue {number} is {name!r}, which this model does not know; known are {', '.join(known)}"
+            )
+        if beads != known[name].bead_names:
+            raise InputError(
+                f"residue {number} ({name!r}) has beads {list(beads)}; the model's have {list(known[name].bead_names)}"
+            )
+    if not residue_names:
+        raise InputError("the topology has no residues")
+    types = {t.name: [_type_index(name, tuple(type_names), t) for name in t.bead_type_names] for t in templates}
+    residues = np.repeat(np.arange(len(residue_names)), [len(beads) for beads in bead_names])
+    check_residue_bonds(bonds, residues, list(residue_names), known)
+    LinkRules(templates, chains).check_bonds(bonds, residues, residue_names)
+    return CGTopology(
+        type_names=tuple(type_names),
+        bead_types=np.array([t for name in residue_names for t in types[name]]),
+        bead_names=tuple(name for beads in bead_names for name in beads),
+        masses=np.array([mass for name in residue_names for mass in known[name].masses]),
+        molecules=connected_components(len(residues), bonds),
+        residues=residues,
+        residue_names=tuple(residue_names),
+        bonds=bonds,
+    )
 
 
 def _continued(paths: NDArray[np.int64], adjacency: Any) -> NDArray[np.int64]:
@@ -638,45 +609,6 @@ def _check_type_names(names: tuple[str, ...]) -> None:
                 f"bead types {folded.get(key, '')!r} and {name!r} are too alike; choose names that differ in letters"
             )
         folded[key] = name
-
-
-def _check_bonds(bonds: NDArray[np.int64], n: int, where: str) -> None:
-    if not len(bonds):
-        return
-    if bonds.min() < 0 or bonds.max() >= n:
-        raise InputError(
-            f"{where}: a bond names particle {bonds.max() if bonds.max() >= n else bonds.min()}; there are {n}"
-        )
-    itself = np.flatnonzero(bonds[:, 0] == bonds[:, 1])
-    if len(itself):
-        raise InputError(f"{where}: particle {bonds[itself[0], 0]} is bonded to itself; remove that bond")
-    unique, counts = np.unique(np.sort(bonds, axis=1), axis=0, return_counts=True)
-    if counts.max() > 1:
-        i, j = unique[np.argmax(counts)]
-        raise InputError(f"{where}: bond {i}-{j} appears {counts.max()} times; keep one")
-
-
-def _check_residue_bonds(
-    bonds: NDArray[np.int64], residues: NDArray[np.int64], names: list[str], known: Mapping[str, ResidueTemplate]
-) -> None:
-    inside = residues[bonds[:, 0]] == residues[bonds[:, 1]] if len(bonds) else np.zeros(0, dtype=bool)
-    found: dict[int, set[tuple[int, int]]] = {}
-    starts = np.searchsorted(residues, np.arange(len(names)))
-    for i, j in bonds[inside].tolist():
-        r = int(residues[i])
-        found.setdefault(r, set()).add((i - int(starts[r]), j - int(starts[r])))
-    for r, name in enumerate(names):
-        want, have = set(known[name].bonds), found.get(r, set())
-        if want != have:
-            label = known[name].bead_names
-
-            def text(pairs: set[tuple[int, int]], label: tuple[str, ...] = label) -> str:
-                return ", ".join(f"{label[i]}-{label[j]}" for i, j in sorted(pairs)) or "none"
-
-            raise InputError(
-                f"residue {r} ({name!r}): bonds missing: {text(want - have)}; bonds that the model does not have:"
-                f" {text(have - want)}; add what is missing with Topology.addBond, or build the topology from the model"
-            )
 
 
 def _frozen(array: ArrayLike, dtype: Any, shape: tuple[int, ...] | None, name: str) -> NDArray[Any]:

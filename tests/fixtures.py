@@ -10,7 +10,7 @@ import openmm_cgml
 from openmm_cgml.force_field import ForceField, Manifest, TrainingSummary
 from openmm_cgml.networks import SchNet, SchNetConfig
 from openmm_cgml.priors import PriorSet, PriorTerm
-from openmm_cgml.topology import ResidueTemplate
+from openmm_cgml.topology import ChainTemplate, ResidueTemplate
 
 BENZENE_1 = ResidueTemplate(name="BNZ", bead_names=("B1",), bead_type_names=("B",), masses=(78.1134,))
 BENZENE_3 = ResidueTemplate(
@@ -19,6 +19,19 @@ BENZENE_3 = ResidueTemplate(
     bead_type_names=("C2H2",) * 3,
     masses=(26.0378,) * 3,
     bonds=((0, 1), (1, 2), (0, 2)),
+)
+POLYETHYLENE = tuple(
+    ResidueTemplate(
+        name=name,
+        bead_names=("C1", "C2"),
+        bead_type_names=types,
+        masses=tuple({"CH2": 14.027, "CH3": 15.035}[kind] for kind in types),
+        bonds=((0, 1),),
+    )
+    for name, types in (("PEH", ("CH3", "CH2")), ("PEM", ("CH2", "CH2")), ("PET", ("CH2", "CH3")))
+)
+POLYETHYLENE_CHAIN = ChainTemplate(
+    name="polyethylene", head="PEH", body="PEM", tail="PET", links=(("C2", "C1"),), monomers=50, count=10
 )
 DENSITY = 0.84
 """Density of the boxes [g/cm^3]."""
@@ -37,6 +50,35 @@ def tiny_force_field(n_beads=1, *, network=True, seed=0, dtype=torch.float32, in
             name=f"tiny-benzene-{n_beads}bead",
             description="Random weights, for tests.",
             training=TrainingSummary(temperature=300.0, density=DENSITY, n_frames=3, n_molecules=64),
+        ),
+    )
+
+
+def tiny_chain_force_field(*, network=True, seed=0, dtype=torch.float32, conformations=None):
+    """A force field for polyethylene of two beads per monomer with a small random network and real priors."""
+    types = ("CH3", "CH2")
+    pairs = [("CH2", "CH2"), ("CH2", "CH3"), ("CH3", "CH3")]
+    repulsion = {"sigma": 0.25, "epsilon": 4.184, "exponent": 8, "cutoff": 0.6, "switch_distance": 0.5}
+    terms = [PriorTerm(form="power_repulsion", types=pair, parameters=repulsion) for pair in pairs]
+    bond = {"length": 0.166, "stiffness": 182_000.0}
+    terms += [PriorTerm(form="harmonic_bond", types=pair, parameters=bond) for pair in pairs[:2]]
+    summary = {} if conformations is None else {"conformations": conformations}
+    return ForceField(
+        priors=PriorSet(terms=tuple(terms), exclude_bonds=3),
+        network=_network(3, seed, dtype, include_bonded=False, n_types=2) if network else None,
+        templates=POLYETHYLENE,
+        type_names=types,
+        chains=(POLYETHYLENE_CHAIN,),
+        manifest=Manifest(
+            name="tiny-polyethylene",
+            training=TrainingSummary(
+                temperature=300.0,
+                density=DENSITY,
+                n_frames=3,
+                n_molecules=10,
+                closest_approach={"CH2-CH2": 0.3, "CH3-CH2": 0.3, "CH3-CH3": 0.3},
+                **summary,
+            ),
         ),
     )
 
@@ -61,7 +103,7 @@ def package_environment():
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
 
 
-def _network(n_beads, seed, dtype, include_bonded):
+def _network(n_beads, seed, dtype, include_bonded, n_types=1):
     config = SchNetConfig(
         n_features=12,
         n_filters=16,
@@ -75,7 +117,7 @@ def _network(n_beads, seed, dtype, include_bonded):
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = SchNet(config, 1)
+        network = SchNet(config, n_types)
         # Random readouts start small; larger weights make the network's share of the forces count in comparisons.
         with torch.no_grad():
             for parameter in network.parameters():

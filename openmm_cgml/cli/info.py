@@ -117,6 +117,9 @@ def _describe_model(path: Path, manifest: dict[str, Any], verify: bool) -> Descr
             f"{kind.name}: {len(kind.bead_names)} bead(s), {len(kind.bonds)} bond(s), {sum(kind.masses):.2f} Da"
             for kind in force_field.templates
         )
+        facts["chains"] = "; ".join(
+            f"{chain.name}: {chain.head}, {chain.body} ..., {chain.tail}" for chain in force_field.chains
+        )
         facts["cutoffs [nm]"] = force_field.cutoffs
         facts["priors"] = {
             f"{term.form} {'-'.join(term.types)}": _text(dict(term.parameters)) for term in force_field.priors.terms
@@ -172,7 +175,12 @@ def _describe_system(path: Path, verify: bool) -> Description:
     }
     for residue in specification.residues:
         beads = ", ".join(f"{bead.name} ({bead.type}: {' '.join(bead.atoms)})" for bead in residue.beads)
-        facts[f"residue {residue.name}"] = f"{residue.count} of {len(residue.atoms)} atoms; beads {beads}"
+        number = f"{residue.count} of " if residue.count else ""
+        facts[f"residue {residue.name}"] = f"{number}{len(residue.atoms)} atoms; beads {beads}"
+    for chain in specification.chains:
+        facts[f"chain {chain.name}"] = (
+            f"{chain.count} of {chain.monomers} residues: {chain.head}, {chain.body} ..., {chain.tail}"
+        )
     if specification.reference is not None:
         facts["atomistic force field"] = specification.reference.force_field
     facts["reference summary"] = "reference.json" if (path / "reference.json").is_file() else "none"

@@ -20,7 +20,7 @@ from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
 from openmm_cgml.frames import PER_PARTICLE, Frames
 from openmm_cgml.shards import FrameStore, FrameWriter
 from openmm_cgml.storage import lock_directory, prepare_output
-from openmm_cgml.topology import CGTopology, ResidueTemplate
+from openmm_cgml.topology import CGTopology, ChainTemplate, ResidueTemplate
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class ForceMatchingDataset:
         path: The folder.
         topology: The beads.
         templates: The kinds of residues.
+        chains: The polymers that the residues form.
         temperature: Temperature of the reference [K].
         kind: "instantaneous" forces, or "mean-force" averages with their standard error in `force_error`.
         mapping_fingerprint: Fingerprint of the mapping that made the frames.
@@ -55,6 +56,7 @@ class ForceMatchingDataset:
         self.path = store.path
         self.topology = CGTopology.from_dict(metadata["topology"])
         self.templates = tuple(ResidueTemplate.from_dict(template) for template in metadata["templates"])
+        self.chains = tuple(ChainTemplate.from_dict(chain) for chain in metadata.get("chains", ()))
         self.temperature = float(metadata["temperature"])
         self.kind: str = metadata["labels"]
         self.mapping_fingerprint: str = metadata["mapping_fingerprint"]
@@ -98,6 +100,7 @@ class ForceMatchingDataset:
         mapping_fingerprint: str,
         source: Mapping[str, Any],
         templates: Sequence[ResidueTemplate],
+        chains: Sequence[ChainTemplate] = (),
         kind: str = "instantaneous",
         overwrite: bool = False,
         resume: bool = False,
@@ -112,6 +115,7 @@ class ForceMatchingDataset:
             mapping_fingerprint: Fingerprint of the mapping.
             source: Provenance, JSON content.
             templates: The kinds of residues.
+            chains: The polymers that the residues form.
             kind: "instantaneous" or "mean-force"; the latter needs `force_error`.
             overwrite: Replace what is there.
             resume: Go on with what is there.
@@ -122,7 +126,7 @@ class ForceMatchingDataset:
         """
         metadata = dataset_metadata(
             topology=topology, temperature=temperature, mapping_fingerprint=mapping_fingerprint, source=source,
-            templates=templates, kind=kind,
+            templates=templates, chains=chains, kind=kind,
         )  # fmt: skip
         with dataset_writer(path, metadata, overwrite=overwrite, resume=resume) as writer:
             skip = writer.n_frames
@@ -216,6 +220,7 @@ def dataset_metadata(
     mapping_fingerprint: str,
     source: Mapping[str, Any],
     templates: Sequence[ResidueTemplate],
+    chains: Sequence[ChainTemplate] = (),
     kind: str,
 ) -> dict[str, Any]:
     """Returns the JSON content that identifies a dataset.
@@ -227,6 +232,7 @@ def dataset_metadata(
         raise InputError(f"labels of kind {kind!r}; known kinds are {', '.join(LABEL_KINDS)}")
     if not (np.isfinite(temperature) and temperature > 0):
         raise InputError(f"temperature {temperature} K; it must be positive")
+    polymers = {"chains": [chain.to_dict() for chain in chains]} if chains else {}  # as in datasets made before them
     return {
         "kind": KIND,
         "labels": kind,
@@ -235,6 +241,7 @@ def dataset_metadata(
         "topology": topology.to_dict(),
         "templates": [template.to_dict() for template in templates],
         "source": json.loads(json.dumps(dict(source))),
+        **polymers,
     }
 
 

@@ -75,6 +75,7 @@ def map_recording(
         mapping_fingerprint=mapping.fingerprint,
         source=_source(store, mapping),
         templates=specification.templates(),
+        chains=specification.chain_templates(),
         kind="instantaneous",
     )
     with dataset_writer(output, metadata, overwrite=overwrite, resume=resume) as writer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -14,10 +14,11 @@ from openmm_cgml.config import Config, Density, Temperature
 from openmm_cgml.errors import ArtifactError, InputError
 
 SCHEMA = "openmm-cgml/force-field"
-VERSION = (1, 0)
+VERSION = (1, 1)
 """Major and minor version of the format written here; a reader refuses a newer major and ignores newer additions."""
-KNOWN_FEATURES = frozenset[str]()
-"""Behaviours that an artifact may require a reader to understand; none so far."""
+CHAINS = "chains"
+KNOWN_FEATURES = frozenset({CHAINS})
+"""What an artifact may require a reader to understand: molecules of several residues."""
 
 Document = dict[str, Any]
 UPGRADES: Mapping[int, Callable[[Document, dict[str, bytes]], tuple[Document, dict[str, bytes]]]] = MappingProxyType({})
@@ -68,13 +69,16 @@ class Manifest(Config):
     """Versions of the software that wrote it, and anything else worth keeping."""
 
 
-def write_document(manifest: Manifest, content: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
+def write_document(
+    manifest: Manifest, content: Mapping[str, Any], files: Mapping[str, bytes], *, features: Sequence[str] = ()
+) -> bytes:
     """Text of `manifest.json`.
 
     Args:
         manifest: The description.
-        content: Further entries (bead types and residue templates).
+        content: Further entries (bead types, residue and chain templates).
         files: Content of the files beside it; their sizes and checksums are recorded.
+        features: Those of `KNOWN_FEATURES` that a reader needs.
 
     Raises:
         InputError: If a value is not finite or has no place in JSON.
@@ -82,7 +86,7 @@ def write_document(manifest: Manifest, content: Mapping[str, Any], files: Mappin
     document: Document = {
         "schema": SCHEMA,
         "version": list(VERSION),
-        "required_features": [],
+        "required_features": list(features),
         "files": {
             name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
         },

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openmm_cgml.force_field.manifest import Manifest, TrainingSummary
-from openmm_cgml.topology import ResidueTemplate
+from openmm_cgml.topology import ChainTemplate, ResidueTemplate
 
 
 def write_model_card(
@@ -16,6 +16,7 @@ def write_model_card(
     network: Mapping[str, Any] | None,
     priors: Sequence[str],
     time_step: str,
+    chains: Sequence[ChainTemplate] = (),
 ) -> str:
     """Markdown that says what a force field is for, where it comes from and how good it is.
 
@@ -25,8 +26,9 @@ def write_model_card(
         network: Settings of its network, or None.
         priors: Its priors, one line each.
         time_step: The time step its priors allow, in words; empty if they say nothing.
+        chains: Polymers made of the residues.
     """
-    parts = [f"# {manifest.name}", manifest.description, _usage(manifest.name), _beads(templates)]
+    parts = [f"# {manifest.name}", manifest.description, _usage(manifest.name), _beads(templates), _chains(chains)]
     if manifest.limitations:
         parts.append(f"## Not good for\n\n{manifest.limitations}")
     parts += ["## Energy", _bullets(priors) or "No priors."]
@@ -59,6 +61,16 @@ def _beads(templates: Sequence[ResidueTemplate]) -> str:
         for bead, bead_type, mass in zip(template.bead_names, template.bead_type_names, template.masses, strict=True)
     ]
     return "\n".join(["## Beads", "", "| residue | bead | type | mass [Da] |", "|---|---|---|---|", *rows])
+
+
+def _chains(chains: Sequence[ChainTemplate]) -> str:
+    return _bullets(
+        [
+            f"{chain.name}: {chain.head}, then {chain.body} any number of times, then {chain.tail}; bonds to the next "
+            f"residue {', '.join(f'{a}-{b}' for a, b in chain.links)}"
+            for chain in chains
+        ]
+    )
 
 
 def _training(training: TrainingSummary) -> str:

@@ -17,7 +17,8 @@ from openmm_cgml.networks import SchNet
 from openmm_cgml.networks.schnet import PairList
 from openmm_cgml.potentials import evaluate, find_pairs, minimum_image
 from openmm_cgml.priors import PriorSet
-from openmm_cgml.topology import CGTopology, ResidueTemplate
+from openmm_cgml.topology import CGTopology, ChainTemplate, MoleculeTemplate, ResidueTemplate
+from openmm_cgml.wholeness import BondForest
 
 TOLERANCE = 1e-6
 """Largest deviation accepted, relative to the root mean square of the recorded values."""
@@ -25,6 +26,8 @@ _N_FRAMES = 3
 _MIN_EDGE = 1.2  # nm
 _BEADS_PER_NM3 = 8.0
 _STEP = 0.25  # nm between successive beads of a molecule
+_MONOMERS = 6  # of each chain: torsions of four body residues and of both ends occur
+_SPACING = 0.3  # nm, of the lattice along which chains lie
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -34,6 +37,7 @@ def record_self_test(
     network: SchNet | None,
     templates: Sequence[ResidueTemplate],
     type_names: Sequence[str],
+    chains: Sequence[ChainTemplate],
     edge: float,
 ) -> Arrays:
     """Frames of random molecules with the energies and forces that the force field gives them.
@@ -43,16 +47,19 @@ def record_self_test(
         network: The network, or None.
         templates: Residues it knows; every one occurs.
         type_names: Bead types.
+        chains: Polymers made of the residues; short ones of each occur.
         edge: Smallest admissible edge of a cubic box [nm], twice the longest cutoff.
     """
     rng = np.random.default_rng(0)
     edge = max(1.05 * edge, _MIN_EDGE)
-    beads = sum(len(template.bead_names) for template in templates)
-    copies = max(2, round(_BEADS_PER_NM3 * edge**3 / beads))
-    counts = np.full(len(templates), copies)
-    topology = _topology(templates, type_names, counts)
+    molecules = one_of_each(templates, chains)
+    beads = sum(len(residue.bead_names) for molecule in molecules for residue in molecule.residues)
+    copies = max(2, round((_SPACING**-3 if chains else _BEADS_PER_NM3) * edge**3 / beads))
+    counts = np.full(len(molecules), copies)
+    topology = _topology(molecules, type_names, counts)
     box = np.eye(3) * edge
-    positions = np.stack([_random_positions(topology, edge, rng) for _ in range(_N_FRAMES)])
+    place = _lattice_positions if chains else _random_positions
+    positions = np.stack([place(topology, edge, rng) for _ in range(_N_FRAMES)])
     return {
         "residue_counts": counts.astype(np.int64),
         "box": box,
@@ -67,6 +74,7 @@ def verify_self_test(
     network: SchNet | None,
     templates: Sequence[ResidueTemplate],
     type_names: Sequence[str],
+    chains: Sequence[ChainTemplate],
     *,
     name: str,
 ) -> None:
@@ -76,7 +84,8 @@ def verify_self_test(
         ArtifactError: If a value deviates by more than `TOLERANCE`, or the record has not the expected tensors.
     """
     try:
-        topology = _topology(templates, type_names, recorded["residue_counts"].astype(np.int64))
+        counts = recorded["residue_counts"].astype(np.int64)
+        topology = _topology(one_of_each(templates, chains), type_names, counts)
         positions, box = recorded["positions"].astype(np.float64), recorded["box"].astype(np.float64)
         found = evaluate_parts(priors, network, topology, positions, box)
     except (KeyError, ValueError, IndexError) as error:
@@ -140,8 +149,8 @@ def network_energy_and_forces(
     """
     dtype = next(network.parameters()).dtype
     pairs = find_pairs(positions, box, network_range(network))
-    same = topology.molecules[pairs[0]] == topology.molecules[pairs[1]]
-    inter, intra = pairs[:, ~same], pairs[:, same]
+    within = BondForest.from_topology(topology).is_intra(positions, box, pairs)
+    inter, intra = pairs[:, ~within], pairs[:, within]
     if not network.config.include_bonded and len(exclusions):
         n = topology.n_beads
         intra = intra[:, ~np.isin(intra[0] * n + intra[1], exclusions[:, 0] * n + exclusions[:, 1])]
@@ -163,9 +172,28 @@ def network_range(network: SchNet) -> float:
     return max(network.cutoff, network.intra_cutoff) if len(network.intra_blocks) else network.cutoff
 
 
-def _topology(templates: Sequence[ResidueTemplate], type_names: Sequence[str], counts: NDArray[np.int64]) -> CGTopology:
-    pairs = [(template, int(count)) for template, count in zip(templates, counts, strict=True)]
-    return CGTopology.from_residues(pairs, type_names=type_names)
+def one_of_each(templates: Sequence[ResidueTemplate], chains: Sequence[ChainTemplate]) -> list[MoleculeTemplate]:
+    """Every kind of molecule: residues of no chain alone, and a short one of each chain."""
+    linked = {name for chain in chains for name in (chain.head, chain.body, chain.tail)}
+    alone = [MoleculeTemplate(residues=(template,)) for template in templates if template.name not in linked]
+    return alone + [MoleculeTemplate.from_names(chain.residues(_MONOMERS), templates, chains) for chain in chains]
+
+
+def _topology(
+    molecules: Sequence[MoleculeTemplate], type_names: Sequence[str], counts: NDArray[np.int64]
+) -> CGTopology:
+    pairs = [(molecule, int(count)) for molecule, count in zip(molecules, counts, strict=True)]
+    return CGTopology.from_molecules(pairs, type_names=type_names)
+
+
+def _lattice_positions(topology: CGTopology, edge: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Beads one after the other along a path that fills a jittered cubic lattice, so that chains do not cross."""
+    side = int(np.ceil(round(topology.n_beads ** (1 / 3), 9)))
+    planes = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1)
+    planes[:, 1::2] = planes[:, 1::2, ::-1]
+    planes[1::2] = planes[1::2, ::-1, ::-1]
+    sites = planes.reshape(-1, 3)[: topology.n_beads] + 0.5
+    return (sites + rng.uniform(-0.2, 0.2, sites.shape)) * edge / side
 
 
 def _random_positions(topology: CGTopology, edge: float, rng: np.random.Generator) -> NDArray[np.float64]:

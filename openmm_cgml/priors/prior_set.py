@@ -32,6 +32,7 @@ from openmm_cgml.wholeness import BondForest
 
 SCHEMA = "openmm-cgml/priors"
 SCHEMA_VERSION = "1.1"  # 1.1: cosine_angle and cosine_torsion
+_FIRST_FORMS = {"harmonic_bond", "harmonic_angle", "power_repulsion"}  # those of version 1.0
 _BEADS_PER_CHUNK = 16_384  # bounds the memory of `evaluate` to some hundred MB
 
 Part = Literal["all", "inter"]
@@ -169,7 +170,8 @@ class PriorSet:
         """Plain JSON content, with the units stated."""
         return {
             "schema": SCHEMA,
-            "version": SCHEMA_VERSION,
+            # The version that brought the newest form, so that what older programs wrote is written unchanged.
+            "version": "1.0" if {term.form for term in self.terms} <= _FIRST_FORMS else SCHEMA_VERSION,
             "units": {form: dict(FORMS[form].units) for form in sorted({term.form for term in self.terms})},
             "exclude_bonds": int(self.exclude_bonds),
             "terms": [term.to_dict() for term in self.terms],

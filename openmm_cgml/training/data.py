@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from openmm_cgml.dataset import ForceMatchingDataset, summarize
 from openmm_cgml.errors import InputError
 from openmm_cgml.priors import PriorSet, fit_priors
-from openmm_cgml.topology import ResidueTemplate
+from openmm_cgml.topology import ChainTemplate, ResidueTemplate
 from openmm_cgml.training.batches import BatchLoader, FrameStore, Key
 from openmm_cgml.training.config import DataConfig, FitConfig
 from openmm_cgml.training.labels import LabeledFrames, energy_offset, label, without_offset
@@ -71,6 +71,12 @@ class FitData:
     def templates(self) -> tuple[ResidueTemplate, ...]:
         """Kinds of residues in any dataset."""
         found = {template.name: template for dataset in self.datasets for template in dataset.templates}
+        return tuple(found.values())
+
+    @property
+    def chains(self) -> tuple[ChainTemplate, ...]:
+        """Polymers in any dataset."""
+        found = {chain.name: chain for dataset in self.datasets for chain in dataset.chains}
         return tuple(found.values())
 
     def identity(self) -> dict[str, str]:

@@ -93,6 +93,7 @@ def fit(
             priors=data.priors,
             network=network.float(),
             templates=data.templates,
+            chains=data.chains,
             type_names=data.type_names,
             manifest=_manifest(config, data, metrics),
         )

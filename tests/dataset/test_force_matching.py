@@ -11,6 +11,7 @@ import pytest
 from openmm_cgml.dataset import ForceMatchingDataset, summarize
 from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
 from openmm_cgml.mapping import mapping_from_specification
+from openmm_cgml.topology import ChainTemplate
 from tests.atoms import benzene_atoms, benzene_frames, benzene_specification
 
 N_MOLECULES = 4
@@ -52,6 +53,15 @@ def test_what_is_written_is_read(tmp_path, mapped):
         assert np.array_equal(getattr(frames, name), getattr(mapped, name).astype(np.float32))
     assert np.array_equal(frames.energies["inter"], mapped.energies["inter"])
     assert np.array_equal(frames.times, mapped.times)
+
+
+def test_chains_belong_to_a_dataset_and_those_made_without_open_and_resume(tmp_path, mapped):
+    chain = ChainTemplate(name="p", head="BNZ", body="BNZ", tail="BNZ", links=(("C1", "C1"),), monomers=5, count=1)
+    assert create(tmp_path / "chains", chunks(mapped), chains=[chain]).chains == (chain,)
+    assert create(tmp_path / "old", chunks(mapped)).chains == ()
+    assert "chains" not in json.loads((tmp_path / "old" / "manifest.json").read_text())["metadata"]
+    with pytest.raises(InputError, match="another chains"):
+        create(tmp_path / "old", chunks(mapped), chains=[chain], resume=True)
 
 
 @pytest.mark.parametrize("memory_limit", [4e9, 0], ids=["in memory", "from disk"])

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
 from openmm_cgml.engine import DeployedNetwork
 from openmm_cgml.errors import ArtifactError
@@ -10,11 +13,11 @@ from openmm_cgml.force_field.self_test import (
     record_self_test,
     verify_self_test,
 )
-from tests.fixtures import benzene_box, displaced, tiny_force_field
+from tests.fixtures import benzene_box, displaced, tiny_chain_force_field, tiny_force_field
 
 
 def parts(force_field):
-    return force_field.priors, force_field.network, force_field.templates, force_field.type_names
+    return force_field.priors, force_field.network, force_field.templates, force_field.type_names, force_field.chains
 
 
 @pytest.mark.parametrize("n_beads", [1, 3])
@@ -24,6 +27,28 @@ def test_a_record_is_verified_by_the_force_field_that_made_it(n_beads):
     assert set(record) >= {"energies_priors", "forces_priors", "energies_network", "forces_network"}
     assert np.sqrt(np.mean(record["forces_network"] ** 2)) > 1.0  # not a comparison of zeros
     verify_self_test(record, *parts(force_field), name="self-test")
+
+
+def test_chains_are_recorded_with_their_bonds_and_without_overlaps():
+    force_field = tiny_chain_force_field(dtype=torch.float64)
+    record = record_self_test(*parts(force_field), 1.4)
+    positions, edge = record["positions"], record["box"][0, 0]
+    assert positions.shape[1] % 12 == 0  # chains of six monomers
+    assert positions.shape[1] / edge**3 > 20
+    nearest = min(cKDTree(frame % edge, boxsize=edge).query(frame % edge, k=2)[0][:, 1].min() for frame in positions)
+    assert nearest > 0.1
+    steps = np.linalg.norm(np.diff(positions.reshape(3, -1, 12, 3), axis=2), axis=-1)
+    assert steps.max() < 0.7  # no bond reaches across the box
+    verify_self_test(record, *parts(force_field), name="self-test")
+    stiffer = replace(force_field.priors, terms=tuple(_stiffer(term) for term in force_field.priors.terms))
+    with pytest.raises(ArtifactError, match="of the priors differ"):
+        verify_self_test(record, *parts(replace(force_field, priors=stiffer)), name="self-test")
+
+
+def _stiffer(term):
+    if term.form != "harmonic_bond":
+        return term
+    return replace(term, parameters={**term.parameters, "stiffness": 1.001 * term.parameters["stiffness"]})
 
 
 @pytest.mark.parametrize("key", ["energies_priors", "forces_priors", "energies_network", "forces_network"])
