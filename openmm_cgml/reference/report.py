@@ -15,6 +15,7 @@ from openmm_cgml.analysis.result import Result
 from openmm_cgml.analysis.thermo import compute_temperatures, count_degrees_of_freedom
 from openmm_cgml.dataset import open_recording
 from openmm_cgml.errors import InputError
+from openmm_cgml.reference.chain_report import chain_observables, measure_chain_sizes
 from openmm_cgml.shards import FrameStore
 from openmm_cgml.specification import SystemSpecification
 from openmm_cgml.topology import AtomTopology
@@ -57,7 +58,7 @@ class ReferenceReport(Result):
         n_molecules: Molecules in the box.
         duration: Time that the frames span [ps].
         observables: Figures by name.
-        rdf: Radial distribution function of the molecules' centres of mass.
+        rdf: Radial distribution function of the molecules' centres of mass; None for chains.
     """
 
     system: str
@@ -65,16 +66,17 @@ class ReferenceReport(Result):
     n_molecules: int
     duration: float
     observables: Mapping[str, Observable]
-    rdf: RadialDistribution
+    rdf: RadialDistribution | None
 
 
 def report_reference(
     recording: str | Path, specification: SystemSpecification, *, density_samples: np.ndarray | None = None
 ) -> ReferenceReport:
-    """Density, enthalpy of vaporization, energies, temperature and g(r) of a recording, with statistical errors.
+    """Density, energies, temperature, and enthalpy of vaporization and g(r) or the sizes of chains, with their errors.
 
     The enthalpy of vaporization is -U_inter/N + RT: the gas is taken as ideal, with the molecules' internal energy of
-    the liquid. Errors of averages come from their correlation time, those of g(r)'s peak from a jackknife over blocks.
+    the liquid. Errors of averages come from their correlation time, those of g(r)'s peak from a jackknife over blocks,
+    those of chains from the differences between them.
 
     Args:
         recording: Folder of the recording or of its run.
@@ -92,13 +94,18 @@ def report_reference(
     n_molecules = len(np.unique(atoms.molecules))
     centers, boxes, times, energies = _collect(store, atoms)
     interval = float(np.median(np.diff(times)))
-    r_max = min(_R_MAX, np.floor(0.5 * boxes[:, [0, 1, 2], [0, 1, 2]].min() / _BIN_WIDTH) * _BIN_WIDTH)
-    rdf = compute_rdf(centers, boxes, r_max=r_max, bin_width=_BIN_WIDTH)
     values = {
         "density": _density(float(store.metadata["density"]), density_samples),
         **_energies(energies, atoms, n_molecules, interval, float(store.metadata["temperature"])),
-        **_peak(rdf, n_molecules / float(np.linalg.det(boxes.astype(float)).mean())),
     }
+    rdf = None
+    if specification.chains:
+        del values["vaporization_enthalpy"]  # chains do not evaporate
+        values |= chain_observables(measure_chain_sizes(store, atoms), float(atoms.masses.sum()) / n_molecules)
+    else:
+        r_max = min(_R_MAX, np.floor(0.5 * boxes[:, [0, 1, 2], [0, 1, 2]].min() / _BIN_WIDTH) * _BIN_WIDTH)
+        rdf = compute_rdf(centers, boxes, r_max=r_max, bin_width=_BIN_WIDTH)
+        values |= _peak(rdf, n_molecules / float(np.linalg.det(boxes.astype(float)).mean()))
     return ReferenceReport(
         system=specification.name,
         n_frames=store.n_frames,

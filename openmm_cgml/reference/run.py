@@ -12,6 +12,7 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
+from openmm_cgml.analysis.box_picture import write_box_picture
 from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.interruption import Interruption
 from openmm_cgml.reference.atomistic_box import box_length, scale_centers
@@ -24,6 +25,7 @@ from openmm_cgml.reference.report import MIN_FRAMES, ReferenceReport, format_rep
 from openmm_cgml.shards import FrameStore, FrameWriter
 from openmm_cgml.specification import StageSpecification, SystemSpecification
 from openmm_cgml.storage import lock_directory, prepare_output, read_json, write_atomically, write_json
+from openmm_cgml.topology import AtomTopology
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 
 __all__ = ["Progress", "ReferenceResult", "run_reference"]
@@ -79,7 +81,8 @@ def run_reference(
     Args:
         specification: The system; it needs a `reference` section and exactly one kind of molecule or chain.
         output: Folder to write to: `recording/`, `checkpoints/`, `protocol.json`, `stages.json` (density at the end of
-            each equilibration stage), `report.json`, `report.txt`.
+            each equilibration stage), `report.json`, `report.txt`,
+            `box.png`.
         config: Lengths and settings.
         resume: Go on where an earlier run in `output` stopped; only a longer `duration` may differ.
         overwrite: Delete what is in `output` first.
@@ -296,8 +299,26 @@ class _Run:
             report = report_reference(recording, self._plan.specification, density_samples=samples)
             write_atomically(self._folder / "report.json", report.to_json())
             write_atomically(self._folder / "report.txt", format_report(report) + "\n")
+        if n_frames:
+            self._draw(FrameStore.open(recording, verify=False), n_frames - 1)
         return ReferenceResult(
             recording=recording, n_frames=n_frames, density=density, density_samples=samples, report=report
+        )
+
+    def _draw(self, store: FrameStore, frame: int) -> None:
+        """A picture of the heavy atoms of one frame."""
+        frames, atoms = store.read(frame, frame + 1), AtomTopology.from_dict(store.metadata["atoms"])
+        assert frames.box is not None
+        heavy = np.asarray(atoms.elements) != "H"
+        bonds = np.cumsum(heavy)[atoms.bonds[heavy[atoms.bonds].all(axis=1)]] - 1
+        write_box_picture(
+            self._folder / "box.png",
+            frames.positions[0, heavy],
+            frames.box[0],
+            bonds=bonds,
+            molecules=atoms.molecules[heavy],
+            diameter=0.2,
+            title=f"{self._plan.specification.name}: {self._plan.box.n_molecules} molecules, without hydrogens",
         )
 
     def _simulation(
