@@ -198,12 +198,16 @@ def compute_separation_curves(positions: np.ndarray, chains: np.ndarray) -> tupl
 
 
 def choose_separations(longest: int) -> np.ndarray:
-    """Separations at which curves are computed: all up to 20, then evenly in the logarithm, and the longest."""
+    """Separations at which curves are computed: all up to 20, then 20 per decade, and the longest.
+
+    Chains of different length have the same ones as far as they go.
+    """
     dense = np.arange(1, min(longest, _DENSE_SEPARATIONS) + 1)
     if longest <= _DENSE_SEPARATIONS:
         return dense
-    n = int(np.ceil(np.log10(longest / _DENSE_SEPARATIONS) * _SEPARATIONS_PER_DECADE)) + 1
-    return np.union1d(dense, np.rint(np.geomspace(_DENSE_SEPARATIONS, longest, n)).astype(np.int64))
+    n = int(np.log10(longest / _DENSE_SEPARATIONS) * _SEPARATIONS_PER_DECADE) + 1
+    sparse = np.rint(_DENSE_SEPARATIONS * 10 ** (np.arange(n) / _SEPARATIONS_PER_DECADE)).astype(np.int64)
+    return np.union1d(dense, np.append(sparse, longest))
 
 
 def _average_chains(values: np.ndarray) -> MeanSquare:

@@ -75,11 +75,13 @@ class PairDistributions(Result):
 
     Attributes:
         inter: Between molecules, by "A-B"; also between a molecule and its own images.
-        intra: Within molecules, by "A-B"; bonded pairs are in unless they were excluded.
+        intra: Within molecules, by "A-B", without excluded pairs.
+        excluded: The excluded pairs at their direct separation, by "A-B"; empty without exclusions.
     """
 
     inter: Mapping[str, RadialDistribution]
     intra: Mapping[str, RadialDistribution]
+    excluded: Mapping[str, RadialDistribution]
 
 
 def compute_rdf(
@@ -153,12 +155,12 @@ def compute_pair_distributions(
         kinds[same[direct]] += len(low)
         if len(left_out):
             out = np.isin(np.minimum(first, second) * n + np.maximum(first, second), left_out) & direct
-            kinds[same[out]] = 2 * len(low)
+            kinds[same[out]] += len(low)
         return kinds
 
-    counts = _count_classes(positions, box, classify, 2 * len(low) + 1, r_max, bin_width, n_blocks)
+    counts = _count_classes(positions, box, classify, 3 * len(low), r_max, bin_width, n_blocks)
     n_all, n_intra = _count_possible_pairs(bead_types, n_types, molecules)
-    inter, intra = {}, {}
+    inter, intra, out = {}, {}, {}
     for pair, (a, b) in enumerate(zip(low, high, strict=True)):
         name, n_pairs = f"{type_names[a]}-{type_names[b]}", int(n_all[a, b])
         between = counts.distribution(pair, n_pairs) if n_pairs else None
@@ -166,7 +168,9 @@ def compute_pair_distributions(
             inter[name] = between
         if n_intra[a, b]:
             intra[name] = counts.distribution(pair + len(low), n_pairs)
-    return PairDistributions(inter=inter, intra=intra)
+            if len(left_out):
+                out[name] = counts.distribution(pair + 2 * len(low), n_pairs)
+    return PairDistributions(inter=inter, intra=intra, excluded=out)
 
 
 def combine_distributions(distributions: Mapping[str, RadialDistribution], n_beads: int) -> RadialDistribution:
@@ -190,6 +194,27 @@ def combine_distributions(distributions: Mapping[str, RadialDistribution], n_bea
         block_g=np.sum([rdf.block_g * rdf.n_pairs for rdf in rdfs], axis=0) / n_pairs,
         n_frames=rdfs[0].n_frames,
         n_pairs=n_pairs,
+    )
+
+
+def add_distributions(first: RadialDistribution, second: RadialDistribution) -> RadialDistribution:
+    """g(r) of two kinds of pairs together, both in units of the same density, such as `intra` and `excluded`.
+
+    Raises:
+        InputError: If they count in units of different densities.
+    """
+    if first.n_pairs != second.n_pairs or first.n_frames != second.n_frames:
+        raise InputError(
+            f"g(r) of {first.n_frames} frames with {first.n_pairs} pairs and of {second.n_frames} with "
+            f"{second.n_pairs}; only kinds of pairs of one trajectory add up"
+        )
+    return RadialDistribution(
+        bin_edges=first.bin_edges,
+        counts=first.counts + second.counts,
+        g=first.g + second.g,
+        block_g=first.block_g + second.block_g,
+        n_frames=first.n_frames,
+        n_pairs=first.n_pairs,
     )
 
 

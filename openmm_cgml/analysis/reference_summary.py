@@ -62,8 +62,8 @@ class ReferenceSummary(Result):
         system: Name of the system.
         temperature: Temperature of the run's thermostat [K].
         trajectory: Its structure, energies and mobility.
-        half_rmse: RMSE of g(r) between the two halves of the run, by "com", "inter A-B", and for chains "inter" and
-            "intra" over all beads: its own statistical error.
+        half_rmse: RMSE of g(r) between the two halves of the run, by "com", "inter A-B", and for chains "inter",
+            "intra" and "far" (more than two bonds apart) over all beads: its own statistical error.
         half_js: Jensen-Shannon divergence between the two halves [bits], by "angle A-B-C" and "torsion A-B-C-D"; empty
             without chains.
         limits: Limits for simulations of this system.
@@ -165,7 +165,7 @@ def _upgrade_from_1(content: Mapping[str, Any], *, where: str) -> dict[str, Any]
             for kind in ("bonds", "angles")
         }
         inter = {name: _rescale(each, old["intra"].get(name, each)["n_pairs"]) for name, each in old["inter"].items()}
-        absent: dict[str, Any] = {"torsions": {}, "chains": {}, "bead_msd": None, "inner_msd": None}
+        absent: dict[str, Any] = {"torsions": {}, "chains": {}, "bead_msd": None, "inner_msd": None, "intra_far": None}
         limits = {"gr_intra_rmse": ValidationLimits.gr_intra_rmse, **content["limits"]}
     except (KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{where}: lacks {error}; the file was edited or damaged") from error
@@ -185,8 +185,8 @@ def _compute_half_errors(trajectory: TrajectorySummary) -> dict[str, float]:
     named["com"] = trajectory.com
     ranges = dict.fromkeys(named, RMSE_RANGE)
     if trajectory.chains:
-        named |= {"inter": trajectory.inter_all, "intra": trajectory.intra_all}
-        ranges |= dict.fromkeys(("inter", "intra"), POLYMER_RMSE_RANGE)
+        named |= {"inter": trajectory.inter_all, "intra": trajectory.intra_all, "far": trajectory.intra_far}
+        ranges |= dict.fromkeys(("inter", "intra", "far"), POLYMER_RMSE_RANGE)
     errors: dict[str, float] = {}
     for name, rdf in named.items():
         if rdf is not None:

@@ -82,11 +82,18 @@ def compute_relaxation(end_to_end: np.ndarray, *, interval: float, time_scale: s
     return EndToEndRelaxation(
         times=times,
         correlation=correlation,
-        standard_error=by_chain.std(axis=1, ddof=1) / np.sqrt(n_chains) if n_chains > 1 else None,
+        standard_error=_find_error(by_chain, correlation) if n_chains > 1 else None,
         relaxation_time=_find_decay(times, correlation),
         duration=(n_frames - 1) * interval,
         time_scale=time_scale,
     )
+
+
+def _find_error(by_chain: np.ndarray, correlation: np.ndarray) -> np.ndarray:
+    """Standard error of a ratio of means over chains, (n_lags, n_chains) over its first row, shape (n_lags,)."""
+    residuals = by_chain - correlation[:, None] * by_chain[0]
+    error: np.ndarray = residuals.std(axis=1, ddof=1) / np.sqrt(by_chain.shape[1])
+    return error
 
 
 def _find_decay(times: np.ndarray, correlation: np.ndarray) -> float | None:

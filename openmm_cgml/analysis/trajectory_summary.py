@@ -29,6 +29,7 @@ from openmm_cgml.analysis.periodic import box_widths
 from openmm_cgml.analysis.rdf import (
     PairDistributions,
     RadialDistribution,
+    add_distributions,
     combine_distributions,
     compute_pair_distributions,
     compute_rdf,
@@ -45,6 +46,7 @@ _MIN_MSD_FRAMES = 20
 _MAX_STRUCTURE_BEADS = 4_000_000
 """Most beads, of all frames together, used for the distributions: large boxes need fewer frames."""
 _MIN_STRUCTURE_FRAMES = 100
+_NEAR_BONDS = 2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,7 +64,8 @@ class TrajectorySummary(Result):
         energies_per_bead: Energy components per bead [kJ/mol].
         com: g(r) of the molecules' centers of mass; None for a single molecule.
         inter: g(r) between beads of different molecules by "A-B"; empty where the beads are the molecules.
-        intra: g(r) between beads of one molecule by "A-B".
+        intra: g(r) between beads of one molecule by "A-B", bonded ones included.
+        intra_far: g(r) between all beads of one molecule more than two bonds apart; None without chains.
         bonds: Bond lengths [nm] by "A-B".
         angles: Angles [rad] by "A-B-C".
         torsions: Magnitudes of torsion angles [rad] by "A-B-C-D".
@@ -84,6 +87,7 @@ class TrajectorySummary(Result):
     com: RadialDistribution | None
     inter: Mapping[str, RadialDistribution]
     intra: Mapping[str, RadialDistribution]
+    intra_far: RadialDistribution | None
     bonds: Mapping[str, Distribution]
     angles: Mapping[str, Distribution]
     torsions: Mapping[str, Distribution]
@@ -164,7 +168,11 @@ def summarize_trajectory(
         energies_per_bead=_average_energies(frames),
         com=com,
         inter=pairs.inter,
-        intra=pairs.intra,
+        intra={
+            name: add_distributions(rdf, pairs.excluded[name]) if pairs.excluded else rdf
+            for name, rdf in pairs.intra.items()
+        },
+        intra_far=combine_distributions(pairs.intra, topology.n_beads) if chains else None,
         bonds=compute_bond_distributions(sample, topology),
         angles=compute_angle_distributions(sample, topology),
         torsions=compute_torsion_distributions(sample, topology),
@@ -199,7 +207,7 @@ def _compute_pairs(
     positions: np.ndarray, box: np.ndarray, topology: CGTopology, r_max: float, bin_width: float, n_blocks: int
 ) -> PairDistributions:
     if topology.n_beads == topology.n_molecules and len(set(topology.bead_types.tolist())) == 1:
-        return PairDistributions(inter={}, intra={})  # the centers of mass are the beads
+        return PairDistributions(inter={}, intra={}, excluded={})  # the centers of mass are the beads
     return compute_pair_distributions(
         positions,
         box,
@@ -209,6 +217,7 @@ def _compute_pairs(
         r_max=r_max,
         bin_width=bin_width,
         n_blocks=n_blocks,
+        excluded=topology.exclusions(_NEAR_BONDS),
     )
 
 

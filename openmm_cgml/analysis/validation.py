@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from openmm_cgml.analysis.compare import (
+    POLYMER_RMSE_RANGE,
     RMSE_RANGE,
     compare_rdf,
     compute_fraction_outside,
@@ -17,61 +18,13 @@ from openmm_cgml.analysis.compare import (
 )
 from openmm_cgml.analysis.diffusion import CM2_PER_S
 from openmm_cgml.analysis.distributions import Distribution
+from openmm_cgml.analysis.figure import Figure, format_reference, format_value, name_worst
+from openmm_cgml.analysis.polymer_figures import compute_polymer_figures, compute_polymer_notes
 from openmm_cgml.analysis.rdf import RadialDistribution
 from openmm_cgml.analysis.reference_summary import ReferenceSummary, ValidationLimits
 from openmm_cgml.analysis.result import Result
 from openmm_cgml.analysis.trajectory_summary import TrajectorySummary
 from openmm_cgml.errors import InputError
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Figure(Result):
-    """One number of a simulation beside the reference's.
-
-    Attributes:
-        key: Short name, as in `benchmarks/results/fidelity.json`.
-        label: Name for people, with what it is the worst of.
-        unit: Unit, empty for pure numbers.
-        value: The simulation's value.
-        error: Its standard error, if known.
-        reference: The reference's value, if there is one.
-        reference_error: The reference's own statistical error, if known.
-        lowest: Smallest value that passes, if there is a limit.
-        highest: Largest value that passes, if there is a limit.
-    """
-
-    key: str
-    label: str
-    unit: str = ""
-    value: float
-    error: float | None = None
-    reference: float | None = None
-    reference_error: float | None = None
-    lowest: float | None = None
-    highest: float | None = None
-
-    @property
-    def verdict(self) -> str:
-        """The verdict "pass" or "fail", or nothing where there is no limit."""
-        if self.lowest is None and self.highest is None:
-            return ""
-        too_low = self.lowest is not None and self.value < self.lowest
-        too_high = self.highest is not None and self.value > self.highest
-        return "fail" if too_low or too_high else "pass"
-
-    @property
-    def title(self) -> str:
-        """The label with its unit."""
-        return f"{self.label} [{self.unit}]" if self.unit else self.label
-
-    @property
-    def limit(self) -> str:
-        """The limit as text."""
-        if self.lowest is not None and self.highest is not None:
-            return f"{self.lowest:.4g} to {self.highest:.4g}"
-        if self.highest is not None:
-            return f"≤ {self.highest:.4g}"
-        return "" if self.lowest is None else f"≥ {self.lowest:.3g}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -171,13 +124,19 @@ def compare_with_reference(
     _check_same_system(summary, reference.trajectory)
     r_range = _common_range(summary, reference.trajectory)
     notes = []
-    if r_range[1] < RMSE_RANGE[1] - 1e-6:
+    if r_range[1] < (POLYMER_RMSE_RANGE if reference.trajectory.chains else RMSE_RANGE)[1] - 1e-6:
         notes.append(f"the box allows g(r) up to {r_range[1]:g} nm only, so the comparison ends there")
     if status != "complete":
         notes.append(f"the run is {status}: its figures cover the part that was recorded")
+    is_polymer = bool(summary.chains and reference.trajectory.chains)
+    notes += compute_polymer_notes(summary, reference) if is_polymer else []
     figures = [
         *_thermodynamic_figures(summary, reference, limits),
-        *_gr_figures(summary, reference, limits, r_range),
+        *(
+            compute_polymer_figures(summary, reference, limits)
+            if is_polymer
+            else _gr_figures(summary, reference, limits, r_range)
+        ),
         *_bond_figures(summary.bonds, reference.trajectory.bonds, limits),
         *_mobility_figures(summary, reference.trajectory, limits),
     ]
@@ -201,21 +160,6 @@ def compare_sizes(summaries: Sequence[TrajectorySummary], limits: ValidationLimi
         error=largest_error / scale,
         highest=limits.energy_spread,
     )
-
-
-def format_value(value: float, error: float | None) -> str:
-    """A value with as many digits as its error allows."""
-    if error is None or error <= 0:
-        return f"{value:.4g}"
-    digits = max(0, 1 - int(np.floor(np.log10(error))))
-    return f"{value:.{digits}f} ± {error:.{digits}f}" if digits < 7 else f"{value:.3g} ± {error:.1g}"
-
-
-def format_reference(figure: Figure) -> str:
-    """The reference's value, or where there is none its own statistical error."""
-    if figure.reference is not None:
-        return format_value(figure.reference, figure.reference_error)
-    return "" if figure.reference_error is None else f"own halves: {figure.reference_error:.2g}"
 
 
 def format_table(results: Sequence[ValidationResult]) -> str:
@@ -314,7 +258,7 @@ def _gr_figures(
         figures.append(
             Figure(
                 key="gr_inter_rmse",
-                label=_worst_of("g(r) between molecules: RMSE", pairs, worst),
+                label=name_worst("g(r) between molecules: RMSE", pairs, worst),
                 value=pairs[worst],
                 reference_error=reference.half_rmse.get(f"inter {worst}"),
                 highest=limits.gr_inter_rmse,
@@ -328,7 +272,7 @@ def _gr_figures(
         figures.append(
             Figure(
                 key="gr_below_first_bin",
-                label=_worst_of("g(r) below the reference's first bin", below, worst),
+                label=name_worst("g(r) below the reference's first bin", below, worst),
                 value=below[worst],
                 highest=limits.gr_below_first_bin,
             )
@@ -350,7 +294,7 @@ def _bond_figures(
     return [
         Figure(
             key="bond_mean_error",
-            label=_worst_of("mean bond length: relative error", errors, far),
+            label=name_worst("mean bond length: relative error", errors, far),
             value=errors[far],
             error=_relative_error(ours[far]),
             lowest=-limits.bond_mean_error,
@@ -358,14 +302,14 @@ def _bond_figures(
         ),
         Figure(
             key="bond_std_ratio",
-            label=_worst_of("bond length fluctuation: ratio", ratios, wide),
+            label=name_worst("bond length fluctuation: ratio", ratios, wide),
             value=ratios[wide],
             lowest=1 - limits.bond_std_deviation,
             highest=1 + limits.bond_std_deviation,
         ),
         Figure(
             key="bonds_outside",
-            label=_worst_of("bonds outside the reference's range", outside, out),
+            label=name_worst("bonds outside the reference's range", outside, out),
             value=outside[out],
         ),
     ]
@@ -401,15 +345,12 @@ def _relative_error(distribution: Distribution) -> float | None:
     return None if distribution.standard_error is None else distribution.standard_error / distribution.mean
 
 
-def _worst_of(label: str, values: Mapping[str, float], worst: str) -> str:
-    return label if len(values) == 1 else f"{label} (worst of {len(values)}: {worst})"
-
-
 def _common_range(summary: TrajectorySummary, reference: TrajectorySummary) -> tuple[float, float]:
     ends: list[RadialDistribution] = [
         rdf for part in (summary, reference) for rdf in (part.com, *part.inter.values()) if rdf is not None
     ]
-    return RMSE_RANGE[0], min([RMSE_RANGE[1], *(float(rdf.bin_edges[-1]) for rdf in ends)])
+    first, last = POLYMER_RMSE_RANGE if reference.chains else RMSE_RANGE
+    return first, min([last, *(float(rdf.bin_edges[-1]) for rdf in ends)])
 
 
 def _check_same_system(summary: TrajectorySummary, reference: TrajectorySummary) -> None:

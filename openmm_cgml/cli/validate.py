@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
-    from openmm_cgml.analysis import ValidationLimits
+    from openmm_cgml.analysis import TransferLimits, ValidationLimits
+
+Limits = TypeVar("Limits", "ValidationLimits", "TransferLimits")
 
 
 def validate(
-    reference: Annotated[
-        str, typer.Option("--reference", help="A shipped system, a reference.json, or a mapped dataset.")
-    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the report, or the file to --write-reference.")
     ],
     runs: Annotated[
         list[Path] | None, typer.Argument(help="Folders of simulations of one system: seeds, sizes, replicas.")
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            help="A shipped system, a reference.json, a mapped dataset, or a model with a reference.json.",
+        ),
+    ] = None,
+    transfer: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--transfer",
+            help="A run of one model at a chain length or box size of its own; give it once for each run. They are "
+            "compared with one another, the first with all others.",
+        ),
     ] = None,
     discard: Annotated[
         str | None,
@@ -39,7 +53,8 @@ def validate(
 ) -> None:
     """Compare coarse-grained runs with the atomistic reference: g(r), bonds, temperature, energy, mobility.
 
-    Prints a table and writes report.html, validation.json and pictures/ into OUTPUT.
+    Prints a table and writes report.html, validation.json and pictures/ into OUTPUT; with --transfer, transfer.html and
+    transfer.json.
     """
     from openmm_cgml.analysis import ValidationLimits, write_reference_summary
     from openmm_cgml.analysis.report import load_reference
@@ -47,6 +62,14 @@ def validate(
     from openmm_cgml.errors import InputError, OutputExistsError
     from openmm_cgml.units import parse_quantity
 
+    settle = None if discard is None else parse_quantity(discard, "time")
+    if transfer:
+        if runs or reference or write_reference:
+            raise InputError("--transfer compares runs with one another; give it no other runs and no --reference")
+        _validate_transfer(transfer, output, settle, limit or [], overwrite=overwrite, strict=strict)
+        return
+    if reference is None:
+        raise InputError("no reference; give --reference, or --transfer for runs to compare with one another")
     limits = _replace_limits(ValidationLimits(), limit or [])
     if write_reference:
         if output.exists() and not overwrite:
@@ -61,7 +84,7 @@ def validate(
         runs,
         reference=summary,
         output=output,
-        discard=None if discard is None else parse_quantity(discard, "time"),
+        discard=settle,
         limits=_replace_limits(summary.limits, limit or []),
         overwrite=overwrite,
     )
@@ -71,7 +94,21 @@ def validate(
         raise typer.Exit(4)
 
 
-def _replace_limits(limits: ValidationLimits, changes: list[str]) -> ValidationLimits:
+def _validate_transfer(
+    runs: list[Path], output: Path, discard: float | None, changes: list[str], *, overwrite: bool, strict: bool
+) -> None:
+    from openmm_cgml.analysis import TransferLimits
+    from openmm_cgml.analysis.report import validate_transfer
+
+    limits = _replace_limits(TransferLimits(), changes)
+    found = validate_transfer(runs, output=output, discard=discard, limits=limits, overwrite=overwrite)
+    typer.echo(found.table())
+    typer.echo(f"\nreport: {output / 'transfer.html'}")
+    if strict and not found.passed:
+        raise typer.Exit(4)
+
+
+def _replace_limits(limits: Limits, changes: list[str]) -> Limits:
     from openmm_cgml.errors import InputError
 
     known = {field.name for field in dataclasses.fields(limits)}

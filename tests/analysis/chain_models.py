@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from openmm_cgml.frames import Frames
 from openmm_cgml.topology import CGTopology
 
 
@@ -59,6 +60,29 @@ def freely_rotating(rng, shape, n_beads, cosine, bond=0.25):
         across /= np.linalg.norm(across, axis=-1, keepdims=True)
         direction = cosine * direction + np.sqrt(1 - cosine**2) * across
     return np.stack(points, axis=-2)
+
+
+def phantom_melt(n_chains, n_beads, *, seed, n_frames=40, cosine=0.6, bond=0.25, width=0.01, density=20.0, step=None):
+    """Frames of freely rotating chains that do not see one another, at a number density of beads [1/nm^3].
+
+    Every frame is independent, or where a `step` is given, the first frame with all beads walking from there.
+    """
+    rng = np.random.default_rng(seed)
+    n = n_chains * n_beads
+    box = (n / density) ** (1 / 3)
+    count = n_frames if step is None else 1
+    points = freely_rotating(rng, (count, n_chains), n_beads, cosine, bond)
+    points += rng.uniform(0, box, (count, n_chains, 1, 3)) + rng.normal(0, width, points.shape)
+    positions = points.reshape(count, n, 3)
+    if step is not None:
+        positions = positions + np.cumsum(rng.normal(0, step, (n_frames, n, 3)), axis=0)
+    kinetic = 0.5 * 3 * n * 0.00831446261815324 * 300.0 * (1 + rng.normal(0, np.sqrt(2 / (3 * n)), n_frames))
+    return Frames(
+        positions=positions,
+        box=np.stack([np.eye(3) * box] * n_frames),
+        times=None if step is None else np.arange(n_frames) * 1.0,
+        energies={"kinetic": kinetic},
+    )
 
 
 def rouse_modes(rng, n_frames, n_chains, n_beads, friction_step):

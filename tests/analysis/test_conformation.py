@@ -147,6 +147,7 @@ def test_separations_are_dense_first_and_reach_the_end():
     assert long[:20].tolist() == list(range(1, 21))
     assert long[-1] == 999
     assert len(long) < 60
+    assert set(choose_separations(99)[:-1]) <= set(long.tolist())
 
 
 def test_wrapped_chains_are_refused():

@@ -4,7 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openmm_cgml.analysis.periodic import minimum_image, wrap
-from openmm_cgml.analysis.rdf import combine_distributions, compute_pair_distributions, compute_rdf, count_pairs
+from openmm_cgml.analysis.rdf import (
+    add_distributions,
+    combine_distributions,
+    compute_pair_distributions,
+    compute_rdf,
+    count_pairs,
+)
 from openmm_cgml.errors import InputError
 
 CUBIC = np.diag([3.0, 3.2, 3.5])
@@ -179,6 +185,10 @@ def test_excluded_pairs_are_left_out_within_and_kept_between_molecules():
     fewer = compute_pair_distributions(positions, box, excluded=np.array([[1, 0], [2, 3], [0, 4]]), **options)
     assert full.intra["A-A"].counts.sum() - fewer.intra["A-A"].counts.sum() == 2
     np.testing.assert_array_equal(full.inter["A-A"].counts, fewer.inter["A-A"].counts)
+    both = add_distributions(fewer.intra["A-A"], fewer.excluded["A-A"])
+    np.testing.assert_array_equal(both.counts, full.intra["A-A"].counts)
+    np.testing.assert_allclose(both.g, full.intra["A-A"].g, rtol=1e-12)
+    assert full.excluded == {}
     assert np.flatnonzero(full.inter["A-A"].counts).tolist() == [10, 30, 50, 65]
 
 

@@ -3,6 +3,7 @@
 from openmm_cgml.analysis.report.reference_source import load_reference, summarize_dataset
 from openmm_cgml.analysis.report.run_validation import compare_runs, validate, write_report
 from openmm_cgml.analysis.report.simulation_run import SimulationRun, read_run
+from openmm_cgml.analysis.report.transfer_report import validate_transfer
 
 __all__ = [
     "SimulationRun",
@@ -11,5 +12,6 @@ __all__ = [
     "read_run",
     "summarize_dataset",
     "validate",
+    "validate_transfer",
     "write_report",
 ]

@@ -78,17 +78,52 @@ def render_page(
         provenance: Column title -> (name -> value) of the reference and the runs.
         footer: Last line.
     """
-    word, kind = _stamp(validation)
     notes = [f"{run.name}: {note}" for run in validation.runs for note in run.notes]
+    return render_document(
+        f"{validation.system}: validation",
+        subtitle=subtitle,
+        stamp=_stamp(validation),
+        figures=_figure_table(validation),
+        notes=notes,
+        plates=plates,
+        provenance=provenance,
+        footer=footer,
+    )
+
+
+def render_document(
+    title: str,
+    *,
+    subtitle: str,
+    stamp: tuple[str, str],
+    figures: str,
+    notes: Sequence[str],
+    plates: Sequence[Plate],
+    provenance: Mapping[str, Mapping[str, str]],
+    footer: str,
+) -> str:
+    """A page of a table of figures, notes, pictures and provenance.
+
+    Args:
+        title: Title.
+        subtitle: One line under the title.
+        stamp: Word of the stamp, and its kind: "pass", "fail" or "incomplete".
+        figures: The table of figures as HTML.
+        notes: What a reader should know.
+        plates: The pictures in order.
+        provenance: Column title -> (name -> value).
+        footer: Last line.
+    """
+    word, kind = stamp
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(validation.system)}: validation</title><style>{_CSS}</style></head><body><main>",
+        f"<title>{escape(title)}</title><style>{_CSS}</style></head><body><main>",
         f'<span class="stamp {kind}">{word}</span>',
-        f"<h1>{escape(validation.system)}: validation</h1><p class='lead'>{escape(subtitle)}</p>",
+        f"<h1>{escape(title)}</h1><p class='lead'>{escape(subtitle)}</p>",
         "<h2>Figures</h2>",
-        _figure_table(validation),
+        figures,
         _list_notes(notes),
         "<h2>Pictures</h2><div class='pictures'>",
         *map(_render_plate, plates),

@@ -39,18 +39,27 @@ _STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.5,
 }
 _DPI = 160
-_REFERENCE = "atomistic reference, mapped"
+REFERENCE_LABEL = "atomistic reference, mapped"
 
 Runs = Sequence[tuple[str, RadialDistribution]]
 
 
-def draw_rdf(title: str, reference: RadialDistribution, runs: Runs) -> bytes:
-    """g(r) of the runs over the reference's, with bands of two standard errors, and their difference below."""
+def draw_rdf(
+    title: str, reference: RadialDistribution, runs: Runs, *, r_range: tuple[float, float] = RMSE_RANGE
+) -> bytes:
+    """g(r) of the runs over the reference's, with bands of two standard errors, and their difference below.
+
+    Args:
+        title: Title of the picture.
+        reference: The reference's g(r).
+        runs: Names and g(r) of the runs.
+        r_range: Distances over which they are compared, shaded [nm].
+    """
 
     def draw(picture: Picture) -> None:
         top, bottom = picture.subplots(2, 1, sharex=True, height_ratios=(3, 1.1))
         _draw_reference(top, reference)
-        for color, (name, rdf) in zip(_colors(len(runs)), runs, strict=True):
+        for color, (name, rdf) in zip(pick_colors(len(runs)), runs, strict=True):
             _draw_band(top, rdf, color, name)
             n = min(len(rdf.g), len(reference.g))
             bottom.plot(rdf.r[:n], rdf.g[:n] - reference.g[:n], color=color, linewidth=1.2)
@@ -59,13 +68,13 @@ def draw_rdf(title: str, reference: RadialDistribution, runs: Runs) -> bytes:
             bottom.fill_between(reference.r, -2 * error, 2 * error, color=REFERENCE_COLOR, alpha=0.25, linewidth=0)
         bottom.axhline(0, color=REFERENCE_COLOR, linewidth=0.8)
         for axes in (top, bottom):
-            axes.axvspan(*RMSE_RANGE, color="#f7f7f4", zorder=-5)
+            axes.axvspan(*r_range, color="#f7f7f4", zorder=-5)
         top.axhline(1, color="#999999", linewidth=0.8, linestyle=(0, (4, 3)))
         top.set(ylabel="g(r)", title=title, ylim=(0, None), xlim=(0, min(float(reference.bin_edges[-1]), 1.5)))
         bottom.set(xlabel="r [nm]", ylabel="difference")
-        top.legend(loc="lower right")
+        top.legend(loc="best")
 
-    return _render(draw, (6.4, 4.9))
+    return render_picture(draw, (6.4, 4.9))
 
 
 def draw_rdf_grid(
@@ -77,7 +86,7 @@ def draw_rdf_grid(
 
     def panel(axes: Axes, name: str) -> None:
         _draw_reference(axes, references[name])
-        for color, (run, rdfs) in zip(_colors(len(runs)), runs, strict=True):
+        for color, (run, rdfs) in zip(pick_colors(len(runs)), runs, strict=True):
             _draw_band(axes, rdfs[name], color, run)
         occupied = np.flatnonzero(references[name].counts)
         last = references[name].bin_edges[occupied[-1] + 1] if len(occupied) else references[name].bin_edges[-1]
@@ -112,14 +121,17 @@ def draw_distributions(
         axes.stairs(
             reference.density / scale, reference.bin_edges * scale, color=REFERENCE_COLOR, fill=True, alpha=0.18
         )
-        axes.stairs(reference.density / scale, reference.bin_edges * scale, color=REFERENCE_COLOR, label=_REFERENCE)
-        for color, (run, distributions) in zip(_colors(len(runs)), runs, strict=True):
+        axes.stairs(
+            reference.density / scale, reference.bin_edges * scale, color=REFERENCE_COLOR, label=REFERENCE_LABEL
+        )
+        for color, (run, distributions) in zip(pick_colors(len(runs)), runs, strict=True):
             found = distributions[name]
             axes.stairs(found.density / scale, found.bin_edges * scale, color=color, linewidth=1.4, label=run)
         low, high = reference.bin_edges[[0, -1]] * scale
         margin = 0.4 * (high - low)
         axes.set(xlabel=f"{quantity} [{unit}]", ylabel=f"probability density [1/{unit}]")
-        axes.set(ylim=(0, None), xlim=(low - margin, high + margin))
+        highest = 180.0 if unit == "degree" else np.inf
+        axes.set(ylim=(0, None), xlim=(max(0.0, low - margin), min(highest, high + margin)))
 
     return _draw_grid(title, list(references), panel)
 
@@ -132,7 +144,7 @@ def draw_series(runs: Sequence[SimulationRun], temperature: float) -> bytes:
         top.axhline(
             temperature, color=REFERENCE_COLOR, linewidth=1.0, linestyle=(0, (4, 3)), label=f"target {temperature:g} K"
         )
-        for color, run in zip(_colors(len(runs)), runs, strict=True):
+        for color, run in zip(pick_colors(len(runs)), runs, strict=True):
             _draw_series(top, run.times, run.temperatures, color, run.name)
             _draw_series(bottom, run.times, run.energies_per_bead, color, run.name)
             if run.discarded > 0 and len(run.times):
@@ -142,20 +154,22 @@ def draw_series(runs: Sequence[SimulationRun], temperature: float) -> bytes:
         bottom.set(ylabel="energy per bead [kJ/mol]", xlabel="time [ps] (CG time)")
         top.legend(loc="best", ncols=2)
 
-    return _render(draw, (6.4, 4.6))
+    return render_picture(draw, (6.4, 4.6))
 
 
-def draw_msd(reference: MeanSquareDisplacement | None, runs: Sequence[tuple[str, MeanSquareDisplacement]]) -> bytes:
-    """Mean square displacement of the centers of mass with bands of two standard errors."""
+def draw_msd(
+    of: str, reference: MeanSquareDisplacement | None, runs: Sequence[tuple[str, MeanSquareDisplacement]]
+) -> bytes:
+    """Mean square displacement of the centers of mass, or of the beads, with bands of two standard errors."""
 
     def draw(picture: Picture) -> None:
         axes = picture.subplots()
         if reference is not None:
-            label = f"{_REFERENCE} ({reference.time_scale})"
+            label = f"{REFERENCE_LABEL} ({reference.time_scale})"
             axes.plot(
                 reference.times[1:], reference.msd[1:], color=REFERENCE_COLOR, alpha=0.3, linewidth=4.5, label=label
             )
-        for color, (name, msd) in zip(_colors(len(runs)), runs, strict=True):
+        for color, (name, msd) in zip(pick_colors(len(runs)), runs, strict=True):
             axes.plot(msd.times[1:], msd.msd[1:], color=color, label=f"{name} ({msd.time_scale})")
             if msd.standard_error is not None:
                 low, high = msd.msd - 2 * msd.standard_error, msd.msd + 2 * msd.standard_error
@@ -164,15 +178,17 @@ def draw_msd(reference: MeanSquareDisplacement | None, runs: Sequence[tuple[str,
                     msd.times[1:], np.maximum(low[1:], floor), high[1:], color=color, alpha=0.2, linewidth=0
                 )
         axes.set(xscale="log", yscale="log", xlabel="lag time [ps]", ylabel="mean square displacement [nm²]")
-        axes.set_title("Mean square displacement of centers of mass")
+        axes.set_title(f"Mean square displacement of {of}")
         axes.legend(loc="upper left")
 
-    return _render(draw, (6.4, 4.0))
+    return render_picture(draw, (6.4, 4.0))
 
 
 def _draw_reference(axes: Axes, rdf: RadialDistribution) -> None:
     """The reference as a broad line that shows on both sides of a run that agrees with it."""
-    axes.plot(rdf.r, rdf.g, color=REFERENCE_COLOR, linewidth=4.5, alpha=0.3, label=_REFERENCE, solid_capstyle="butt")
+    axes.plot(
+        rdf.r, rdf.g, color=REFERENCE_COLOR, linewidth=4.5, alpha=0.3, label=REFERENCE_LABEL, solid_capstyle="butt"
+    )
     error = rdf.standard_error
     if error is not None:
         axes.fill_between(rdf.r, rdf.g - 2 * error, rdf.g + 2 * error, color=REFERENCE_COLOR, alpha=0.3, linewidth=0)
@@ -211,14 +227,16 @@ def _draw_grid(title: str, names: Sequence[str], panel: Callable[[Axes, str], No
         picture.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
 
     size = (6.4, 4.0) if len(names) == 1 else (3.3 * columns, 2.6 * rows + 0.7)
-    return _render(draw, size)
+    return render_picture(draw, size)
 
 
-def _colors(n: int) -> list[str]:
+def pick_colors(n: int) -> list[str]:
+    """Colors of n runs."""
     return [RUN_COLORS[index % len(RUN_COLORS)] for index in range(n)]
 
 
-def _render(draw: Callable[[Picture], None], size: tuple[float, float]) -> bytes:
+def render_picture(draw: Callable[[Picture], None], size: tuple[float, float]) -> bytes:
+    """A picture in the report's style as PNG, drawn by `draw`."""
     with mpl.rc_context(_STYLE):
         picture = Picture(figsize=size, dpi=_DPI, layout="constrained")
         FigureCanvasAgg(picture)

@@ -7,20 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from openmm_cgml.analysis.reference_summary import ReferenceSummary, ValidationLimits
-from openmm_cgml.analysis.report.page import Plate, render_page
-from openmm_cgml.analysis.report.pictures import (
-    draw_distributions,
-    draw_msd,
-    draw_rdf,
-    draw_rdf_grid,
-    draw_series,
-)
+from openmm_cgml.analysis.report.page import render_page
+from openmm_cgml.analysis.report.plates import draw_plates
 from openmm_cgml.analysis.report.reference_source import load_reference
 from openmm_cgml.analysis.report.simulation_run import SimulationRun, find_replicas, read_run
-from openmm_cgml.analysis.trajectory_summary import TrajectorySummary
 from openmm_cgml.analysis.validation import Validation, ValidationResult, compare_sizes, compare_with_reference
 from openmm_cgml.errors import InputError, OutputExistsError
 from openmm_cgml.storage import write_atomically
@@ -102,32 +93,6 @@ def write_report(
     write_atomically(folder / REPORT, page)
 
 
-def draw_plates(runs: Sequence[SimulationRun], reference: ReferenceSummary) -> list[Plate]:
-    """The pictures that the runs and the reference allow."""
-    done = [(run.name, run.summary) for run in runs if run.summary is not None]
-    atomistic = reference.trajectory
-    plates = []
-    if done and atomistic.com is not None:
-        curves = [(name, summary.com) for name, summary in done if summary.com is not None]
-        png = draw_rdf("Centers of mass of molecules", atomistic.com, curves)
-        plates.append(Plate(name="gr-centers-of-mass", png=png, caption="g(r) of the molecules' centers of mass"))
-    plates += _draw_inter(done, atomistic)
-    if done and any(np.count_nonzero(rdf.counts) > 10 for rdf in atomistic.intra.values()):  # else bonds show it all
-        curves_of = [(name, summary.intra) for name, summary in done]
-        png = draw_rdf_grid("Beads of one molecule", atomistic.intra, curves_of)
-        plates.append(Plate(name="gr-intra", png=png, caption="g(r) within molecules", wide=len(atomistic.intra) > 1))
-    plates += _draw_bonds_and_angles(done, atomistic)
-    if any(len(run.times) for run in runs):
-        png = draw_series(runs, reference.temperature)
-        caption = "Temperature and potential energy; dotted: end of what is left out as equilibration"
-        plates.append(Plate(name="time-series", png=png, caption=caption))
-    displacements = [(name, summary.msd) for name, summary in done if summary.msd is not None]
-    if displacements:
-        png = draw_msd(atomistic.msd, displacements)
-        plates.append(Plate(name="msd", png=png, caption="Mean square displacement of the centers of mass"))
-    return plates
-
-
 def name_apart(runs: Sequence[SimulationRun], paths: Sequence[Path]) -> list[SimulationRun]:
     """The runs with names that differ: as much of their paths as that takes."""
     resolved = [path.resolve() for path in paths]
@@ -147,35 +112,6 @@ def _compare_run(run: SimulationRun, reference: ReferenceSummary, limits: Valida
     if run.discarded > 0:
         notes.append(f"the first {run.discarded:g} ps are left out as equilibration")
     return ValidationResult(name=run.name, status=run.status, figures=result.figures, notes=(*notes, *result.notes))
-
-
-def _draw_inter(done: Sequence[tuple[str, TrajectorySummary]], reference: TrajectorySummary) -> list[Plate]:
-    if not done or not reference.inter:
-        return []
-    caption = "g(r) between beads of different molecules"
-    if len(reference.inter) == 1:
-        ((name, rdf),) = reference.inter.items()
-        png = draw_rdf(
-            f"Beads of different molecules, {name}", rdf, [(run, summary.inter[name]) for run, summary in done]
-        )
-        return [Plate(name="gr-inter", png=png, caption=caption)]
-    png = draw_rdf_grid(
-        "Beads of different molecules", reference.inter, [(run, summary.inter) for run, summary in done]
-    )
-    return [Plate(name="gr-inter", png=png, caption=caption, wide=True)]
-
-
-def _draw_bonds_and_angles(done: Sequence[tuple[str, TrajectorySummary]], reference: TrajectorySummary) -> list[Plate]:
-    plates = []
-    if done and reference.bonds:
-        runs = [(name, summary.bonds) for name, summary in done]
-        png = draw_distributions("Bond lengths", "bond length", "nm", reference.bonds, runs)
-        plates.append(Plate(name="bonds", png=png, caption="Bond lengths", wide=len(reference.bonds) > 1))
-    if done and reference.angles:
-        runs = [(name, summary.angles) for name, summary in done]
-        png = draw_distributions("Angles", "angle", "degree", reference.angles, runs, scale=180 / np.pi)
-        plates.append(Plate(name="angles", png=png, caption="Angles", wide=len(reference.angles) > 1))
-    return plates
 
 
 def _subtitle(validation: Validation, reference: ReferenceSummary) -> str:
