@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from openmm_cgml.analysis.reference_summary import (
@@ -9,6 +10,7 @@ from openmm_cgml.analysis.reference_summary import (
     write_reference_summary,
 )
 from openmm_cgml.errors import ArtifactError
+from openmm_cgml.shipped import find_system
 
 
 def test_a_summary_is_written_and_read(tmp_path, make_frames, make_topology):
@@ -47,3 +49,44 @@ def test_newer_other_and_damaged_files_are_refused(tmp_path, reference):
     path.write_text(reference.to_json()[:-30])
     with pytest.raises(ArtifactError, match="not readable as JSON"):
         read_reference_summary(path)
+
+
+def as_version_1(summary):
+    """What the release before chains wrote for molecules of two beads: g(r) in units of the pairs between molecules."""
+    content = json.loads(summary.to_json())
+    content["version"] = 1
+    del content["half_js"], content["limits"]["gr_intra_rmse"]
+    trajectory = content["trajectory"]
+    for name in ("torsions", "chains", "bead_msd", "inner_msd", "intra_far"):
+        del trajectory[name]
+    for each in (*trajectory["bonds"].values(), *trajectory["angles"].values()):
+        del each["std_error"]
+    mixed = trajectory["inter"]["A-B"]
+    mixed["n_pairs"] -= 40
+    mixed["g"] = [value * 1600 / 1560 for value in mixed["g"]]
+    mixed["block_g"] = [[value * 1600 / 1560 for value in block] for block in mixed["block_g"]]
+    return content
+
+
+def test_files_of_version_1_are_read(tmp_path, reference):
+    path = tmp_path / "reference.json"
+    path.write_text(json.dumps(as_version_1(reference)))
+    again = read_reference_summary(path)
+    assert again.version == 2
+    assert again.trajectory.inter["A-B"].n_pairs == 1600
+    np.testing.assert_allclose(again.trajectory.inter["A-B"].g, reference.trajectory.inter["A-B"].g, rtol=1e-7)
+    np.testing.assert_allclose(
+        again.trajectory.inter["A-A"].block_g, reference.trajectory.inter["A-A"].block_g, rtol=1e-7
+    )
+    assert again.trajectory.chains == {}
+    assert again.limits.to_dict() == reference.limits.to_dict()
+    broken = as_version_1(reference)
+    del broken["trajectory"]["intra"]
+    path.write_text(json.dumps(broken))
+    with pytest.raises(ArtifactError, match="lacks 'intra'"):
+        read_reference_summary(path)
+
+
+@pytest.mark.parametrize("system", ["benzene-1bead", "benzene-3bead"])
+def test_shipped_references_are_read(system):
+    assert read_reference_summary(find_system(system) / "reference.json").system == system
