@@ -1,7 +1,7 @@
 """OpenMM forces for the bonded terms of a class-II force field, as the class2 styles of LAMMPS have them.
 
 One force for each kind of coordinate: an angle with its two bonds, a torsion with its three bonds and two angles, so
-that a cross term costs no coordinate of its own. No periodic images are taken: molecules are whole, as OpenMM keeps them.
+that a cross term costs no coordinate of its own. No periodic images are taken: molecules are whole, as in OpenMM.
 """
 
 from __future__ import annotations

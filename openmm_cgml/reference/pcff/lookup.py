@@ -47,7 +47,7 @@ class ParameterLookup:
             by_section.setdefault(section, []).append("-".join(types))
         listed = "\n".join(f"  {section}: {', '.join(found)}" for section, found in by_section.items())
         raise InputError(
-            f"{len(self.missing)} parameters are missing in {self.parameters.source}:\n{listed}\n"
+            f"parameters missing in {self.parameters.source} ({len(self.missing)} in all):\n{listed}\n"
             "Nothing is set to zero for them. Saturated hydrocarbons such as polyethylene are complete; the file's "
             "automatic parameters (cff91_auto), which PIM-1 would need, are not implemented: use GAFF there."
         )
