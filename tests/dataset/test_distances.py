@@ -75,6 +75,18 @@ def test_a_closer_approach_in_a_later_frame_is_found():
     assert min(d.closest_inter for d in record.result()) == pytest.approx(np.hypot(0.2, 0.3))
 
 
+def test_a_chain_that_meets_its_own_image_approaches_another_molecule():
+    positions = np.array([[[0.1, 0, 0], [0.9, 0, 0], [1.7, 0, 0], [2.5, 0.3, 0]]])
+    topology = CGTopology.from_residues([(CHAIN, 1)])
+    for moved in (positions, positions + np.array([[0.0], [0.0], [0.0], [2.5]])):
+        record = DistanceRecord(topology, 1.0)
+        record.add(Frames(positions=moved, box=CUBIC[None]))
+        found = {distances.types: distances for distances in record.result()}
+        assert found["E", "E"].closest_inter == pytest.approx(np.hypot(0.1, 0.3))
+        assert found["E", "E"].closest_intra is None  # 2.4 nm apart in the chain itself
+        assert found["E", "M"].closest_inter == pytest.approx(0.9)
+
+
 def test_a_search_range_of_zero_is_refused():
     with pytest.raises(InputError, match="search range 0 nm"):
         DistanceRecord(CGTopology.from_residues([(CHAIN, 1)]), 0)

@@ -11,6 +11,7 @@ from openmm_cgml.frames import Frames
 from openmm_cgml.potentials import CosineAngle, CosineTorsion, HarmonicAngle, HarmonicBond, PowerRepulsion
 from openmm_cgml.priors import PriorSet, PriorTerm, cosine_term
 from openmm_cgml.topology import CGTopology, ResidueTemplate
+from tests.long_chains import BOX, chain_topology, doubled, grown_chains, image_pairs, rewrapped
 
 BOND = PriorTerm(form="harmonic_bond", types=("B", "A"), parameters={"length": 0.25, "stiffness": 5000})
 ANGLE = PriorTerm(form="harmonic_angle", types=("A", "B", "A"), parameters={"angle": 2.0, "stiffness": 50})
@@ -96,6 +97,28 @@ def test_intermolecular_part_is_what_acts_between_molecules() -> None:
     apart = Frames(positions=frames.positions + 100 * topology.molecules[:, None])
     assert not PRIORS.forces(topology, apart, part="inter").any()
     assert np.abs(inter.reshape(len(frames), -1, 3, 3).sum(axis=2)).max() > 1, "the control must fail"
+
+
+@pytest.mark.physics
+def test_a_chain_longer_than_the_box_and_its_own_images_act_between_molecules() -> None:
+    topology, whole = chain_topology(), grown_chains()
+    priors = PriorSet(terms=tuple(repulsion(*pair, 0.3) for pair in ("EE", "EM", "MM")), exclude_bonds=2)
+    pairs, vectors = image_pairs(topology, whole, 0.8)[0]
+    lengths = np.linalg.norm(vectors, axis=1)
+    expected = priors.pair_energy("M", "M", lengths).sum()  # all types have the same sigma
+    slopes = (priors.pair_energy("M", "M", lengths + 1e-6) - priors.pair_energy("M", "M", lengths - 1e-6)) / 2e-6
+    forces = np.zeros_like(whole)
+    for bead, sign in zip(pairs, (-1, 1), strict=True):
+        np.add.at(forces, bead, sign * (slopes / lengths)[:, None] * vectors)
+    frames = Frames(positions=np.stack([whole, rewrapped(whole, "scattered")]), box=np.stack([BOX, BOX]))
+    found, found_forces = priors.evaluate(topology, frames, part="inter")
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert found_forces[1] == pytest.approx(forces, abs=1e-4 * np.abs(forces).max())
+    many, box = doubled(whole)
+    twice = priors.energies(topology.repeated(2), Frames(positions=many[None], box=box[None]), part="inter")
+    assert twice == pytest.approx(2 * expected, rel=1e-5)
+    strangers = topology.molecules[pairs[0]] != topology.molecules[pairs[1]]
+    assert lengths[~strangers].min() < 0.5, "by molecule numbers alone, this would be left out"
 
 
 def test_evaluation_in_chunks_gives_the_same_as_frame_by_frame(monkeypatch: pytest.MonkeyPatch) -> None:

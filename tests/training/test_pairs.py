@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.training.pairs import PairFinder, PairRule, distances, pair_vectors
+from tests.long_chains import BOX, WRAPPINGS, chain_topology, grown_chains, image_pairs, rewrapped
 from tests.training.dimers import EDGE, dimer_frames, dimer_topology
 
 
@@ -33,6 +34,18 @@ def test_pairs_are_those_of_a_search_over_all_images(intra_cutoff):
     assert set(map(tuple, found.intra.T.tolist())) == intra
     assert inter and (intra or not intra_cutoff)
     assert np.all(np.diff(found.inter[0]) >= 0)
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_chain_and_its_own_images_are_intermolecular_pairs(wrapping, dtype):
+    topology, whole = chain_topology(), grown_chains()
+    positions = rewrapped(whole, wrapping).astype(dtype)
+    found = PairFinder(topology, PairRule(cutoff=0.8, intra_cutoff=0.8)).find(positions, BOX)
+    inter, intra = image_pairs(topology, whole, 0.8)
+    assert set(map(tuple, found.inter.T.tolist())) == set(map(tuple, inter[0].T.tolist()))
+    assert set(map(tuple, found.intra.T.tolist())) == set(map(tuple, intra[0].T.tolist()))
+    assert (topology.molecules[found.inter[0]] == topology.molecules[found.inter[1]]).any()
 
 
 def test_bonded_pairs_are_left_out_when_excluded():
