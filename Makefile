@@ -25,7 +25,7 @@ $(VENV)/.run: pyproject.toml constraints/modern.txt
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	@$(BIN)/python $(PIP_INSTALL) -c constraints/modern.txt -e ".[test]"
+	@$(BIN)/python $(PIP_INSTALL) -c constraints/modern.txt -e ".[test,pcff]"
 	@touch $@
 
 $(TORCHFORCE_VENV)/.test: pyproject.toml constraints/torchforce.txt
