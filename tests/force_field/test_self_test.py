@@ -14,6 +14,7 @@ from openmm_cgml.force_field.self_test import (
     verify_self_test,
 )
 from tests.fixtures import benzene_box, displaced, tiny_chain_force_field, tiny_force_field
+from tests.long_chains import BOX, chain_network, chain_topology, grown_chains, reference, rewrapped
 
 
 def parts(force_field):
@@ -89,3 +90,13 @@ def test_the_network_evaluated_plainly_agrees_with_the_deployed_one(n_beads, inc
     scale = np.sqrt(np.mean(forces**2))
     assert energy == pytest.approx(float(other_energy), rel=1e-10)
     assert np.abs(forces - other_forces.numpy()).max() < 1e-9 * scale
+
+
+def test_a_chain_and_its_own_images_are_intermolecular_in_the_plain_evaluation():
+    topology, whole, network = chain_topology(), grown_chains(), chain_network()
+    expected, expected_forces = reference(network, topology, whole)
+    none = np.zeros((0, 2), np.int64)
+    energy, forces = network_energy_and_forces(network, topology, none, rewrapped(whole, "wrapped"), BOX)
+    assert energy == pytest.approx(expected, rel=1e-10)
+    assert np.abs(forces - expected_forces).max() < 1e-9 * np.sqrt(np.mean(forces**2))
+    assert abs(reference(network, topology, whole, by_index=True)[0] - expected) > 1.0, "the control must fail"
