@@ -30,8 +30,9 @@ def fit(
 ) -> None:
     """Fit priors and train a network on the forces they leave over: a force field.
 
-    Writes force_field/, metrics.json, metrics.csv, loss.png and TensorBoard logs into OUTPUT. Interrupt it as you like:
-    --resume goes on from the last checkpoint, and from the same point an uninterrupted run would have reached.
+    Writes force_field/, metrics.json, metrics.csv, loss.png, priors.png and priors-report.json (the priors beside the
+    data) and TensorBoard logs into OUTPUT. Interrupt it as you like: --resume goes on from the last checkpoint, and
+    from the same point an uninterrupted run would have reached.
     """
     from openmm_cgml.cli.run_record import recorded
     from openmm_cgml.training import fit as fit_force_field

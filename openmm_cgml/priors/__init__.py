@@ -17,6 +17,7 @@ from openmm_cgml.priors.fitting import (
     fit_torsion_priors,
 )
 from openmm_cgml.priors.prior_set import PriorSet
+from openmm_cgml.priors.report import BondedFit, PriorReport, RepulsionFit, report_priors
 from openmm_cgml.priors.scan import RepulsionScan, check_repulsion, scan_repulsion
 from openmm_cgml.priors.term import FORMS, PriorTerm, cosine_term
 
@@ -24,10 +25,13 @@ __all__ = [
     "FORMS",
     "AnglePriorConfig",
     "BondPriorConfig",
+    "BondedFit",
     "PriorConfig",
+    "PriorReport",
     "PriorSet",
     "PriorTerm",
     "PriorWarning",
+    "RepulsionFit",
     "RepulsionPriorConfig",
     "RepulsionScan",
     "TorsionPriorConfig",
@@ -39,5 +43,6 @@ __all__ = [
     "fit_priors",
     "fit_repulsion_priors",
     "fit_torsion_priors",
+    "report_priors",
     "scan_repulsion",
 ]

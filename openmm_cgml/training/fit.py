@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -20,6 +21,7 @@ from openmm_cgml.force_field import ForceField
 from openmm_cgml.force_field.manifest import Manifest, TrainingSummary
 from openmm_cgml.interruption import Interruption
 from openmm_cgml.networks import SchNet, build_network
+from openmm_cgml.priors import report_priors
 from openmm_cgml.storage import lock_directory, prepare_output, write_json
 from openmm_cgml.training.callbacks import Checkpoints, History, ProgressReport, Selection, TrainingStoppedError
 from openmm_cgml.training.checkpoints import TrainingCheckpoint, find_checkpoint
@@ -27,6 +29,7 @@ from openmm_cgml.training.config import FitConfig
 from openmm_cgml.training.data import FitData, FitDataModule, manifest_summary, prepare_data
 from openmm_cgml.training.metrics import fit_metrics
 from openmm_cgml.training.module import ForceMatching
+from openmm_cgml.training.plots import plot_priors
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,8 +61,9 @@ def fit(
 ) -> FitResult:
     """Fit priors and train a network on the forces they leave over.
 
-    Writes `force_field/`, `metrics.json`, `metrics.csv`, `loss.png`, `fit.json` (the resolved configuration),
-    TensorBoard logs and checkpoints into `output`. Ctrl-C and SIGTERM write a checkpoint first.
+    Writes `force_field/`, `metrics.json`, `metrics.csv`, `loss.png`, `priors-report.json` and `priors.png` (the priors
+    beside the data), `fit.json` (the resolved configuration), TensorBoard logs and checkpoints into `output`. Ctrl-C
+    and SIGTERM write a checkpoint first.
 
     Args:
         config: Data, priors, network, training.
@@ -84,6 +88,7 @@ def fit(
     prepare_output(output, overwrite=overwrite, resume=resume)
     with lock_directory(output), _threads(config.training.threads):
         write_json(output / "fit.json", config.model_dump(mode="json"))
+        _write_prior_report(data, output)
         module, history, selection = _train(config, data, output, identity, checkpoint, progress)
         network = _selected(config, data, module, selection)
         metrics = fit_metrics(network, data, n_knots=config.training.filter_knots)
@@ -118,6 +123,15 @@ def _resolve_device(config: FitConfig) -> FitConfig:
         )
     device = wanted if wanted != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     return config.model_copy(update={"training": config.training.model_copy(update={"device": device})})
+
+
+def _write_prior_report(data: FitData, output: Path) -> None:
+    """The priors beside the frames that they were fitted to; before training, so that bad ones are seen in time."""
+    first = data.datasets[0]
+    frames = first.frames(np.array([frame for part, frame in data.keys["train"] if part == 0]))
+    report = report_priors(data.priors, first.topology, frames, first.temperature)
+    write_json(output / "priors-report.json", report.to_dict())
+    plot_priors(report, output / "priors.png")
 
 
 def _train(

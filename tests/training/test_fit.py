@@ -53,6 +53,9 @@ def test_fit_writes_a_force_field_that_loads_and_everything_beside_it(make_confi
     assert {"force_field", "metrics.json", "metrics.csv", "loss.png", "fit.json", "tensorboard", "checkpoints"} <= {
         path.name for path in (tmp_path / "out").iterdir()
     }
+    assert (tmp_path / "out" / "priors.png").read_bytes().startswith(b"\x89PNG")
+    report = read_json(tmp_path / "out" / "priors-report.json")
+    assert [term["parameters"] for term in report["terms"]] == [dict(t.parameters) for t in loaded.priors.terms]
     metrics = read_json(tmp_path / "out" / "metrics.json")
     assert set(metrics["test"]["by_type"]) == {"A", "B"}
     assert metrics["test"]["energy_rmse_per_bead"] > 0
