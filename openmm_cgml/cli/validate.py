@@ -25,7 +25,7 @@ def validate(
         str | None,
         typer.Option(
             "--reference",
-            help="A shipped system, a reference.json, a mapped dataset, or a model with a reference.json.",
+            help="A shipped system, a reference.json, a mapped dataset, or a model with card/reference.json.",
         ),
     ] = None,
     transfer: Annotated[

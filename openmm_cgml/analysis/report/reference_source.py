@@ -16,6 +16,8 @@ from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.shipped import find_system
 
 REFERENCE = "reference.json"
+MODEL_REFERENCE = "card/reference.json"
+"""Where a model keeps one: beside its card, since a force field's own folder holds nothing else."""
 _MAX_FRAMES = 20_000
 
 
@@ -25,7 +27,8 @@ def load_reference(
     """The reference that a name, a file or a folder means.
 
     Args:
-        source: A summary, a `reference.json`, a folder with one, a mapped dataset, or the name of a shipped system.
+        source: A summary, a `reference.json`, a folder with one, a model with `card/reference.json`, a mapped dataset,
+            or the name of a shipped system.
         limits: Limits to keep in a summary that is made now from a dataset.
 
     Raises:
@@ -37,8 +40,9 @@ def load_reference(
     path = Path(source)
     if path.is_file() and path.name != "system.yaml":
         return read_reference_summary(path)
-    if (path / REFERENCE).is_file():
-        return read_reference_summary(path / REFERENCE)
+    for name in (REFERENCE, MODEL_REFERENCE):
+        if (path / name).is_file():
+            return read_reference_summary(path / name)
     if (path / "manifest.json").is_file():
         return summarize_dataset(ForceMatchingDataset.open(path), limits=limits)
     folder = find_system(source)

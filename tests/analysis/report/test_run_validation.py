@@ -145,6 +145,10 @@ def test_a_reference_is_found_as_file_folder_or_dataset(tmp_path, reference, mak
     write_reference_summary(tmp_path / "reference.json", reference)
     assert load_reference(tmp_path / "reference.json").system == "dumbbells"
     assert load_reference(tmp_path).to_json() == reference.to_json()
+    (tmp_path / "model" / "card").mkdir(parents=True)
+    write_reference_summary(tmp_path / "model" / "card" / "reference.json", reference)
+    (tmp_path / "model" / "manifest.json").write_text("{}")
+    assert load_reference(tmp_path / "model").to_json() == reference.to_json()
     frames = make_frames()
     dataset = ForceMatchingDataset.create(
         tmp_path / "data",
