@@ -10,7 +10,6 @@ a native OpenMM force. Bonds, where there are any, come from the harmonic prior.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,20 +84,26 @@ class PairSpline:
             np.add.at(result[index], i, -pull)
         return result
 
-    def to_openmm(self, topology: CGTopology) -> list[openmm.CustomNonbondedForce]:
-        """Native forces, one for each pair of types, over tables of the energy."""
-        return [self._table_force(topology, number) for number in range(len(self.types))]
+    def to_openmm(self, topology: CGTopology, *, exclude_bonds: int | None = None) -> list[openmm.CustomNonbondedForce]:
+        """Native forces, one for each pair of types, over tables of the energy.
 
-    def _table_force(self, topology: CGTopology, pair: int) -> openmm.CustomNonbondedForce:
+        Args:
+            topology: The beads.
+            exclude_bonds: Beads of one molecule farther apart than this act on one another like those of different
+                molecules; None leaves out all pairs of one molecule.
+        """
+        pairs = topology.exclusions(topology.n_beads if exclude_bonds is None else exclude_bonds).tolist()
+        return [self._table_force(topology, number, pairs) for number in range(len(self.types))]
+
+    def _table_force(self, topology: CGTopology, pair: int, excluded: list[Any]) -> openmm.CustomNonbondedForce:
         force = openmm.CustomNonbondedForce("energy(r)")
         grid = np.linspace(0, self.cutoff, N_TABLE)
         table = openmm.Continuous1DFunction(self.energy(grid, pair).tolist(), 0.0, self.cutoff)
         force.addTabulatedFunction("energy", table)
         for _ in range(topology.n_beads):
             force.addParticle([])
-        for beads in np.split(np.arange(topology.n_beads), np.flatnonzero(np.diff(topology.molecules)) + 1):
-            for i, j in itertools.combinations(beads.tolist(), 2):
-                force.addExclusion(i, j)
+        for i, j in excluded:
+            force.addExclusion(i, j)
         if len(self.types) > 1:
             names = [topology.type_names[t] for t in topology.bead_types]
             force.addInteractionGroup(*([k for k, n in enumerate(names) if n == kind] for kind in self.types[pair]))
@@ -198,13 +203,18 @@ def score(predicted: NDArray[Any], measured: NDArray[Any], error: NDArray[Any] |
     return result
 
 
-def create_system(spline: PairSpline, bonds: PriorSet, topology: CGTopology, box: NDArray[Any]) -> openmm.System:
-    """The OpenMM System of the spline and the harmonic bonds."""
+def create_system(
+    spline: PairSpline, bonds: PriorSet, topology: CGTopology, box: NDArray[Any], *, exclude_bonds: int | None = None
+) -> openmm.System:
+    """The OpenMM System of the spline and the bonded priors. See `PairSpline.to_openmm`."""
     system = openmm.System()
     for mass in topology.masses:
         system.addParticle(float(mass))
     system.setDefaultPeriodicBoxVectors(*np.asarray(box, float))
-    for force in [*spline.to_openmm(topology), *(p.to_openmm(periodic=True) for p in bonds.bind(topology))]:
+    for force in [
+        *spline.to_openmm(topology, exclude_bonds=exclude_bonds),
+        *(p.to_openmm(periodic=True) for p in bonds.bind(topology)),
+    ]:
         system.addForce(force)
     return system
 

@@ -18,11 +18,13 @@ __all__ = [
     "BeadSpecification",
     "ChainSpecification",
     "LiteratureValue",
+    "ProtocolSpecification",
     "ReferenceSpecification",
     "ResidueSpecification",
     "StageSpecification",
     "SystemSpecification",
     "read_specification",
+    "with_protocol",
 ]
 
 
@@ -136,6 +138,8 @@ class StageSpecification(Config):
         temperature: Temperature, of the start if there is a final one [K].
         final_temperature: Temperature that the stage ends at, changed linearly in time [K]; None keeps it.
         pressure: Pressure [bar]; None for constant volume.
+        final_density: Density that the box is brought to in the course of the stage, evenly on a logarithmic scale, by
+            moving whole molecules [g/cm^3]; None leaves the box to the pressure.
         time_step: Integration step [ps]; None takes that of the reference.
     """
 
@@ -144,7 +148,16 @@ class StageSpecification(Config):
     temperature: Temperature
     final_temperature: Temperature | None = None
     pressure: Pressure | None = None
+    final_density: Density | None = None
     time_step: Time | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.pressure is not None and self.final_density is not None:
+            raise ValueError(
+                f"stage {self.name} has a pressure and a final_density; a pressure finds its own density, keep one"
+            )
+        return self
 
 
 class ReferenceSpecification(Config):
@@ -262,6 +275,12 @@ class SystemSpecification(Config):
         raise InputError(f"system {self.name!r} has no residue {name!r}; it has: {known}")
 
 
+class ProtocolSpecification(Config):
+    """The content of a file with stages that take the place of a system's own equilibration."""
+
+    equilibration: tuple[StageSpecification, ...]
+
+
 def read_specification(name_or_path: str | Path) -> SystemSpecification:
     """The specification of a shipped system, of a folder with a `system.yaml`, or of such a file itself.
 
@@ -270,6 +289,19 @@ def read_specification(name_or_path: str | Path) -> SystemSpecification:
     """
     path = Path(name_or_path)
     return read_config(path if path.is_file() else find_system(name_or_path) / "system.yaml", SystemSpecification)
+
+
+def with_protocol(specification: SystemSpecification, path: str | Path) -> SystemSpecification:
+    """The system with the equilibration stages of a YAML file (`equilibration: [...]`) instead of its own.
+
+    Raises:
+        InputError: The system has no reference, or the file is wrong.
+    """
+    if specification.reference is None:
+        raise InputError(f"system {specification.name!r} has no `reference` section that a protocol could belong to")
+    stages = read_config(Path(path), ProtocolSpecification).equilibration
+    reference = ReferenceSpecification(**{**dict(specification.reference), "equilibration": stages})
+    return specification.model_copy(update={"reference": reference})
 
 
 def element_mass(symbol: str) -> float:

@@ -29,6 +29,12 @@ def reference(
         float | None,
         typer.Option(help="Factor on the lengths of the equilibration stages of system.yaml; 1.", rich_help_panel=_RUN),
     ] = None,
+    protocol: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file with `equilibration:` stages in place of those of system.yaml.", rich_help_panel=_RUN
+        ),
+    ] = None,
     duration: Annotated[str | None, typer.Option(help='Recorded time, "700 ps".', rich_help_panel=_RUN)] = None,
     frame_interval: Annotated[
         str | None, typer.Option(help='Time between frames, "0.2 ps".', rich_help_panel=_RUN)
@@ -66,7 +72,7 @@ def reference(
     with --resume.
     """
     from openmm_cgml.cli.run_record import recorded
-    from openmm_cgml.specification import read_specification
+    from openmm_cgml.specification import read_specification, with_protocol
 
     run_options = {
         "molecules": molecules,
@@ -82,17 +88,20 @@ def reference(
     if mean_force is None:
         _refuse_given(mean_force_options, "without --mean-force")
     else:
-        _refuse_given(run_options, "with --mean-force")
+        _refuse_given({**run_options, "protocol": protocol}, "with --mean-force")
     arguments = {
         "system": system,
         "output": output,
         "mean_force": mean_force,
+        "protocol": protocol,
         **run_options,
         **mean_force_options,
         **shared,
     }
     with recorded(output, "reference", arguments) as result:
         specification = read_specification(system)
+        if protocol is not None:
+            specification = with_protocol(specification, protocol)
         if mean_force is None:
             text = _record(specification, output, {**run_options, **shared}, resume, overwrite, result)
         else:

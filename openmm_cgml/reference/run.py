@@ -38,6 +38,7 @@ _CHECKPOINTS = "checkpoints"
 _BAROSTAT_INTERVAL = 25  # steps
 _BYTES_PER_ATOM = 36  # positions, forces and intermolecular forces in single precision
 _EQUILIBRATION_CHECKPOINT = 10.0  # ps
+_DEFORMATION = 0.1  # ps between changes of the box in a stage with a final density
 _LARGEST_SCALING = 0.005  # of the box edge, in one go
 _STEPS_PER_SCALING = 100
 
@@ -166,9 +167,12 @@ class _Run:
             seed=1000 * self._order(name) + step,
         )
         point.apply_to(simulation.context)
+        chunk = per_picosecond if stage.final_density is None else max(1, round(_DEFORMATION * per_picosecond))
         while step < total:
             _set_temperature(simulation, stage, step / total)
-            n_steps = min(per_picosecond, total - step)
+            n_steps = min(chunk, total - step)
+            if stage.final_density is not None:
+                self._deform(simulation, stage.final_density, n_steps / (total - step))
             _advance(simulation, n_steps)
             step += n_steps
             self._density(simulation)
@@ -179,6 +183,16 @@ class _Run:
             self._interruption.raise_again()
         self._note_stage(stage, duration, self._density(simulation))
         return point
+
+    def _deform(self, simulation: app.Simulation, density: float, share: float) -> None:
+        """Brings the box by a share of the (logarithmic) way to a density, moving whole molecules."""
+        state = simulation.context.getState(positions=True)
+        length = _edge_of(state)
+        scale = (box_length(self._plan.box.total_mass, density) / length) ** share
+        positions = np.asarray(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
+        n_atoms = len(positions) // self._plan.box.n_molecules
+        simulation.context.setPeriodicBoxVectors(*(scale * length * np.eye(3)))
+        simulation.context.setPositions(scale_centers(positions, n_atoms, scale))
 
     def _note_stage(self, stage: StageSpecification, duration: float, density: float) -> None:
         path = self._folder / "stages.json"
