@@ -172,7 +172,7 @@ def _run(folder, program, *arguments):
     libraries = [str(Path(file.locate()).parent) for file in metadata.files("mpich") if "libmpi.so" in str(file)]
     environment = os.environ | {"LD_LIBRARY_PATH": ":".join([*libraries[:1], os.environ.get("LD_LIBRARY_PATH", "")])}
     done = subprocess.run(
-        [str(path), *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        [str(path), *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     if done.returncode:
         raise RuntimeError(f"{program} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
