@@ -1,6 +1,7 @@
 """Analysis of trajectories of beads: pure functions, arrays in, frozen results out."""
 
 from openmm_cgml.analysis.block_average import Average, compute_average
+from openmm_cgml.analysis.box_picture import write_box_picture
 from openmm_cgml.analysis.chains import find_chains, find_linear_molecules
 from openmm_cgml.analysis.compare import compare_rdf, compute_gr_rmse, compute_js_divergence, compute_mass_below
 from openmm_cgml.analysis.conformation import ChainStatistics, SeparationCurve, compute_chain_statistics
@@ -71,5 +72,6 @@ __all__ = [
     "read_reference_summary",
     "summarize_reference",
     "summarize_trajectory",
+    "write_box_picture",
     "write_reference_summary",
 ]

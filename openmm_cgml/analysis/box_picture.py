@@ -12,6 +12,7 @@ from openmm_cgml.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
 
 __all__ = ["draw_box", "write_box_picture"]
 
@@ -124,7 +125,7 @@ def _corners(cell: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=float) @ cell
 
 
-def _edges(corners: NDArray[np.float64]) -> object:
+def _edges(corners: NDArray[np.float64]) -> LineCollection:
     from matplotlib.collections import LineCollection
 
     ends = [(a, b) for a in range(8) for b in range(a) if bin(a ^ b).count("1") == 1]
