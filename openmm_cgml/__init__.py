@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from openmm_cgml.specification import read_specification
     from openmm_cgml.topology import CGTopology
     from openmm_cgml.training.fit import fit
+    from openmm_cgml.training.prior_refinement import refine_priors
     from openmm_cgml.training.refinement import refine
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ _MODULE_OF = {
     "fit": "training",
     "read_specification": "specification",
     "refine": "training",
+    "refine_priors": "training",
     "run_reference": "reference",
     "simulate": "simulation",
     "validate": "analysis.report",
@@ -56,6 +58,7 @@ __all__ = [
     "fit",
     "read_specification",
     "refine",
+    "refine_priors",
     "run_reference",
     "simulate",
     "validate",

@@ -104,10 +104,10 @@ def compute_distribution(values: np.ndarray, *, bin_width: float) -> Distributio
     bins = np.floor(values.ravel() / bin_width).astype(np.int64) - first
     counts = np.bincount(bins)
     std = float(values.std())
-    variance_error = _find_error((values - values.mean()) ** 2)
+    variance_error = find_standard_error((values - values.mean()) ** 2)
     return Distribution(
         mean=float(values.mean()),
-        standard_error=_find_error(values),
+        standard_error=find_standard_error(values),
         std=std,
         std_error=None if variance_error is None else variance_error / (2 * std) if std > 0 else 0.0,
         minimum=low,
@@ -176,11 +176,14 @@ def compute_torsion_distributions(
     }
 
 
-def _find_error(values: np.ndarray) -> float | None:
+def find_standard_error(values: np.ndarray) -> float | None:
     """Standard error of the mean of values (n_frames, n_coordinates), correlated in time or not; None for one frame.
 
     Coordinates that hardly move in the run are only as many samples as there are coordinates, however many frames
     there are: the scatter of their means shows it.
+
+    Args:
+        values: Samples, shape (n_frames, n_coordinates).
     """
     n_frames, n_coordinates = values.shape
     if n_frames < 2:

@@ -137,7 +137,7 @@ def refine(
     output = prepare_output(output, overwrite=overwrite, resume=resume)
     with lock_directory(output), Interruption() as interruption:
         identity = {"force_field": force_field.fingerprint, "dataset": dataset.fingerprint, **config.model_dump()}
-        _check_identity(output / "refine.json", identity)
+        check_identity(output / "refine.json", identity)
         refinement = _Refinement(force_field, dataset, config)
         history = refinement.restore(output)
         while len(history) < config.rounds:
@@ -327,7 +327,12 @@ def _with_network(force_field: ForceField, network: SchNet, identity: dict[str, 
     return replace(force_field, network=_copy(network), manifest=changed)
 
 
-def _check_identity(path: Path, identity: dict[str, Any]) -> None:
+def check_identity(path: Path, identity: dict[str, Any]) -> None:
+    """Write what identifies a refinement, or compare it with what is there.
+
+    Raises:
+        InputError: If the refinement there is another one.
+    """
     if path.exists():
         known = read_json(path)
         changed = [name for name in identity if name != "threads" and known.get(name) != identity[name]]

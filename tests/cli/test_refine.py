@@ -1,9 +1,14 @@
+import numpy as np
+import openmm
 import pytest
 
 from openmm_cgml.cli.app import main
+from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.force_field import ForceField
+from openmm_cgml.frames import Frames
 from openmm_cgml.storage import read_json
-from tests.fixtures import tiny_force_field
+from openmm_cgml.topology import CGTopology
+from tests.fixtures import BENZENE_3, benzene_box, tiny_force_field
 from tests.training.test_refinement import _dataset
 
 SETTINGS = "rounds: 1\nduration: 0.4 ps\nequilibration: 0.1 ps\nfirst_equilibration: 0 ps\nframe_interval: 0.1 ps\n"
@@ -13,6 +18,26 @@ def _run(*arguments):
     with pytest.raises(SystemExit) as left:
         main(["refine", *map(str, arguments)])
     return left.value.code
+
+
+def _vibrating_benzene(folder, force_field):
+    """Frames of relaxed molecules whose beads are displaced at random."""
+    topology, positions, box = benzene_box(3, 64, density=0.6)
+    system = force_field.create_system(topology, box=box, ml_backend="PythonForce")
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+    context.setPositions(positions)
+    openmm.LocalEnergyMinimizer.minimize(context, maxIterations=50)
+    relaxed = context.getState(positions=True).getPositions(asNumpy=True)._value
+    frames = relaxed + np.random.default_rng(0).normal(scale=0.004, size=(24, *relaxed.shape))
+    ForceMatchingDataset.create(
+        folder,
+        [Frames(positions=frames, forces=np.ones_like(frames), box=np.tile(box, (24, 1, 1)))],
+        topology=CGTopology.from_residues([(BENZENE_3, 64)]),
+        temperature=300.0,
+        mapping_fingerprint="test",
+        source={"made": "for a test"},
+        templates=[BENZENE_3],
+    )
 
 
 def test_a_refined_force_field_is_written_with_a_record_and_not_replaced_unasked(tmp_path, capsys):
@@ -37,6 +62,24 @@ def test_a_refined_force_field_is_written_with_a_record_and_not_replaced_unasked
     assert read_json(tmp_path / "out" / "run.json")["verb"] == "refine"
     assert _run(*arguments) == 2
     assert "--resume" in capsys.readouterr().err
+
+
+def test_priors_are_refined_in_place_of_the_network_on_request(tmp_path, capsys):
+    force_field = tiny_force_field(3)
+    force_field.save(tmp_path / "fit" / "force_field")
+    _vibrating_benzene(tmp_path / "data", force_field)
+    (tmp_path / "refine.yaml").write_text(SETTINGS)
+    arguments = (tmp_path / "fit", "-d", tmp_path / "data", "-o", tmp_path / "out", "--priors")
+    assert not _run(*arguments, "--config", tmp_path / "refine.yaml")
+    shown = capsys.readouterr().out
+    assert "after 1 of at most 1 corrections" in shown
+    assert "harmonic_bond C2H2-C2H2: mean" in shown
+    refined = ForceField.load(tmp_path / "out" / "force_field")
+    for name, tensor in force_field.network.state_dict().items():
+        assert (refined.network.state_dict()[name] == tensor).all()
+    assert refined.priors.terms != force_field.priors.terms
+    assert (tmp_path / "out" / "refinement.png").exists()
+    assert read_json(tmp_path / "out" / "run.json")["corrections"] == 1
 
 
 def test_a_wrong_setting_is_named(tmp_path, capsys):
