@@ -21,6 +21,7 @@ import numpy as np
 
 from openmm_cgml.analysis.report import read_run, summarize_dataset, validate
 from openmm_cgml.analysis.validation import ValidationResult, compare_with_reference
+from openmm_cgml.builder import build_box
 from openmm_cgml.config import read_config
 from openmm_cgml.dataset import ForceMatchingDataset, map_recording
 from openmm_cgml.force_field import ForceField
@@ -28,7 +29,7 @@ from openmm_cgml.reference import ReferenceConfig, run_reference
 from openmm_cgml.simulation import SimulationConfig, simulate, simulate_system
 from openmm_cgml.specification import read_specification, with_protocol
 from openmm_cgml.storage import read_json, write_json
-from openmm_cgml.training import fit
+from openmm_cgml.training import PriorRefineConfig, fit, refine_priors
 from openmm_cgml.training.config import read_fit_config
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -175,13 +176,11 @@ def make_fits(system: str, plan: Plan) -> None:
 
 def make_refinement(system: str, plan: Plan) -> None:
     """Bonded priors adjusted to the reference's distributions, for systems that have settings for it."""
-    from openmm_cgml.training import RefinePriorsConfig, refine_priors
-
     settings, output = Path("systems") / system / "refine.yaml", plan.runs / system / "refined"
     if settings.exists() and not (output / "force_field" / "manifest.json").exists():
         dataset = ForceMatchingDataset.open(plan.runs / system / "dataset", verify=False)
         force_field = ForceField.load(plan.runs / system / "fit" / "force_field")
-        config = read_config(settings, RefinePriorsConfig)
+        config = read_config(settings, PriorRefineConfig)
         refine_priors(force_field, dataset, output, config, resume=output.exists())
 
 
@@ -246,15 +245,13 @@ def make_baseline(system: str, plan: Plan) -> None:
 
 def make_transfer(system: str, plan: Plan) -> None:
     """Boxes of longer chains at the density of the reference, built from nothing, and one of the reference's own."""
-    from openmm_cgml.builder import build_box
-
     force_field = model(system, plan)
     boxes = ((force_field.chains[0].count, force_field.chains[0].monomers), *SYSTEMS[system].transfer)
     for chains, monomers in boxes if SYSTEMS[system].transfer else ():
         output = plan.runs / system / "transfer" / f"{chains}x{monomers}"
         if _is_done(output):
             continue
-        topology, positions, box = build_box(force_field, {force_field.chains[0].name: {monomers: chains}}, seed=1)
+        topology, positions, box = build_box(force_field, chains=[(chains, monomers)], seed=1)
         run_once(
             output,
             lambda output=output, topology=topology, positions=positions, box=box: simulate(
