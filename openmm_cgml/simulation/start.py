@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import openmm
 from openmm import unit
@@ -112,7 +114,7 @@ def compare_with_period(time_step: float, period: float, term: str) -> str | Non
     """
     text = (
         f"a time step of {1e3 * time_step:.4g} fs is {{}} for the stiffest term ({term}), whose period is "
-        f"{1e3 * period:.4g} fs: use at most {1e3 * period / WISE_STEPS_PER_PERIOD:.3g} fs"
+        f"{1e3 * period:.4g} fs: use at most {math.floor(1e5 * period / WISE_STEPS_PER_PERIOD) / 100:g} fs"
     )
     if time_step > period / REFUSED_STEPS_PER_PERIOD:
         raise InputError(text.format("too long"))
