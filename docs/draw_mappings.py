@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def draw(specification: SystemSpecification) -> bytes:
-    """PNG of one molecule, or of a chain of three residues, one color per type of bead; hydrogens only if it is small."""
+    """PNG of one molecule, or of a chain of three residues, one color per bead type; hydrogens only if it is small."""
     graph = chain_of(specification) if specification.chains else molecule_of(specification)
     elements, bonds, beads = without_hydrogens(*graph) if len(graph[0]) > LARGE else graph
     molecule = Chem.RWMol()
