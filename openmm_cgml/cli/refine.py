@@ -35,15 +35,21 @@ def refine(
     from openmm_cgml.force_field import ForceField
     from openmm_cgml.training import PriorRefineConfig, RefineConfig
 
-    kind = PriorRefineConfig if priors else RefineConfig
-    settings = kind() if config is None else read_config(config, kind)
+    settings: PriorRefineConfig | RefineConfig
+    if priors:
+        settings = PriorRefineConfig() if config is None else read_config(config, PriorRefineConfig)
+    else:
+        settings = RefineConfig() if config is None else read_config(config, RefineConfig)
     nested = Path(model) / "force_field"
     force_field = ForceField.load(nested if nested.is_dir() else model)
     dataset = ForceMatchingDataset.open(data)
     arguments = {"model": model, "data": data, "output": output, "config": config, "priors": priors}
     with recorded(output, "refine", arguments) as result:
-        run = _refine_priors if isinstance(settings, PriorRefineConfig) else _refine_network
-        path, figures = run(force_field, dataset, output, settings, resume=resume, overwrite=overwrite)
+        flags = {"resume": resume, "overwrite": overwrite}
+        if isinstance(settings, PriorRefineConfig):
+            path, figures = _refine_priors(force_field, dataset, output, settings, **flags)
+        else:
+            path, figures = _refine_network(force_field, dataset, output, settings, **flags)
         result.update(figures)
     typer.echo(f"\nforce field: {path}   (next: openmm-cgml simulate)")
 

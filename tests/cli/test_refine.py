@@ -21,14 +21,14 @@ def _run(*arguments):
 
 
 def _vibrating_benzene(folder, force_field):
-    """Frames of relaxed molecules whose beads are displaced at random."""
+    """Frames of relaxed molecules whose beads are displaced at random, more than by their springs at 300 K."""
     topology, positions, box = benzene_box(3, 64, density=0.6)
     system = force_field.create_system(topology, box=box, ml_backend="PythonForce")
     context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
     context.setPositions(positions)
     openmm.LocalEnergyMinimizer.minimize(context, maxIterations=50)
     relaxed = context.getState(positions=True).getPositions(asNumpy=True)._value
-    frames = relaxed + np.random.default_rng(0).normal(scale=0.004, size=(24, *relaxed.shape))
+    frames = relaxed + np.random.default_rng(0).normal(scale=0.008, size=(24, *relaxed.shape))
     ForceMatchingDataset.create(
         folder,
         [Frames(positions=frames, forces=np.ones_like(frames), box=np.tile(box, (24, 1, 1)))],
@@ -79,7 +79,7 @@ def test_priors_are_refined_in_place_of_the_network_on_request(tmp_path, capsys)
         assert (refined.network.state_dict()[name] == tensor).all()
     assert refined.priors.terms != force_field.priors.terms
     assert (tmp_path / "out" / "refinement.png").exists()
-    assert read_json(tmp_path / "out" / "run.json")["corrections"] == 1
+    assert read_json(tmp_path / "out" / "run.json")["result"]["corrections"] == 1
 
 
 def test_a_wrong_setting_is_named(tmp_path, capsys):
