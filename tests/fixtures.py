@@ -83,6 +83,30 @@ def tiny_chain_force_field(*, network=True, seed=0, dtype=torch.float32, conform
     )
 
 
+def polyethylene_conformations():
+    """Histograms of a chain with an angle near 112 degrees, 60 % trans, and no two gauche of opposite sign in a row."""
+    angle = (np.arange(60) + 0.5) * np.pi / 60
+    angles = np.rint(1e5 * np.exp(-0.5 * ((angle - 1.955) / 0.07) ** 2)).astype(int).tolist()
+    fine = _three_states(60)
+    coarse = fine.reshape(20, 3, 3).sum(axis=1)
+    allowed = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 0.05], [1.0, 0.05, 1.0]])
+    pairs = np.einsum("ia,ab,jb->ij", coarse, allowed, coarse)
+    torsions = np.rint(1e5 * fine @ (allowed @ coarse.sum(axis=0))).astype(int).tolist()
+    ends = ["CH2-CH2", "CH2-CH3"]
+    return {
+        "angles": {f"CH2-{end}": angles for end in ends},
+        "torsions": {f"CH2-CH2-{end}": torsions for end in ends},
+        "torsion_pairs": {f"CH2-CH2-CH2-{end}": np.rint(1e5 * pairs).astype(int).tolist() for end in ends},
+    }
+
+
+def _three_states(n_bins):
+    """Weight of trans, gauche+ and gauche- in bins of a torsion, shape (n_bins, 3)."""
+    turn = -np.pi + (np.arange(n_bins) + 0.5) * 2 * np.pi / n_bins
+    apart = [np.angle(np.exp(1j * (turn - center))) for center in (np.pi, 1.15, -1.15)]
+    return np.stack([weight * np.exp(-0.5 * (x / 0.2) ** 2) for weight, x in zip((3, 1, 1), apart, strict=True)], 1)
+
+
 def benzene_box(n_beads=1, n_molecules=64, *, seed=0, density=DENSITY):
     """Topology, positions and box vectors of a random box of benzene at liquid density."""
     from openmm_cgml.builder import build_box

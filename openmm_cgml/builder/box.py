@@ -1,4 +1,4 @@
-"""Periodic boxes of molecules at a given density, placed at random without overlaps."""
+"""Periodic boxes of molecules and chains at a given density, without overlaps."""
 
 from __future__ import annotations
 
@@ -10,52 +10,118 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from openmm_cgml.builder.composition import (
+    ChainCount,
+    chain_molecules,
+    check_size,
+    check_type_pairs,
+    closest_approach,
+    small_molecules,
+)
 from openmm_cgml.builder.geometry import relax_molecule
+from openmm_cgml.builder.growth import grow_chains
+from openmm_cgml.builder.local_statistics import LocalStatistics
+from openmm_cgml.builder.packing import spread_molecules
+from openmm_cgml.builder.push_off import push_apart
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.system import check_box
-from openmm_cgml.topology import CGTopology, ResidueTemplate
+from openmm_cgml.topology import CGTopology, MoleculeTemplate
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3, value_in
 
-MAX_BEADS = 2_000_000
-_DEFAULT_DISTANCE = 0.25  # nm, where the force field does not say how close its beads come
 _ROUNDS = 300
 _JITTER = 0.15  # of the grid spacing
 
 
 def build_box(
-    force_field: ForceField, molecules: int | Mapping[str, int], *, density: Any = None, seed: int = 0
+    force_field: ForceField,
+    molecules: int | Mapping[str, int] | None = None,
+    *,
+    chains: Sequence[ChainCount | tuple[int, int]] = (),
+    density: Any = None,
+    box: Any = None,
+    temperature: Any = None,
+    seed: int = 0,
 ) -> tuple[CGTopology, NDArray[np.float64], NDArray[np.float64]]:
-    """A cubic box of molecules with random places and orientations.
+    """A cubic box of molecules and chains with random places, orientations and conformations.
+
+    Chains are grown from the distributions of bonds, angles and torsions that the force field knows, laid through each
+    other with an even density, and pushed apart slowly, so that they keep the internal distances of a melt; see
+    `grow_chains`, `spread_molecules` and `push_apart`.
+
+    `force_field.create_system(topology, box=box)` makes an OpenMM System of it.
 
     Args:
         force_field: The force field that the box is for; its priors give the molecules their shape.
-        molecules: How many, by residue name; one number if the force field knows one residue.
+        molecules: How many molecules of one residue, by residue name; one number if the force field knows one.
+        chains: Chains: pairs (how many, residues of each) or `ChainCount`s.
         density: Density [g/cm^3], a number, an OpenMM Quantity or a text like "0.84 g/cm^3"; by default that of the
             data the force field was trained on.
-        seed: Seed of the random placement; the same seed gives the same box.
+        box: Edge of the box instead [nm], in the same forms.
+        temperature: Temperature of the conformations [K], in the same forms; by default that of the training data.
+        seed: Seed of all that is random; the same seed gives the same box, to the last digit for molecules of one
+            residue, and for chains on the same machine and versions.
 
     Returns:
-        The topology, bead positions [nm] of shape (n_beads, 3), and box vectors [nm] of shape (3, 3).
+        The topology, bead positions [nm] of shape (n_beads, 3), molecules whole, and box vectors [nm] of shape (3, 3).
 
     Raises:
-        InputError: If a residue is unknown, a number or the density makes no sense or has no default, the box would
-            be too small for the force field, or the molecules do not fit.
+        InputError: If a residue, a chain or a pair of bead types is unknown, a number or the density makes no sense or
+            has no default, the box would be too small for the force field, or the molecules do not fit.
     """
-    counts = _counts(force_field.templates, molecules)
-    topology = CGTopology.from_residues(counts, type_names=force_field.type_names)
-    box = np.eye(3) * _edge(topology, _density(force_field, density))
+    counts = small_molecules(force_field, molecules) + chain_molecules(force_field, chains)
+    check_size(counts)
+    topology = CGTopology.from_molecules(counts, type_names=force_field.type_names)
+    potentials = force_field.priors.bind(topology)  # refuses what the priors lack, by name
+    check_type_pairs(force_field, topology)
+    edge = _edge(force_field, topology, density, box)
     try:
-        check_box(box, force_field.cutoffs)
+        check_box(np.eye(3) * edge, force_field.cutoffs)
     except InputError as error:
         raise InputError(f"{topology.n_molecules} molecules are too few: {error}") from error
     rng = np.random.default_rng(seed)
-    shapes = []
-    for template, count in counts:
-        molecule = CGTopology.from_residues([(template, 1)], type_names=force_field.type_names)
-        shapes += [relax_molecule(molecule, force_field.priors.bind(molecule), rng)] * count
-    positions = place_molecules(shapes, float(box[0, 0]), distance=_closest_distance(force_field), rng=rng)
-    return topology, positions, box
+    statistics = LocalStatistics.of(force_field, _temperature(force_field, temperature))
+    shapes = [shape for molecule, count in counts for shape in _shapes(force_field, molecule, count, statistics, rng)]
+    if not chains:
+        positions = place_molecules(shapes, edge, distance=statistics.distance, rng=rng)
+        return topology, positions, np.eye(3) * edge
+    positions = spread_molecules(shapes, edge, rng)
+    distances = _distances(force_field, statistics.distance)
+    positions = push_apart(topology, positions, edge, potentials, distances, statistics, seed=1 + seed % 2**30)
+    check_overlaps(topology, positions, edge, distances)
+    return topology, positions, np.eye(3) * edge
+
+
+def check_overlaps(
+    topology: CGTopology, positions: NDArray[np.float64], edge: float, distances: NDArray[np.float64]
+) -> None:
+    """Refuse positions in which beads of different molecules are closer than they ever were in the training data.
+
+    Args:
+        topology: The beads.
+        positions: Bead positions [nm], shape (n_beads, 3).
+        edge: Edge of the cubic box [nm].
+        distances: Smallest distance by two bead types [nm], shape (n_types, n_types).
+
+    Raises:
+        InputError: Naming the closest pair.
+    """
+    wrapped = positions % edge
+    wrapped[wrapped >= edge] = 0.0
+    pairs = cKDTree(wrapped, boxsize=edge).query_pairs(float(distances.max()), output_type="ndarray")
+    pairs = pairs[topology.molecules[pairs[:, 0]] != topology.molecules[pairs[:, 1]]]
+    vectors = positions[pairs[:, 0]] - positions[pairs[:, 1]]
+    lengths = np.linalg.norm(vectors - edge * np.round(vectors / edge), axis=1)
+    types = topology.bead_types[pairs]
+    missing = distances[types[:, 0], types[:, 1]] - lengths
+    if len(missing) and missing.max() > 0:
+        worst = int(np.argmax(missing))
+        names = "-".join(topology.type_names[t] for t in types[worst])
+        raise InputError(
+            f"beads {pairs[worst, 0]} and {pairs[worst, 1]} ({names}) are {lengths[worst]:.3f} nm apart, closer than "
+            f"any such pair that the force field was trained on ({distances[tuple(types[worst])]:.3f} nm): the box is "
+            "too dense; build at a lower density and compress it with a barostat"
+        )
 
 
 def place_molecules(
@@ -118,25 +184,50 @@ def _clashing_molecules(
     return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
 
 
-def _counts(
-    templates: Sequence[ResidueTemplate], molecules: int | Mapping[str, int]
-) -> list[tuple[ResidueTemplate, int]]:
-    known = {template.name: template for template in templates}
-    if isinstance(molecules, int):
-        if len(known) != 1:
-            example = dict.fromkeys(known, 100)
-            raise InputError(f"this force field knows {', '.join(known)}; say how many of each, like {example}")
-        molecules = {next(iter(known)): molecules}
-    unknown = [name for name in molecules if name not in known]
-    if unknown:
-        raise InputError(f"unknown residue {unknown[0]!r}; this force field knows {', '.join(known)}")
-    for name, count in molecules.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise InputError(f"number of {name} is {count!r}; it must be a whole number")
-    total = sum(count * len(known[name].bead_names) for name, count in molecules.items())
-    if not 0 < total <= MAX_BEADS:
-        raise InputError(f"{total} beads; build at least one molecule and at most {MAX_BEADS} beads")
-    return [(known[name], count) for name, count in molecules.items() if count]
+def _shapes(
+    force_field: ForceField,
+    molecule: MoleculeTemplate,
+    count: int,
+    statistics: LocalStatistics,
+    rng: np.random.Generator,
+) -> list[NDArray[np.float64]]:
+    """Beads of each copy of a molecule about its center [nm]."""
+    alone = CGTopology.from_molecules([(molecule, 1)], type_names=force_field.type_names)
+    if len(molecule.residues) > 1:
+        return list(grow_chains(alone, count, statistics, rng))
+    return [relax_molecule(alone, force_field.priors.bind(alone), rng)] * count
+
+
+def _distances(force_field: ForceField, default: float) -> NDArray[np.float64]:
+    """Closest approaches by two bead types [nm], shape (n_types, n_types)."""
+    return np.array(
+        [
+            [closest_approach(force_field, a, b) or default for b in force_field.type_names]
+            for a in force_field.type_names
+        ]
+    )
+
+
+def _temperature(force_field: ForceField, temperature: Any) -> float:
+    training = force_field.manifest.training
+    if temperature is None:
+        return training.temperature if training else 300.0
+    number = value_in(temperature, "temperature")
+    if not 1 <= number <= 1e4:
+        raise InputError(f"temperature is {number:g} K; it must lie between 1 and 10 000 K")
+    return number
+
+
+def _edge(force_field: ForceField, topology: CGTopology, density: Any, box: Any) -> float:
+    if box is None:
+        mass = topology.masses.sum() * DALTON_PER_NM3_IN_G_PER_CM3
+        return float((mass / _density(force_field, density)) ** (1 / 3))
+    if density is not None:
+        raise InputError("both density and box are given; one follows from the other: give one of them")
+    edge = value_in(box, "length")
+    if not 0 < edge < 1e4:
+        raise InputError(f"box is {edge:g} nm; it must be positive")
+    return edge
 
 
 def _density(force_field: ForceField, density: Any) -> float:
@@ -152,12 +243,3 @@ def _density(force_field: ForceField, density: Any) -> float:
     if not 1e-4 <= number <= 30:
         raise InputError(f"density is {number:g} g/cm^3; it must lie between 1e-4 and 30 g/cm^3")
     return number
-
-
-def _edge(topology: CGTopology, density: float) -> float:
-    return float((topology.masses.sum() * DALTON_PER_NM3_IN_G_PER_CM3 / density) ** (1 / 3))
-
-
-def _closest_distance(force_field: ForceField) -> float:
-    training = force_field.manifest.training
-    return min(training.closest_approach.values()) if training and training.closest_approach else _DEFAULT_DISTANCE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_cgml.builder.box import build_box
+from openmm_cgml.builder.composition import ChainCount
 from openmm_cgml.builder.run_script import RunScript
 from openmm_cgml.builder.structure_file import write_structure
 from openmm_cgml.errors import InputError
@@ -52,9 +53,12 @@ class BuildResult:
 def write_build(
     model: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    molecules: int | Mapping[str, int],
+    molecules: int | Mapping[str, int] | None = None,
     *,
+    chains: Sequence[ChainCount | tuple[int, int]] = (),
     density: Any = None,
+    box: Any = None,
+    temperature: float | None = None,
     seed: int = 0,
     overwrite: bool = False,
 ) -> BuildResult:
@@ -63,8 +67,11 @@ def write_build(
     Args:
         model: Name of a shipped force field or path of a folder.
         output: The folder to write.
-        molecules: How many molecules, by residue name; one number if the force field knows one residue.
+        molecules: How many molecules of one residue, by residue name; one number if the force field knows one.
+        chains: Chains: pairs (how many, residues of each) or `ChainCount`s.
         density: Density [g/cm^3], a number or a text like "0.84 g/cm^3"; by default that of the training data.
+        box: Edge of the box instead [nm], a number or a text like "5 nm".
+        temperature: Temperature of conformations and of the script [K]; by default that of the training data.
         seed: Seed of placement, velocities and thermostat.
         overwrite: Replace what is in `output`.
 
@@ -75,9 +82,11 @@ def write_build(
     if not 0 <= seed < 2**31 - 1:
         raise InputError(f"seed is {seed}; it must lie between 0 and {2**31 - 2}")
     force_field = ForceField.load(model)
-    topology, positions, box = build_box(force_field, molecules, density=density, seed=seed)
     training = force_field.training_summary
-    temperature = training.temperature if training else 300.0
+    temperature = temperature or (training.temperature if training else 300.0)
+    topology, positions, vectors = build_box(
+        force_field, molecules, chains=chains, density=density, box=box, temperature=temperature, seed=seed
+    )
     allowed = force_field.suggest_time_step(topology, temperature=temperature)
     time_step = choose_time_step(allowed)
     script = RunScript(
@@ -90,14 +99,14 @@ def write_build(
         seed=seed + 1,
     )
     folder = prepare_output(output, overwrite=overwrite)
-    write_structure(folder / "topology.cif", topology, positions, box)
+    write_structure(folder / "topology.cif", topology, positions, vectors)
     write_atomically(folder / "run.py", script.text())
     return BuildResult(
         folder=folder,
         topology=topology,
         positions=positions,
-        box=box,
-        density=float(topology.masses.sum() / np.linalg.det(box) * DALTON_PER_NM3_IN_G_PER_CM3),
+        box=vectors,
+        density=float(topology.masses.sum() / np.linalg.det(vectors) * DALTON_PER_NM3_IN_G_PER_CM3),
         time_step=time_step,
         allowed=allowed,
     )
@@ -109,9 +118,9 @@ def choose_time_step(allowed: TimeStep | None) -> float:
 
 
 def _round_down(time_step: float) -> float:
-    """The time step in full femtoseconds, or in halves and tenths where it is shorter."""
-    for unit in (1e-3, 1e-4, 1e-5):
-        if time_step >= unit:
+    """The time step in full femtoseconds, below 3 fs in tenths, and finer where it is shorter still."""
+    for unit, least in ((1e-3, 3e-3), (1e-4, 1e-4), (1e-5, 1e-5)):
+        if time_step >= least:
             return round(int(time_step / unit + 1e-9) * unit, 9)
     return time_step
 

@@ -15,11 +15,14 @@ from openmm_cgml.force_field import ForceField
 from openmm_cgml.storage import write_atomically
 from openmm_cgml.topology import CGTopology
 
+_ATOM = {"bead": 3, "chain": 6, "residue": 8}
+"""Columns of `_atom_site` in the order in which OpenMM writes them."""
+
 
 def write_structure(
     path: Path, topology: CGTopology, positions: NDArray[np.float64], box: NDArray[np.float64] | None
 ) -> None:
-    """Write topology, positions and box as PDBx/mmCIF, and read it back to see that nothing was lost.
+    """Write topology, positions and box as PDBx/mmCIF, and look at the text to see that nothing was lost.
 
     OpenMM drops bonds of files in which two chains share an id, without a word; here every molecule has its own.
 
@@ -35,15 +38,34 @@ def write_structure(
     openmm_topology = topology.to_openmm(box)
     text = io.StringIO()
     app.PDBxFile.writeFile(openmm_topology, positions * unit.nanometer, text, keepIds=True)
-    text.seek(0)
-    again = app.PDBxFile(text).topology
-    found = (again.getNumAtoms(), again.getNumBonds())
+    found = count_beads_and_bonds(text.getvalue())
     if found != (topology.n_beads, len(topology.bonds)):
         raise InputError(
-            f"{path}: read back, it holds {found[0]} of {topology.n_beads} beads, {found[1]} of {len(topology.bonds)} "
+            f"{path}: as written, it holds {found[0]} of {topology.n_beads} beads, {found[1]} of {len(topology.bonds)} "
             "bonds; give every molecule a chain id of its own"
         )
     write_atomically(path, text.getvalue())
+
+
+def count_beads_and_bonds(text: str) -> tuple[int, int]:
+    """Beads of different names, and bonds between such beads, in a file that OpenMM wrote.
+
+    A bond names its beads by chain, residue and bead, so it counts only where that names one bead. Reading a file of
+    100 000 beads with OpenMM takes ten times as long as this.
+    """
+    beads: set[tuple[str, ...]] = set()
+    repeated: set[tuple[str, ...]] = set()
+    bonds: set[frozenset[tuple[str, ...]]] = set()
+    for line in text.splitlines():
+        if line.startswith(("ATOM ", "HETATM ")):
+            fields = line.split()
+            bead = (fields[_ATOM["chain"]], fields[_ATOM["residue"]], fields[_ATOM["bead"]])
+            (repeated if bead in beads else beads).add(bead)
+        elif line.startswith("bond"):
+            _, _, chain, _, residue, bead_name, other_chain, _, other_residue, other_name = line.split()
+            bonds.add(frozenset([(chain, residue, bead_name), (other_chain, other_residue, other_name)]))
+    unique = beads - repeated
+    return len(unique), sum(bond <= unique for bond in bonds)
 
 
 def read_structure(force_field: ForceField, path: Path) -> tuple[CGTopology, NDArray[np.float64], Any]:

@@ -40,6 +40,8 @@ class TrainingSummary(Config):
     """Molecules per frame."""
     closest_approach: dict[str, float] = Field(default_factory=dict)
     """Smallest intermolecular distance seen for each pair of bead types, key "A-B", [nm]."""
+    conformations: dict[str, Any] = Field(default_factory=dict)
+    """Histograms of angles and torsions of the chains in the data, as `dataset.Conformations` writes them."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """The resolved training configuration."""
     metrics: dict[str, Any] = Field(default_factory=dict)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from openmm_cgml.dataset import ForceMatchingDataset, summarize
+from openmm_cgml.dataset import ForceMatchingDataset, compute_conformations, summarize
 from openmm_cgml.errors import InputError
 from openmm_cgml.priors import PriorSet, fit_priors
 from openmm_cgml.topology import ChainTemplate, ResidueTemplate
@@ -278,4 +278,5 @@ def manifest_summary(data: FitData) -> dict[str, Any]:
         "n_frames": len(data.keys["train"]),
         "n_molecules": first.topology.n_molecules,
         "closest_approach": closest,
+        "conformations": compute_conformations(first).to_dict() if len(first.topology.dihedrals) else {},
     }

@@ -1,10 +1,11 @@
 import json
 
 import pytest
+from openmm import app
 from typer.testing import CliRunner
 
 from openmm_cgml.cli.app import create_app
-from tests.fixtures import tiny_force_field
+from tests.fixtures import polyethylene_conformations, tiny_chain_force_field, tiny_force_field
 
 
 @pytest.fixture
@@ -33,7 +34,12 @@ def test_build_writes_the_folder_and_says_what_the_time_step_may_be(model, tmp_p
     [
         (["--molecules", "many"], "NAME=1000"),
         (["--molecules", "BNZ=5", "--molecules", "BNZ=6"], "named twice"),
-        (["--molecules", "64", "--density", "0.84"], "no unit"),
+        (["--molecules", "64", "--density", "0.84 nm"], "another dimension"),
+        (["--molecules", "64", "--density", "0.84", "--box", "3 nm"], "give one of them"),
+        (["--molecules", "64", "--temperature", "300"], "no unit"),
+        (["--monomers", "50"], "--chains 100"),
+        (["--chains", "5x50"], "has these chains: none"),
+        (["--chains", "lots"], "100x50"),
         (["--molecules", "5"], "too few"),
         ([], "--molecules 500"),
     ],
@@ -43,6 +49,28 @@ def test_build_refuses_what_makes_no_sense_and_writes_nothing(model, tmp_path, a
     assert result.exit_code == 2
     assert message in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_density_without_a_unit_is_in_grams_and_a_box_gives_the_density(model, tmp_path):
+    assert "0.700 g/cm^3" in run(model, "-n", 64, "--density", "0.7", "-o", tmp_path / "one").output
+    result = run(model, "-n", 64, "--box", "3 nm", "--temperature", "350 K", "-o", tmp_path / "two")
+    assert "cube of 3.000 nm, 0.307 g/cm^3" in result.output
+    assert "350 * kelvin" in (tmp_path / "two" / "run.py").read_text()
+
+
+@pytest.mark.slow
+def test_chains_of_several_lengths_are_built_whole(tmp_path):
+    force_field = tiny_chain_force_field(network=False, conformations=polyethylene_conformations())
+    model = force_field.save(tmp_path / "model")
+    arguments = (model, "-c", "3x20", "-c", "2", "-c", "1xPEH,PEM*8,PET", "--monomers", 30, "--density", "0.8")
+    result = run(*arguments, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "6 molecules, 260 beads" in result.output
+    read = app.PDBxFile(str(tmp_path / "out" / "topology.cif"))
+    assert read.topology.getNumBonds() == 260 - 6
+    assert force_field.create_system(read.topology).getNumParticles() == 260
+    run(*arguments, "-o", tmp_path / "again")
+    assert (tmp_path / "again" / "topology.cif").read_bytes() == (tmp_path / "out" / "topology.cif").read_bytes()
 
 
 def test_build_takes_numbers_and_density_from_a_system(model, tmp_path):

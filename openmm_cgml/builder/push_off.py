@@ -1,0 +1,235 @@
+"""Overlaps removed without changing how chains lie: a soft repulsion, switched on slowly, then the priors themselves.
+
+A repulsion switched on at once distorts chains over tens of bonds, and such distortions outlive any simulation; one
+that starts soft and grows while the chains move thermally does not (Auhl et al., J. Chem. Phys. 119, 12718 (2003)).
+Angles and torsions that the priors do not hold are kept meanwhile by forces made from their distributions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import openmm
+from numpy.typing import NDArray
+from openmm import unit
+
+from openmm_cgml.builder.local_statistics import LocalStatistics, Types
+from openmm_cgml.errors import InputError
+from openmm_cgml.potentials import CosineAngle, CosineTorsion, HarmonicAngle, Potential, PowerRepulsion
+from openmm_cgml.priors.inversion import Samples, fit_cosines
+from openmm_cgml.system import suggest_time_step
+from openmm_cgml.topology import CGTopology
+from openmm_cgml.units import BOLTZMANN
+
+_SOFT_STEPS = 300
+_PRIOR_STEPS = 50
+_ITERATIONS = 25  # of the minimizer between the two
+_STAGES = 30  # the soft repulsion grows this many times
+_FIRST_STRENGTH, _LAST_STRENGTH = 1.0, 60.0  # kT, half the energy of two beads in the same place
+_REACH = 1.15  # range of the soft repulsion, in smallest distances
+_WALL = 1.03  # where the wall begins, in smallest distances
+_WALL_STIFFNESS = 1e6  # kJ/mol/nm^2; beads at 300 K climb 0.003 nm into it
+_FRICTION = 10.0  # 1/ps
+_LONGEST_STEP = 0.01  # ps
+_FASTER = 1.5  # a step this much longer than in simulations is stable with this friction
+_NEAR = 3  # beads up to this many bonds apart are kept apart by angles and torsions
+_HARMONICS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushOff:
+    """How overlaps are removed.
+
+    Attributes:
+        soft_steps: Steps of dynamics while the soft repulsion grows; 0 leaves it out.
+        prior_steps: Steps of dynamics with the priors afterwards.
+    """
+
+    soft_steps: int = _SOFT_STEPS
+    prior_steps: int = _PRIOR_STEPS
+
+
+def push_apart(
+    topology: CGTopology,
+    positions: NDArray[np.float64],
+    edge: float,
+    potentials: Sequence[Potential],
+    distances: NDArray[np.float64],
+    statistics: LocalStatistics,
+    *,
+    seed: int,
+    schedule: PushOff | None = None,
+) -> NDArray[np.float64]:
+    """Positions of the same chains without overlaps [nm], shape (n_beads, 3); the same on every run.
+
+    Args:
+        topology: The beads.
+        positions: Positions with whole molecules [nm], shape (n_beads, 3).
+        edge: Edge of the cubic box [nm].
+        potentials: Priors bound to the beads.
+        distances: Smallest distance wanted, by two bead types [nm], shape (n_types, n_types).
+        statistics: Distributions that angles and torsions are to keep, and the temperature.
+        seed: Seed of the thermal motion.
+        schedule: How slowly.
+    """
+    schedule = schedule or PushOff()
+    kt = BOLTZMANN * statistics.temperature
+    bonded = [p for p in potentials if not isinstance(p, PowerRepulsion)]
+    step = _time_step(bonded, topology, statistics.temperature)
+    if schedule.soft_steps:
+        soft = _soft_repulsion(topology, _REACH * distances, edge)
+        context = _context(
+            topology,
+            [*_bonded_forces(topology, bonded, statistics), soft],
+            positions,
+            edge,
+            statistics.temperature,
+            step,
+            seed,
+        )
+        n_stages = min(_STAGES, schedule.soft_steps)
+        for strength in np.geomspace(_FIRST_STRENGTH, _LAST_STRENGTH, n_stages):
+            context.setParameter("strength", float(strength) * kt)
+            context.getIntegrator().step(schedule.soft_steps // n_stages)
+        positions = _positions(context)
+        del context
+    native = [p.to_openmm(periodic=True) for p in potentials if isinstance(p, PowerRepulsion)]
+    wall = _wall(topology, _WALL * distances, edge)
+    context = _context(
+        topology,
+        [*_bonded_forces(topology, bonded, statistics), *native, wall],
+        positions,
+        edge,
+        statistics.temperature,
+        step,
+        seed + 1,
+    )
+    openmm.LocalEnergyMinimizer.minimize(context, 10.0, _ITERATIONS)
+    context.setVelocitiesToTemperature(statistics.temperature, seed + 2)
+    context.getIntegrator().step(schedule.prior_steps)
+    return _positions(context)
+
+
+def _soft_repulsion(topology: CGTopology, distances: NDArray[np.float64], edge: float) -> openmm.CustomNonbondedForce:
+    """The energy strength (1 + cos(pi r / reach)) within the reach of each pair of types, finite at no distance."""
+    formula = "strength*(1+cos(3.14159265358979*r/reach))*step(reach-r); reach=distance(type1,type2)"
+    force = _pair_force(formula, topology, distances, edge)
+    force.addGlobalParameter("strength", 0.0)
+    return force
+
+
+def _wall(topology: CGTopology, distances: NDArray[np.float64], edge: float) -> openmm.CustomNonbondedForce:
+    formula = f"{0.5 * _WALL_STIFFNESS}*(reach-r)^2*step(reach-r); reach=distance(type1,type2)"
+    return _pair_force(formula, topology, distances, edge)
+
+
+def _pair_force(
+    formula: str, topology: CGTopology, distances: NDArray[np.float64], edge: float
+) -> openmm.CustomNonbondedForce:
+    force = openmm.CustomNonbondedForce(formula)
+    n_types = len(distances)
+    table = openmm.Discrete2DFunction(n_types, n_types, distances.ravel().tolist())
+    force.addTabulatedFunction("distance", table)
+    force.addPerParticleParameter("type")
+    for bead_type in topology.bead_types.tolist():
+        force.addParticle([bead_type])
+    for i, j in topology.exclusions(_NEAR).tolist():
+        force.addExclusion(i, j)
+    force.setNonbondedMethod(force.CutoffPeriodic)
+    force.setCutoffDistance(min(float(distances.max()), 0.5 * edge))
+    return force
+
+
+def _bonded_forces(
+    topology: CGTopology, bonded: Sequence[Potential], statistics: LocalStatistics
+) -> list[openmm.Force]:
+    """The bonded priors, and forces that keep recorded angles and torsions where the priors have none."""
+    present = {type(p) for p in bonded}
+    kt = BOLTZMANN * statistics.temperature
+    forces = [potential.to_openmm(periodic=True) for potential in bonded]
+    if not present & {HarmonicAngle, CosineAngle}:
+        for types, rows in _by_types(topology, topology.angles):
+            if statistics.angle_is_recorded(types):
+                coefficients = _fit("angle", statistics.angle(types), kt)
+                angle = CosineAngle(indices=rows, coefficients=np.tile(coefficients, (len(rows), 1)))
+                forces.append(angle.to_openmm(periodic=True))
+    if CosineTorsion not in present:
+        for types, rows in _by_types(topology, topology.dihedrals):
+            if statistics.torsion_is_recorded(types):
+                forces.append(_torsion_force(rows, _fit("torsion", statistics.torsion(types), kt)))
+    return forces
+
+
+def _torsion_force(rows: NDArray[np.int64], coefficients: NDArray[np.float64]) -> openmm.RBTorsionForce:
+    """The series as a polynomial in the cosine, which takes OpenMM a quarter of the time."""
+    powers = np.polynomial.chebyshev.cheb2poly([0.0, *coefficients])
+    signs = (-1.0) ** np.arange(len(powers))  # OpenMM counts these angles from trans
+    given = np.zeros(6)
+    given[: len(powers)] = powers * signs
+    force = openmm.RBTorsionForce()
+    for row in rows.tolist():
+        force.addTorsion(*row, *given.tolist())
+    force.setUsesPeriodicBoundaryConditions(True)
+    return force
+
+
+def _by_types(topology: CGTopology, rows: NDArray[np.int64]) -> list[tuple[Types, NDArray[np.int64]]]:
+    if not len(rows):
+        return []
+    kinds, inverse = np.unique(topology.bead_types[rows], axis=0, return_inverse=True)
+    return [
+        (tuple(topology.type_names[t] for t in kind), rows[inverse.reshape(-1) == number])
+        for number, kind in enumerate(kinds.tolist())
+    ]
+
+
+def _fit(kind: str, weights: NDArray[np.float64], kt: float) -> NDArray[np.float64]:
+    """Coefficients of a series of cosines whose distribution is that of the bins, with as many terms as they allow."""
+    low, high = (0.0, np.pi) if kind == "angle" else (-np.pi, np.pi)
+    values = low + (np.arange(len(weights)) + 0.5) * (high - low) / len(weights)
+    samples = Samples(kind=kind, values=values, shares=weights)
+    for n_harmonics in range(_HARMONICS, 0, -1):
+        try:
+            return fit_cosines(samples, kt, n_harmonics)
+        except InputError:
+            continue
+    return np.zeros(1)
+
+
+def _time_step(bonded: Sequence[Potential], topology: CGTopology, temperature: float) -> float:
+    allowed = suggest_time_step(bonded, topology.masses, temperature=temperature)
+    return min(_FASTER * allowed.time_step if allowed else _LONGEST_STEP, _LONGEST_STEP)
+
+
+def _context(
+    topology: CGTopology,
+    forces: Sequence[openmm.Force],
+    positions: NDArray[np.float64],
+    edge: float,
+    temperature: float,
+    step: float,
+    seed: int,
+) -> openmm.Context:
+    """A Context on one thread, where the order of sums, and with it every digit, is always the same."""
+    system = openmm.System()
+    for mass in topology.masses.tolist():
+        system.addParticle(mass)
+    system.setDefaultPeriodicBoxVectors(*(openmm.Vec3(*row) for row in (edge * np.eye(3)).tolist()))
+    for force in forces:
+        system.addForce(force)
+    integrator = openmm.LangevinMiddleIntegrator(temperature, _FRICTION, step)
+    integrator.setRandomNumberSeed(seed)
+    platform = openmm.Platform.getPlatform("CPU")
+    context = openmm.Context(system, integrator, platform, {"Threads": "1", "DeterministicForces": "true"})
+    context.setPositions(positions)
+    context.setVelocitiesToTemperature(temperature, seed)
+    return context
+
+
+def _positions(context: openmm.Context) -> NDArray[np.float64]:
+    positions = context.getState(positions=True).getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    if not np.isfinite(positions).all():
+        raise InputError("the molecules could not be pushed apart: positions became infinite; build at a lower density")
+    return np.array(positions, dtype=np.float64)
