@@ -29,7 +29,9 @@ def build(
     ] = None,
     system: Annotated[
         str | None,
-        typer.Option(help="Take density, and numbers of molecules and chains that are not given, from this system."),
+        typer.Option(
+            help="Take what is not given (numbers of molecules and chains, density of a liquid) from this system."
+        ),
     ] = None,
     density: Annotated[
         str | None,
@@ -76,8 +78,8 @@ def build(
                 ChainCount(count=chain.count, monomers=monomers or chain.monomers, name=chain.name)
                 for chain in specification.chains
             ]
-        if number is None and edge is None and specification.reference is not None:
-            number = specification.reference.density
+        if number is None and edge is None and specification.reference is not None and not specification.chains:
+            number = specification.reference.density  # for chains that is the density they are grown at
     elif monomers and not chains:
         raise InputError(f"--monomers {monomers}: say how many chains too, like --chains 100")
     with recorded(output, "build", arguments) as result:
