@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from openmm_cgml.analysis.report import read_run, summarize_dataset, validate
+from openmm_cgml.analysis.transfer import compare_transfer
 from openmm_cgml.analysis.validation import ValidationResult, compare_with_reference
 from openmm_cgml.builder import build_box
 from openmm_cgml.config import read_config
@@ -62,14 +63,14 @@ _POLYETHYLENE: dict[str, Any] = {"density_duration": 60.0, "duration": 500.0, "f
 _LONGER = ((5, 100), (3, 200), (20, 500))
 SYSTEMS = {
     "polyethylene-2bead": System(
-        reference="polyethylene", run=_POLYETHYLENE, time_step=0.0019, network_interval=2, transfer=_LONGER
+        reference="polyethylene", run=_POLYETHYLENE, time_step=0.0018, network_interval=2, transfer=_LONGER
     ),
     "polyethylene-1bead": System(reference="polyethylene", run=_POLYETHYLENE, time_step=0.008, transfer=_LONGER),
     "pim-1": System(
         reference="pim-1",
         run={"density": 1.06, "duration": 200.0, "frame_interval": 0.15},
         protocol="quick-protocol.yaml",
-        time_step=0.008,
+        time_step=0.015,
     ),
 }
 
@@ -322,8 +323,8 @@ def collect(system: str, plan: Plan) -> dict[str, Any]:
         if runs:
             result.setdefault("variants", {})[name] = figures_of_runs(runs, reference)
     transfer = sorted((folder / "transfer").glob("*x*"), key=lambda path: int(path.name.split("x")[1]))
-    if transfer:
-        result["transfer"] = {path.name: _transfer_figures(path) for path in transfer if _is_done(path)}
+    if len(finished := [path for path in transfer if _is_done(path)]) > 1:
+        result["transfer"] = _transfer_figures(finished)
     return result
 
 
@@ -375,9 +376,27 @@ def _compare(path: Path, reference: Any) -> ValidationResult:
     return compare_with_reference(run.summary, reference, name=run.name, status=run.status)
 
 
-def _transfer_figures(path: Path) -> dict[str, Any]:
-    outcome = read_json(path / "result.json")
-    return {key: outcome[key] for key in ("status", "time", "mean_temperature", "temperature_error", "ns_per_day")}
+def _transfer_figures(paths: Sequence[Path]) -> dict[str, Any]:
+    """What the boxes have in common: every quantity with its error, and whether it differs from the shortest chains'."""
+    runs = [(path.name, read_run(path).summary) for path in paths]
+    compared = compare_transfer([(name, summary) for name, summary in runs if summary is not None])
+    outcomes = {path.name: read_json(path / "result.json") for path in paths}
+    kept = ("status", "time", "mean_temperature", "temperature_error")
+    return {
+        "runs": {name: {key: outcome[key] for key in kept} for name, outcome in outcomes.items()},
+        "quantities": [
+            {
+                "what": f"{quantity.group}: {quantity.label}",
+                "unit": quantity.unit,
+                "values": [None if each is None else each.value for each in quantity.values],
+                "errors": [None if each is None else each.error for each in quantity.values],
+                "verdicts": [None if test is None else test.verdict for test in quantity.tests],
+            }
+            for quantity in compared.quantities
+        ],
+        "differing": sum(quantity.differs for quantity in compared.quantities),
+        "compared": len(compared.quantities),
+    }
 
 
 def _observable(item: dict[str, Any]) -> dict[str, Any]:
