@@ -377,7 +377,7 @@ def _compare(path: Path, reference: Any) -> ValidationResult:
 
 
 def _transfer_figures(paths: Sequence[Path]) -> dict[str, Any]:
-    """What the boxes have in common: every quantity with its error, and whether it differs from the shortest chains'."""
+    """Every quantity of the boxes with its error, and whether it differs from that of the shortest chains."""
     runs = [(path.name, read_run(path).summary) for path in paths]
     compared = compare_transfer([(name, summary) for name, summary in runs if summary is not None])
     outcomes = {path.name: read_json(path / "result.json") for path in paths}
