@@ -8,7 +8,7 @@ Angles and torsions that the priors do not hold are kept meanwhile by forces mad
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import openmm
@@ -79,7 +79,7 @@ def push_apart(
     bonded = [p for p in potentials if not isinstance(p, PowerRepulsion)]
     step = _time_step(bonded, topology, statistics.temperature)
     if schedule.soft_steps:
-        soft = _soft_repulsion(topology, _REACH * distances, edge)
+        soft = _soft_repulsion(topology, _REACH * distances, edge, topology.exclusions(_NEAR))
         context = _context(
             topology,
             [*_bonded_forces(topology, bonded, statistics), soft],
@@ -95,8 +95,10 @@ def push_apart(
             context.getIntegrator().step(schedule.soft_steps // n_stages)
         positions = _positions(context)
         del context
-    native = [p.to_openmm(periodic=True) for p in potentials if isinstance(p, PowerRepulsion)]
-    wall = _wall(topology, _WALL * distances, edge)
+    repulsion = [p for p in potentials if isinstance(p, PowerRepulsion)]
+    excluded = _excluded_pairs(topology, repulsion)
+    native = [replace(p, exclusions=excluded).to_openmm(periodic=True) for p in repulsion]
+    wall = _wall(topology, _WALL * distances, edge, excluded)
     context = _context(
         topology,
         [*_bonded_forces(topology, bonded, statistics), *native, wall],
@@ -112,21 +114,31 @@ def push_apart(
     return _positions(context)
 
 
-def _soft_repulsion(topology: CGTopology, distances: NDArray[np.float64], edge: float) -> openmm.CustomNonbondedForce:
+def _excluded_pairs(topology: CGTopology, repulsion: Sequence[PowerRepulsion]) -> NDArray[np.int64]:
+    """Pairs that feel neither wall nor excluded volume here: OpenMM wants the same for all forces between pairs."""
+    pairs = np.concatenate([topology.exclusions(_NEAR), *(p.exclusions for p in repulsion)])
+    return np.unique(pairs, axis=0)
+
+
+def _soft_repulsion(
+    topology: CGTopology, distances: NDArray[np.float64], edge: float, excluded: NDArray[np.int64]
+) -> openmm.CustomNonbondedForce:
     """The energy strength (1 + cos(pi r / reach)) within the reach of each pair of types, finite at no distance."""
     formula = "strength*(1+cos(3.14159265358979*r/reach))*step(reach-r); reach=distance(type1,type2)"
-    force = _pair_force(formula, topology, distances, edge)
+    force = _pair_force(formula, topology, distances, edge, excluded)
     force.addGlobalParameter("strength", 0.0)
     return force
 
 
-def _wall(topology: CGTopology, distances: NDArray[np.float64], edge: float) -> openmm.CustomNonbondedForce:
+def _wall(
+    topology: CGTopology, distances: NDArray[np.float64], edge: float, excluded: NDArray[np.int64]
+) -> openmm.CustomNonbondedForce:
     formula = f"{0.5 * _WALL_STIFFNESS}*(reach-r)^2*step(reach-r); reach=distance(type1,type2)"
-    return _pair_force(formula, topology, distances, edge)
+    return _pair_force(formula, topology, distances, edge, excluded)
 
 
 def _pair_force(
-    formula: str, topology: CGTopology, distances: NDArray[np.float64], edge: float
+    formula: str, topology: CGTopology, distances: NDArray[np.float64], edge: float, excluded: NDArray[np.int64]
 ) -> openmm.CustomNonbondedForce:
     force = openmm.CustomNonbondedForce(formula)
     n_types = len(distances)
@@ -135,7 +147,7 @@ def _pair_force(
     force.addPerParticleParameter("type")
     for bead_type in topology.bead_types.tolist():
         force.addParticle([bead_type])
-    for i, j in topology.exclusions(_NEAR).tolist():
+    for i, j in excluded.tolist():
         force.addExclusion(i, j)
     force.setNonbondedMethod(force.CutoffPeriodic)
     force.setCutoffDistance(min(float(distances.max()), 0.5 * edge))

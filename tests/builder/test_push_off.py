@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
@@ -87,3 +89,12 @@ def test_the_series_of_a_torsion_is_the_same_in_openmm():
         forces.append(np.array(context.getState(forces=True).getForces(asNumpy=True)._value))
     assert np.allclose(forces[0], forces[1])
     assert np.abs(forces[0]).max() > 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exclude_bonds", [1, 2, 4])
+def test_priors_may_exclude_other_pairs_than_the_push_off(exclude_bonds):
+    force_field, topology, positions = overlapping(n_chains=4, monomers=20)
+    bound = replace(force_field.priors, exclude_bonds=exclude_bonds).bind(topology)
+    after = push_off.push_apart(topology, positions, EDGE, bound, np.full((2, 2), 0.3), chain_statistics(), seed=1)
+    assert closest(topology, after) > 0.3
