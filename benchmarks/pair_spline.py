@@ -136,6 +136,8 @@ def fit_pair_spline(topology: CGTopology, frames: Frames, cutoff: float) -> Pair
         basis = np.zeros((3 * topology.n_beads, starts[-1]))
         for number, t in enumerate(knots):
             chosen = pair == number
+            if not chosen.any():
+                continue  # types that are rare, such as ends of chains, need not meet in every frame
             values = BSpline.design_matrix(np.clip(distances[chosen], t[0], cutoff), t, 3)[:, :-1]
             directions = vectors[chosen] / distances[chosen][:, None]
             acting = _incidence(i[chosen], j[chosen], directions, topology.n_beads)

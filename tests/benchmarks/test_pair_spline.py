@@ -96,3 +96,19 @@ def test_score_takes_out_the_noise_of_the_labels() -> None:
     result = pair_spline.score(truth, truth + noise, np.ones_like(truth))
     assert result["r2"] == pytest.approx(0.8, abs=0.01)
     assert result["r2_without_noise"] == pytest.approx(1.0, abs=0.01)
+
+
+def test_types_that_do_not_meet_in_every_frame_are_fitted_all_the_same() -> None:
+    templates = [ResidueTemplate(name=t, bead_names=("X",), bead_type_names=(t,), masses=(50.0,)) for t in "AB"]
+    topology = CGTopology.from_residues([(templates[0], 20), (templates[1], 2)])
+    positions = np.random.default_rng(0).uniform(0.0, EDGE, (3, 22, 3))
+    positions[:, 20] = 0.0
+    positions[:, 21] = [[0.5, 0, 0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]  # farther apart than the cutoff but once
+    frames = Frames(
+        positions=positions,
+        box=np.tile(EDGE * np.eye(3), (3, 1, 1)),
+        forces=np.random.default_rng(1).normal(size=(3, 22, 3)),
+    )
+    spline = pair_spline.fit_pair_spline(topology, frames, CUTOFF)
+    assert ("B", "B") in spline.types
+    assert np.isfinite(spline.forces(topology, frames)).all()
