@@ -26,6 +26,8 @@ from openmm_cgml.units import BOLTZMANN
 _SOFT_STEPS = 300
 _PRIOR_STEPS = 50
 _ITERATIONS = 25  # of the minimizer between the two
+_MINIMIZATIONS = 8  # at most, while a force is larger than
+_LARGEST_FORCE = 2e4  # kJ/mol/nm: 0.02 nm into the wall
 _STAGES = 30  # the soft repulsion grows this many times
 _FIRST_STRENGTH, _LAST_STRENGTH = 1.0, 60.0  # kT, half the energy of two beads in the same place
 _REACH = 1.15  # range of the soft repulsion, in smallest distances
@@ -105,10 +107,13 @@ def push_apart(
         positions,
         edge,
         statistics.temperature,
-        step,
+        min(step, _wall_step(topology)),
         seed + 1,
     )
-    openmm.LocalEnergyMinimizer.minimize(context, 10.0, _ITERATIONS)
+    for _ in range(_MINIMIZATIONS):
+        openmm.LocalEnergyMinimizer.minimize(context, 10.0, _ITERATIONS)
+        if _largest_force(context) < _LARGEST_FORCE:
+            break
     context.setVelocitiesToTemperature(statistics.temperature, seed + 2)
     context.getIntegrator().step(schedule.prior_steps)
     return _positions(context)
@@ -213,6 +218,16 @@ def _fit(kind: str, weights: NDArray[np.float64], kt: float) -> NDArray[np.float
 def _time_step(bonded: Sequence[Potential], topology: CGTopology, temperature: float) -> float:
     allowed = suggest_time_step(bonded, topology.masses, temperature=temperature)
     return min(_FASTER * allowed.time_step if allowed else _LONGEST_STEP, _LONGEST_STEP)
+
+
+def _wall_step(topology: CGTopology) -> float:
+    """A tenth of the period [ps] of the two lightest beads at the wall."""
+    return float(0.1 * 2 * np.pi * np.sqrt(topology.masses.min() / 2 / _WALL_STIFFNESS))
+
+
+def _largest_force(context: openmm.Context) -> float:
+    forces = context.getState(forces=True).getForces(asNumpy=True)
+    return float(np.linalg.norm(forces.value_in_unit(unit.kilojoule_per_mole / unit.nanometer), axis=1).max())
 
 
 def _context(

@@ -98,3 +98,11 @@ def test_priors_may_exclude_other_pairs_than_the_push_off(exclude_bonds):
     bound = replace(force_field.priors, exclude_bonds=exclude_bonds).bind(topology)
     after = push_off.push_apart(topology, positions, EDGE, bound, np.full((2, 2), 0.3), chain_statistics(), seed=1)
     assert closest(topology, after) > 0.3
+
+
+def test_steps_at_the_wall_are_short_enough_for_the_lightest_beads():
+    topology = chain_topology(chain_force_field(), 5, 1)
+    heavier = replace(topology, masses=4 * topology.masses)
+    frequency = np.sqrt(push_off._WALL_STIFFNESS / (topology.masses.min() / 2))
+    assert push_off._wall_step(topology) < 1 / frequency  # leapfrog is unstable from twice this on
+    assert push_off._wall_step(heavier) == pytest.approx(2 * push_off._wall_step(topology))
