@@ -319,7 +319,8 @@ def collect(system: str, plan: Plan) -> dict[str, Any]:
         **figures_of_runs([simulations / f"{shipped(system)}-{seed}" for seed in plan.seeds], reference),
     }
     for name in ("pair-spline", *variants(system)):
-        runs = [path for path in sorted(simulations.glob(f"{name}*")) if path.name not in _names(system, plan)]
+        found = [*simulations.glob(name), *sorted(simulations.glob(f"{name}-[0-9]*"))]
+        runs = [path for path in found if path.name not in _names(system, plan)]
         if runs:
             result.setdefault("variants", {})[name] = figures_of_runs(runs, reference)
     transfer = sorted((folder / "transfer").glob("*x*"), key=lambda path: int(path.name.split("x")[1]))

@@ -10,7 +10,7 @@ _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 @pytest.mark.slow
 @pytest.mark.backend
-@pytest.mark.parametrize("page", ["tutorial-benzene.md"])
+@pytest.mark.parametrize("page", ["tutorial-benzene.md", "tutorial-polymer.md"])
 def test_every_block_of_a_tutorial_runs(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     text = (DOCS / page).read_text(encoding="utf8")
