@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -405,8 +405,6 @@ def _observable(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bonded(priors: Any) -> Any:
-    from dataclasses import replace
-
     return replace(priors, terms=tuple(term for term in priors.terms if term.form != "power_repulsion"))
 
 

@@ -90,7 +90,7 @@ def _ship(force_field: ForceField, system: str, figures: dict[str, Any], picture
     manifest = force_field.manifest.model_copy(update={"name": system, "validation": described, "training": training})
     target = ROOT / "models" / system
     replace(force_field, manifest=manifest).save(target, overwrite=True)
-    _add_pictures(pictures, target)
+    add_pictures(pictures, target)
     images = ROOT / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
     shutil.copy(pictures / "gr-centers-of-mass.png", images / f"{system}.png")
@@ -109,7 +109,8 @@ def without_soft_mean_forces(training: TrainingSummary) -> TrainingSummary:
     return training.model_copy(update={"metrics": metrics})
 
 
-def _add_pictures(source: Path, target: Path) -> None:
+def add_pictures(source: Path, target: Path) -> None:
+    """Copy a report's pictures beside a model and show them on its card."""
     (target / "card").mkdir()
     lines = ["", "## Pictures", ""]
     for picture in sorted(source.glob("*.png")):

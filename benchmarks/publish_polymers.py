@@ -15,7 +15,7 @@ from typing import Any
 
 from fidelity import RESULTS
 from fidelity_polymers import SYSTEMS, shipped
-from publish import ROOT, _add_pictures
+from publish import ROOT, add_pictures
 
 from openmm_cgml.analysis import ValidationLimits, write_box_picture, write_reference_summary
 from openmm_cgml.analysis.report import summarize_dataset, validate
@@ -82,7 +82,7 @@ def publish(system: str, folder: Path, figures: dict[str, Any]) -> None:
     manifest = force_field.manifest.model_copy(update={"name": system, "validation": described})
     target = ROOT / "models" / system
     replace(force_field, manifest=manifest).save(target, overwrite=True)
-    _add_pictures(pictures, target)
+    add_pictures(pictures, target)
     images = ROOT / "docs" / "images"
     shutil.copy(pictures / "gr-inter-all.png", images / f"{system}.png")
     last = dataset.frames([dataset.n_frames - 1])

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from openmm_cgml.analysis.distributions import compute_torsions
+from openmm_cgml.analysis.gyration import compute_squared_gyration
+from openmm_cgml.analysis.molecules import compute_centers_of_mass
 from openmm_cgml.shards import FrameStore
 from openmm_cgml.topology import AtomTopology
 
 __all__ = ["ChainSizes", "chain_observables", "measure_chain_sizes"]
 
 _CHUNK = 50
-_TRANS = 120.0  # degrees
+_TRANS = np.radians(120.0)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,20 +45,22 @@ def measure_chain_sizes(store: FrameStore, atoms: AtomTopology) -> ChainSizes:
         atoms: The atoms.
     """
     chains = [np.flatnonzero(atoms.molecules == number) for number in np.unique(atoms.molecules)]
-    backbone = _backbones(atoms, chains)
+    backbones = _backbones(atoms, chains)
+    ends = np.array([[atoms.residues[chain].min(), atoms.residues[chain].max()] for chain in chains])
     sums = np.zeros((3, len(chains)))
     for frames in store.chunks(_CHUNK):
-        positions = np.asarray(frames.positions, dtype=np.float64)
-        for number, chain in enumerate(chains):
-            sums[0, number] += _squared_end_to_end(positions[:, chain], atoms, chain).sum()
-            sums[1, number] += _squared_radius(positions[:, chain], atoms.masses[chain]).sum()
-            if backbone is not None:
-                sums[2, number] += (_torsions(positions[:, backbone[number]]) > _TRANS).mean(axis=1).sum()
-    ends, radii, trans = sums / store.n_frames
+        residues = compute_centers_of_mass(frames.positions, atoms.masses, atoms.residues)
+        sums[0] += ((residues[:, ends[:, 1]] - residues[:, ends[:, 0]]) ** 2).sum(axis=(0, 2))
+        sums[1] += compute_squared_gyration(frames.positions, atoms.masses, atoms.molecules).sum(axis=0)
+        for number, carbons in enumerate(backbones or ()):
+            quadruples = np.lib.stride_tricks.sliding_window_view(carbons, 4)
+            torsions = np.abs(compute_torsions(frames.positions, None, quadruples))
+            sums[2, number] += (torsions > _TRANS).mean(axis=1).sum()
+    squared_ends, radii, trans = sums / store.n_frames
     return ChainSizes(
-        squared_end_to_end=ends,
+        squared_end_to_end=squared_ends,
         squared_radius_of_gyration=radii,
-        trans=None if backbone is None else trans,
+        trans=None if backbones is None else trans,
     )
 
 
@@ -81,22 +86,6 @@ def _mean(values: NDArray[np.float64]) -> tuple[float, float | None]:
     return float(values.mean()), error
 
 
-def _squared_end_to_end(
-    positions: NDArray[np.float64], atoms: AtomTopology, chain: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    residues, masses = atoms.residues[chain], atoms.masses[chain]
-    first, last = (
-        np.average(positions[:, residues == residue], axis=1, weights=masses[residues == residue])
-        for residue in (residues.min(), residues.max())
-    )
-    return np.asarray(((last - first) ** 2).sum(-1))
-
-
-def _squared_radius(positions: NDArray[np.float64], masses: NDArray[np.float64]) -> NDArray[np.float64]:
-    center = np.average(positions, axis=1, weights=masses)
-    return np.asarray(np.average(((positions - center[:, None]) ** 2).sum(-1), axis=1, weights=masses))
-
-
 def _backbones(atoms: AtomTopology, chains: list[NDArray[np.int64]]) -> list[NDArray[np.int64]] | None:
     """Carbons of each chain in the order of its bonds, if these are all its heavy atoms and bonded in a line."""
     elements = np.asarray(atoms.elements)
@@ -111,11 +100,3 @@ def _backbones(atoms: AtomTopology, chains: list[NDArray[np.int64]]) -> list[NDA
             return None
         found.append(carbons)
     return found
-
-
-def _torsions(positions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Size of the torsions along a line of atoms [degrees], 180 for trans, shape (n_frames, n_atoms - 3)."""
-    bonds = np.diff(positions, axis=1)
-    first, second = np.cross(bonds[:, :-2], bonds[:, 1:-1]), np.cross(bonds[:, 1:-1], bonds[:, 2:])
-    cosine = (first * second).sum(-1) / (np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1))
-    return np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))

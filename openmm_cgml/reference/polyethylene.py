@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from openmm_cgml.errors import SimulationError
+from openmm_cgml.reference.periodic_tree import periodic_tree
 from openmm_cgml.reference.polymers import AtomisticPolymer, MonomerUnit
 
 __all__ = ["POLYETHYLENE", "grow_backbones", "grow_polyethylene"]
@@ -45,10 +46,7 @@ def grow_backbones(n_chains: int, n_carbons: int, edge: float, generator: np.ran
     """
     chains: list[NDArray[np.float64]] = []
     for _ in range(n_chains):
-        others = np.concatenate(chains) % edge if chains else np.zeros((0, 3))
-        chains.append(
-            _grow_one(n_carbons, edge, cKDTree(np.minimum(others, np.nextafter(edge, 0)), boxsize=edge), generator)
-        )
+        chains.append(_grow_one(n_carbons, edge, periodic_tree(chains, edge), generator))
     return np.stack(chains)
 
 

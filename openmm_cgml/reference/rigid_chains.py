@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from openmm_cgml.errors import SimulationError
+from openmm_cgml.reference.periodic_tree import periodic_tree
 
 __all__ = ["RigidResidue", "grow_rigid_chains", "superpose"]
 
@@ -77,10 +78,7 @@ def grow_rigid_chains(
     """
     chains: list[NDArray[np.float64]] = []
     for _ in range(n_chains):
-        others = np.concatenate(chains) % edge if chains else np.zeros((0, 3))
-        # A tiny negative number modulo the edge is the edge itself, which the tree refuses.
-        tree = cKDTree(np.minimum(others, np.nextafter(edge, 0.0)), boxsize=edge)
-        chains.append(_grow_chain(residues, crossed, edge, tree, generator))
+        chains.append(_grow_chain(residues, crossed, edge, periodic_tree(chains, edge), generator))
     return np.concatenate(chains)
 
 
