@@ -3,9 +3,9 @@ import openmm
 import pytest
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.reference import ForceRecorder
+from openmm_cgml.reference import ForceRecorder, read_frame
 from openmm_cgml.shards import FrameStore, FrameWriter
-from tests.reference import liquids
+from tests.reference import chains, liquids
 
 
 def record(tmp_path, simulation, *, n_steps=6, interval=2, **options):
@@ -70,3 +70,23 @@ def test_excluded_force_groups_are_not_recorded(tmp_path):
 def test_interval_must_be_positive(tmp_path):
     with pytest.raises(InputError, match="at least 1 step, got 0"):
         ForceRecorder(None, 0)
+
+
+@pytest.mark.physics
+def test_forces_between_chains_are_those_of_the_box_less_each_chain_alone():
+    box, length = chains.box(), 2.2  # dense enough that chains feel each other and their images
+    platform = openmm.Platform.getPlatform("Reference")
+    context = openmm.Context(box.create_system(chains.SETTINGS, length), openmm.VerletIntegrator(0.001), platform)
+    positions = box.polymer.grow(chains.N_CHAINS, chains.MONOMERS, length, np.random.default_rng(1))
+    context.setPositions(positions)
+    isolated = box.isolated(chains.SETTINGS, length, platform, {})
+    frame = read_frame(context, isolated=isolated)
+    total, nonbonded = (
+        np.asarray(context.getState(forces=True, groups=groups).getForces(asNumpy=True)._value) for groups in (-1, {1})
+    )
+    energy, alone = isolated.evaluate(positions)
+    scale = np.abs(total).max()
+    np.testing.assert_allclose(frame.forces[0], total, atol=1e-6 * scale)
+    np.testing.assert_allclose(frame.forces_inter[0], nonbonded - alone, atol=1e-6 * scale)
+    assert frame.energies["intra_nonbonded"][0] == pytest.approx(energy)
+    assert np.abs(alone).max() > 1e-3 * scale  # control: leaving the chains out would show
