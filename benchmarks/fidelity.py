@@ -30,8 +30,9 @@ from openmm_cgml.dataset import ForceMatchingDataset, map_recording
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
+from openmm_cgml.potentials import HarmonicBondConfig
 from openmm_cgml.priors import PriorSet
-from openmm_cgml.priors.fitting import fit_bond_priors
+from openmm_cgml.priors.fitting import fit_bonded_priors
 from openmm_cgml.reference import MeanForceConfig, ReferenceConfig, compute_mean_forces, run_reference
 from openmm_cgml.simulation import SimulationConfig, simulate, simulate_system
 from openmm_cgml.specification import read_specification
@@ -185,7 +186,8 @@ def make_simulations(system: str, plan: Plan) -> None:
             )
     output = plan.runs / system / "simulations" / "pair-spline"
     spline = pair_spline.fit_pair_spline(dataset.topology, _training_frames(dataset), _cutoff(system, plan))
-    bonds = PriorSet(terms=fit_bond_priors(dataset.topology, _training_frames(dataset), dataset.temperature))
+    frames = _training_frames(dataset)
+    bonds = PriorSet(terms=fit_bonded_priors(HarmonicBondConfig(), dataset.topology, frames, dataset.temperature))
     run_once(
         output,
         lambda: simulate_system(

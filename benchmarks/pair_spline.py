@@ -25,8 +25,9 @@ from scipy.sparse import csr_matrix
 from openmm_cgml.analysis import RadialDistribution, compare_rdf, compute_centers_of_mass, compute_rdf
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.frames import Frames
-from openmm_cgml.potentials import find_pairs
-from openmm_cgml.priors import PriorSet, closest_approach, fit_bond_priors
+from openmm_cgml.periodic import find_pairs
+from openmm_cgml.potentials import HarmonicBondConfig, closest_approach
+from openmm_cgml.priors import PriorSet, fit_bonded_priors
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import BOLTZMANN
 
@@ -267,7 +268,7 @@ def run(
         predicted = spline.forces(held.topology, frames)
         result[f"mean_force_{number}"] = score(predicted, _labels(frames), frames.force_error)
     if picoseconds:
-        bonds = PriorSet(terms=fit_bond_priors(topology, train, dataset.temperature))
+        bonds = PriorSet(terms=fit_bonded_priors(HarmonicBondConfig(), topology, train, dataset.temperature))
         start = test.positions[0]
         system = create_system(spline, bonds, topology, test.box[0])
         positions, temperature = simulate(

@@ -13,11 +13,10 @@ from openmm import unit
 
 from openmm_cgml.engine import DeployedNetwork, choose_backend, create_ml_force
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials import CosineAngle, HarmonicAngle, HarmonicBond, Potential, PowerRepulsion
+from openmm_cgml.potentials import BOND, BondedPotential, PairPotential, Potential
 from openmm_cgml.units import BOLTZMANN
 
 _STEPS_PER_PERIOD = 20
-_COLLISION_ENERGY = 5.0  # in kT: a pair is that deep in its repulsion in less than one collision of a hundred
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +51,7 @@ def create_forces(
 ) -> list[openmm.Force]:
     """One named OpenMM force per prior and one for the network, which comes last.
 
-    A prior that the network evaluates with itself (`DeployedNetwork.pair_potential`) gets no force of its own.
+    Priors that the network evaluates with itself (`DeployedNetwork.pair_table`) get no force of their own.
 
     Args:
         potentials: Priors bound to the beads.
@@ -62,8 +61,8 @@ def create_forces(
         periodic: Whether the System has a periodic box.
         n_replicas: Number of copies of one system that the beads are.
     """
-    native = [p for p in potentials if network is None or p is not network.pair_potential]
-    forces = [potential.to_openmm(periodic=periodic) for potential in native]
+    taken = () if network is None or network.pair_table is None else pair_potentials_of(potentials)
+    forces = [potential.to_openmm(periodic=periodic) for potential in potentials if potential not in taken]
     if n_replicas > 1:
         for force in forces:
             _keep_replicas_apart(force, n_replicas)
@@ -73,9 +72,9 @@ def create_forces(
     return forces
 
 
-def pair_prior_of(potentials: Sequence[Potential]) -> PowerRepulsion | None:
-    """The prior that acts between all pairs of beads, or None."""
-    return next((potential for potential in potentials if isinstance(potential, PowerRepulsion)), None)
+def pair_potentials_of(potentials: Sequence[Potential]) -> tuple[PairPotential, ...]:
+    """The potentials that act between all pairs of beads."""
+    return tuple(potential for potential in potentials if isinstance(potential, PairPotential))
 
 
 def _keep_replicas_apart(force: openmm.Force, n_replicas: int) -> None:
@@ -174,7 +173,7 @@ def check_box(box: NDArray[np.float64] | None, cutoffs: Mapping[str, float]) -> 
 
 def cutoffs_of(potentials: Sequence[Potential], network_cutoff: float | None) -> dict[str, float]:
     """Cutoff [nm] of everything that has one, by name."""
-    cutoffs = {p.name: p.cutoff for p in potentials if isinstance(p, PowerRepulsion)}
+    cutoffs = {p.name: p.cutoff for p in pair_potentials_of(potentials)}
     return cutoffs if network_cutoff is None else {**cutoffs, "network": network_cutoff}
 
 
@@ -183,72 +182,28 @@ def suggest_time_step(
 ) -> TimeStep | None:
     """The time step that the stiffest prior allows: a twentieth of its period 2 pi sqrt(mu / k); None without priors.
 
-    The network has no part in the estimate, nor have torsions, which are soft beside the bonds that they turn about. A
-    repulsion counts with its curvature where its energy is 5 kT.
+    The network has no part in the estimate. What else each potential allows, it says itself, see `Potential.period`: a
+    bond or an angle the period at its minimum, a torsion none, a repulsion that of its curvature at an energy of 5 kT.
 
     Args:
         potentials: Priors bound to the beads.
         masses: Bead masses [Da], shape (n_beads,).
         temperature: Temperature of the simulation [K].
     """
-    bonds = [p for p in potentials if isinstance(p, HarmonicBond)]
-    terms = [_bond_period(p, masses) for p in bonds]
-    angles = [p for p in potentials if isinstance(p, HarmonicAngle | CosineAngle)]
-    terms += [_angle_period(p, bonds, masses) for p in angles if bonds]
-    terms += [_repulsion_period(p, masses, temperature) for p in potentials if isinstance(p, PowerRepulsion)]
-    found = [term for term in terms if term is not None]
+    kt = BOLTZMANN * temperature
+    lengths = bond_lengths_of(potentials)
+    found = [period for p in potentials if (period := p.period(masses, lengths, kt)) is not None]
     if not found:
         return None
-    period, name = min(found)
-    return TimeStep(time_step=period / _STEPS_PER_PERIOD, period=period, term=name)
+    fastest = min(found)
+    return TimeStep(time_step=fastest.period / _STEPS_PER_PERIOD, period=fastest.period, term=fastest.term)
 
 
-def _bond_period(potential: HarmonicBond, masses: NDArray[np.float64]) -> tuple[float, str] | None:
-    if not len(potential.indices):
-        return None
-    i, j = potential.indices.T
-    rate = potential.stiffness * (1 / masses[i] + 1 / masses[j])
-    stiffest = int(np.argmax(rate))
-    return 2 * math.pi / math.sqrt(rate[stiffest]), f"bond {i[stiffest]}-{j[stiffest]}"
-
-
-def _angle_period(
-    potential: HarmonicAngle | CosineAngle, bonds: Sequence[HarmonicBond], masses: NDArray[np.float64]
-) -> tuple[float, str] | None:
-    """Period with the diagonal element of Wilson's G matrix as inverse mass, at most that of the coupled motion.
-
-    Wilson, Decius and Cross, Molecular Vibrations (1955), chapter 4.
-    """
-    lengths = {
-        pair: length
+def bond_lengths_of(potentials: Sequence[Potential]) -> dict[frozenset[int], float]:
+    """Equilibrium length [nm] of every bond, by its two beads."""
+    bonds = [p for p in potentials if isinstance(p, BondedPotential) and p.coordinate is BOND]
+    return {
+        frozenset(pair): length
         for bond in bonds
-        for pair, length in zip(map(frozenset, bond.indices.tolist()), bond.length.tolist(), strict=True)
+        for pair, length in zip(bond.indices.tolist(), bond.minima()[0].tolist(), strict=True)
     }
-    if isinstance(potential, HarmonicAngle):
-        centers, springs = potential.angle, potential.stiffness
-    else:
-        centers, springs = potential.valleys()
-    found = []
-    for (i, j, k), angle, stiffness in zip(potential.indices.tolist(), centers, springs, strict=True):
-        if stiffness > 0 and frozenset((i, j)) in lengths and frozenset((j, k)) in lengths:
-            first, second = lengths[frozenset((i, j))], lengths[frozenset((j, k))]
-            middle = 1 / first**2 + 1 / second**2 - 2 * math.cos(angle) / (first * second)
-            inverse = 1 / (masses[i] * first**2) + 1 / (masses[k] * second**2) + middle / masses[j]
-            found.append((2 * math.pi / math.sqrt(stiffness * inverse), f"angle {i}-{j}-{k}"))
-    return min(found, default=None)
-
-
-def _repulsion_period(
-    potential: PowerRepulsion, masses: NDArray[np.float64], temperature: float
-) -> tuple[float, str] | None:
-    types = np.unique(potential.bead_types)
-    lightest = {int(t): float(masses[potential.bead_types == t].min()) for t in types}
-    energy, power = _COLLISION_ENERGY * BOLTZMANN * temperature, int(potential.exponent)
-    found = []
-    for a in lightest:
-        for b in lightest:
-            distance = potential.sigma[a, b] * (potential.epsilon[a, b] / energy) ** (1 / power)
-            stiffness = power * (power + 1) * energy / distance**2
-            rate = stiffness * (1 / lightest[a] + 1 / lightest[b])
-            found.append((2 * math.pi / math.sqrt(rate), f"repulsion at 5 kT, {distance:.3f} nm"))
-    return min(found, default=None)

@@ -1,6 +1,7 @@
 """Tiny force fields with random weights, and boxes to use them in."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 import openmm_cgml
 from openmm_cgml.force_field import ForceField, Manifest, TrainingSummary
 from openmm_cgml.networks import SchNet, SchNetConfig
+from openmm_cgml.potentials.cosine_series import COSINES, cosine_parameters
 from openmm_cgml.priors import PriorSet, PriorTerm
 from openmm_cgml.topology import ChainTemplate, ResidueTemplate
 
@@ -163,3 +165,13 @@ def _priors(n_beads):
             PriorTerm(form="harmonic_bond", types=(kind, kind), parameters={"length": 0.237, "stiffness": 80000.0})
         )
     return PriorSet(terms=tuple(terms), exclude_bonds=2)
+
+
+def cosine_term(form: str, types: tuple[str, ...], coefficients: Sequence[float]) -> PriorTerm:
+    """A term of a series of cosines, "cosine_angle" or "cosine_torsion", with coefficients k_1, k_2, ... [kJ/mol]."""
+    return PriorTerm(form=form, types=types, parameters=cosine_parameters(coefficients))
+
+
+def coefficients_of(term: PriorTerm) -> tuple[float, ...]:
+    """All six coefficients of a series of cosines [kJ/mol]."""
+    return tuple(term.parameters[name] for name in COSINES)

@@ -76,7 +76,7 @@ def test_the_period_of_a_series_of_cosines_is_that_of_its_curvature_in_the_deepe
     k = 500.0 / math.sin(2.0) ** 2  # of 1/2 k (cos(theta) - cos(2))^2
     series = [-k * math.cos(2.0), k / 4]
     cosine = CosineAngle(indices=[[1, 2, 3], [0, 1, 2]], coefficients=[[1.0, 0.0], series])
-    angles, curvatures = cosine.valleys()
+    angles, curvatures = cosine.minima()
     assert angles == pytest.approx([math.pi, 2.0], abs=1e-3)
     assert curvatures == pytest.approx([1.0, 500.0], rel=1e-2)
     suggested = suggest_time_step([loose, cosine], masses)
@@ -98,7 +98,7 @@ def test_the_stiffest_term_decides_and_no_terms_decide_nothing():
         exclusions=[[0, 1]],
     )
     alone = suggest_time_step([repulsion], masses)
-    assert alone.term.startswith("repulsion")
+    assert alone.term.startswith("power repulsion")
     assert suggest_time_step([repulsion], masses, temperature=600.0).period < alone.period
     assert suggest_time_step([repulsion, bond()], masses).term == "bond 0-1"
     assert suggest_time_step([], masses) is None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from openmm_cgml.dataset.conformations import ANGLE_BINS, PAIR_BINS, TORSION_BINS, Conformations
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
-from openmm_cgml.potentials import HarmonicBond, Potential
+from openmm_cgml.potentials import BondedPotential, Potential
 from openmm_cgml.priors import PriorSet
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import BOLTZMANN
@@ -69,9 +69,7 @@ class LocalStatistics:
             InputError: If the priors have no bond of these types.
         """
         if types not in self._bonds:
-            (potential,) = (p for p in self._bound(types) if isinstance(p, HarmonicBond))
-            length, variance = float(potential.length[0]), BOLTZMANN * self.temperature / float(potential.stiffness[0])
-            self._bonds[types] = length + 2 * variance / length, variance**0.5  # r^2 exp(-U/kT) has its mean there
+            self._bonds[types] = self.priors.bond_moments(types, BOLTZMANN * self.temperature)
         return self._bonds[types]
 
     def angle(self, types: Types) -> Weights:
@@ -197,8 +195,7 @@ def check_bonds(statistics: LocalStatistics, topology: CGTopology) -> None:
 
 
 def _width(potential: Potential) -> int:
-    indices = getattr(potential, "indices", None)
-    return 0 if indices is None else int(indices.shape[1])
+    return potential.coordinate.n_beads if isinstance(potential, BondedPotential) else 0
 
 
 def _directed(types: Types) -> Types:

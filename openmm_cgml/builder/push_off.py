@@ -8,7 +8,7 @@ Angles and torsions that the priors do not hold are kept meanwhile by forces mad
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import openmm
@@ -17,8 +17,16 @@ from openmm import unit
 
 from openmm_cgml.builder.local_statistics import LocalStatistics, Types
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials import CosineAngle, CosineTorsion, HarmonicAngle, Potential, PowerRepulsion
-from openmm_cgml.priors.inversion import Samples, fit_cosines
+from openmm_cgml.potentials import (
+    ANGLE,
+    TORSION,
+    BondedPotential,
+    CosineAngle,
+    CosineTorsion,
+    PairPotential,
+    Potential,
+    Samples,
+)
 from openmm_cgml.system import suggest_time_step
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import BOLTZMANN
@@ -78,7 +86,7 @@ def push_apart(
     """
     schedule = schedule or PushOff()
     kt = BOLTZMANN * statistics.temperature
-    bonded = [p for p in potentials if not isinstance(p, PowerRepulsion)]
+    bonded = [p for p in potentials if isinstance(p, BondedPotential)]
     step = _time_step(bonded, topology, statistics.temperature)
     if schedule.soft_steps:
         soft = _soft_repulsion(topology, _REACH * distances, edge, topology.exclusions(_NEAR))
@@ -97,9 +105,9 @@ def push_apart(
             context.getIntegrator().step(schedule.soft_steps // n_stages)
         positions = _positions(context)
         del context
-    repulsion = [p for p in potentials if isinstance(p, PowerRepulsion)]
-    excluded = _excluded_pairs(topology, repulsion)
-    native = [replace(p, exclusions=excluded).to_openmm(periodic=True) for p in repulsion]
+    pairs = [p for p in potentials if isinstance(p, PairPotential)]
+    excluded = _excluded_pairs(topology, pairs)
+    native = [p.with_exclusions(excluded).to_openmm(periodic=True) for p in pairs]
     wall = _wall(topology, _WALL * distances, edge, excluded)
     context = _context(
         topology,
@@ -119,10 +127,10 @@ def push_apart(
     return _positions(context)
 
 
-def _excluded_pairs(topology: CGTopology, repulsion: Sequence[PowerRepulsion]) -> NDArray[np.int64]:
+def _excluded_pairs(topology: CGTopology, pairs: Sequence[PairPotential]) -> NDArray[np.int64]:
     """Pairs that feel neither wall nor excluded volume here: OpenMM wants the same for all forces between pairs."""
-    pairs = np.concatenate([topology.exclusions(_NEAR), *(p.exclusions for p in repulsion)])
-    return np.unique(pairs, axis=0)
+    excluded = np.concatenate([topology.exclusions(_NEAR), *(p.exclusions for p in pairs)])
+    return np.unique(excluded, axis=0)
 
 
 def _soft_repulsion(
@@ -160,22 +168,22 @@ def _pair_force(
 
 
 def _bonded_forces(
-    topology: CGTopology, bonded: Sequence[Potential], statistics: LocalStatistics
+    topology: CGTopology, bonded: Sequence[BondedPotential], statistics: LocalStatistics
 ) -> list[openmm.Force]:
     """The bonded priors, and forces that keep recorded angles and torsions where the priors have none."""
-    present = {type(p) for p in bonded}
+    present = {p.coordinate.kind for p in bonded}
     kt = BOLTZMANN * statistics.temperature
     forces = [potential.to_openmm(periodic=True) for potential in bonded]
-    if not present & {HarmonicAngle, CosineAngle}:
+    if ANGLE.kind not in present:
         for types, rows in _by_types(topology, topology.angles):
             if statistics.angle_is_recorded(types):
-                coefficients = _fit("angle", statistics.angle(types), kt)
+                coefficients = _fit(CosineAngle, statistics.angle(types), kt)
                 angle = CosineAngle(indices=rows, coefficients=np.tile(coefficients, (len(rows), 1)))
                 forces.append(angle.to_openmm(periodic=True))
-    if CosineTorsion not in present:
+    if TORSION.kind not in present:
         for types, rows in _by_types(topology, topology.dihedrals):
             if statistics.torsion_is_recorded(types):
-                forces.append(_torsion_force(rows, _fit("torsion", statistics.torsion(types), kt)))
+                forces.append(_torsion_force(rows, _fit(CosineTorsion, statistics.torsion(types), kt)))
     return forces
 
 
@@ -202,14 +210,14 @@ def _by_types(topology: CGTopology, rows: NDArray[np.int64]) -> list[tuple[Types
     ]
 
 
-def _fit(kind: str, weights: NDArray[np.float64], kt: float) -> NDArray[np.float64]:
+def _fit(form: type[CosineAngle] | type[CosineTorsion], weights: NDArray[np.float64], kt: float) -> NDArray[np.float64]:
     """Coefficients of a series of cosines whose distribution is that of the bins, with as many terms as they allow."""
-    low, high = (0.0, np.pi) if kind == "angle" else (-np.pi, np.pi)
+    low, high = form.coordinate.limits
     values = low + (np.arange(len(weights)) + 0.5) * (high - low) / len(weights)
-    samples = Samples(kind=kind, values=values, shares=weights)
+    samples = Samples(coordinate=form.coordinate, values=values, shares=weights)
     for n_harmonics in range(_HARMONICS, 0, -1):
         try:
-            return fit_cosines(samples, kt, n_harmonics)
+            return form.invert(samples, kt, samples.mean, n_harmonics)
         except InputError:
             continue
     return np.zeros(1)

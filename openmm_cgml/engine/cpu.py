@@ -41,8 +41,8 @@ class TabulatedNetwork:
         self._folded = fold(deployed.network)
         self._lists = PairLists(deployed, n_threads)
         self._evaluation = Evaluation(self._folded, self._types, n_threads)
-        prior = deployed.pair_potential
-        self._prior = None if prior is None else PriorEvaluation(prior, n_threads)
+        table = deployed.pair_table
+        self._prior = None if table is None else PriorEvaluation(table, n_threads)
         self._crew = Crew(n_threads)
         self._forces = np.zeros((n_threads, deployed.n_beads, 3))
         self._phases = [self._find_near, *self._evaluation.phases(), self._add_forces]

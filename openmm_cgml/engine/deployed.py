@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from openmm_cgml.engine.molecule_images import IntraPairs
 from openmm_cgml.engine.neighbors import NeighborList
 from openmm_cgml.engine.pair_prior import NoPairPrior, PairPrior
+from openmm_cgml.engine.pair_tables import PairTable
 from openmm_cgml.errors import InputError
 from openmm_cgml.networks import SchNet
 from openmm_cgml.networks.schnet import PairList
-from openmm_cgml.potentials import PowerRepulsion
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
@@ -41,7 +41,7 @@ class DeployedNetwork(nn.Module):
         exclude_bonds: int = 1,
         skin: float = DEFAULT_SKIN,
         n_replicas: int = 1,
-        pair_potential: PowerRepulsion | None = None,
+        pair_table: PairTable | None = None,
     ) -> None:
         """Args:
             network: The trained network; it is used, not copied.
@@ -50,13 +50,13 @@ class DeployedNetwork(nn.Module):
                 `include_bonded: false` does not see them at all.
             skin: Skin of the neighbor list [nm].
             n_replicas: Number of copies that the topology holds.
-            pair_potential: A pair prior of these beads, to be evaluated with the network and added to it; else None.
+            pair_table: Pair priors of these beads, to be evaluated with the network and added to it; else None.
 
         Raises:
             InputError: If the topology has more bead types than the network, or does not fit the other arguments.
         """
         super().__init__()
-        _check_replicas(topology, n_replicas, pair_potential)
+        _check_replicas(topology, n_replicas, pair_table)
         if len(topology.type_names) > network.n_types:
             raise InputError(f"the topology has {len(topology.type_names)} bead types, the network {network.n_types}")
         self.network = network
@@ -64,13 +64,13 @@ class DeployedNetwork(nn.Module):
         self.inter_cutoff: float = network.cutoff
         self.intra_cutoff: float = network.intra_cutoff
         self.network_cutoff: float = max(network.cutoff, network.intra_cutoff) if self.has_intra else network.cutoff
-        self.cutoff: float = max(self.network_cutoff, pair_potential.cutoff if pair_potential else 0.0)
+        self.cutoff: float = max(self.network_cutoff, pair_table.cutoff if pair_table else 0.0)
         self.include_bonded: bool = network.config.include_bonded
         self.n_beads: int = topology.n_beads
         self.n_replicas: int = n_replicas
-        self.pair_potential = pair_potential
-        self.has_pair_prior: bool = pair_potential is not None
-        self.pair_prior = NoPairPrior() if pair_potential is None else PairPrior(pair_potential)
+        self.pair_table = pair_table
+        self.has_pair_prior: bool = pair_table is not None
+        self.pair_prior = NoPairPrior() if pair_table is None else PairPrior(pair_table)
         self.exclude_bonds: int = exclude_bonds
         self.topology = topology
         self.neighbors = NeighborList(self.cutoff, skin, n_replicas)
@@ -124,7 +124,7 @@ class DeployedNetwork(nn.Module):
         return energy, forces
 
 
-def _check_replicas(topology: CGTopology, n_replicas: int, pair_potential: PowerRepulsion | None) -> None:
+def _check_replicas(topology: CGTopology, n_replicas: int, pair_table: PairTable | None) -> None:
     n = topology.n_beads
     if n_replicas < 1 or n % n_replicas:
         raise InputError(f"{n} beads cannot be {n_replicas} copies of one system; repeat the topology of one first")
@@ -133,8 +133,8 @@ def _check_replicas(topology: CGTopology, n_replicas: int, pair_potential: Power
         topology.bead_types.reshape(n_replicas, one) != topology.bead_types[:one]
     ):
         raise InputError(f"the topology is not {n_replicas} times the same beads; use `CGTopology.repeated`")
-    if pair_potential is not None and len(pair_potential.bead_types) != n:
-        raise InputError(f"the pair prior is bound to {len(pair_potential.bead_types)} beads, the topology has {n}")
+    if pair_table is not None and len(pair_table.bead_types) != n:
+        raise InputError(f"the pair prior is bound to {len(pair_table.bead_types)} beads, the topology has {n}")
 
 
 def _add_pair_forces(

@@ -92,7 +92,7 @@ class PairLists:
         self._n_replicas = deployed.n_replicas
         self._prior_excluded: NDArray[np.int64] | None = None
         self._prior_may_see_inter = self.prior_sees_inter = False
-        if (prior := deployed.pair_potential) is not None:
+        if (prior := deployed.pair_table) is not None:
             self._cutoffs = (*self._cutoffs, prior.cutoff)
             i, j = prior.exclusions.T
             self._prior_excluded = np.sort(i * deployed.n_beads + j)

@@ -1,11 +1,12 @@
-"""The pair prior as tables, one per pair of bead types.
+"""Pair potentials as tables, one per pair of bead types.
 
 Where a System holds replicas, OpenMM cannot keep their nonbonded priors apart without giving up its neighbor list, so
-the engine evaluates the pair prior on its own pairs. A table makes one kernel serve every analytic form.
+the engine evaluates the pair potentials on its own pairs. A table makes one kernel serve every analytic form.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from openmm_cgml.engine.pair_kernels import pair_value
-from openmm_cgml.potentials import PowerRepulsion
-from openmm_cgml.potentials.power_repulsion import switched_power
+from openmm_cgml.errors import InputError
+from openmm_cgml.potentials import PairPotential
 
 N_PAIR_KNOTS = 2048
 """Knots per table. Energies are within 1e-8 and forces within 1e-5 of the analytic form, relative to the larger of
@@ -22,6 +23,9 @@ theirs and one kJ/mol or kJ/mol/nm, even where the switch takes only 0.02 nm."""
 
 WALL_ENERGY = 1e4
 """Energy at the first knot [kJ/mol], some thousand kT; the energy goes on linearly below."""
+
+_INNERMOST = 0.05  # of the cutoff, where the first knot of a potential without such a wall is
+_WALL_POINTS = 1000
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,12 +41,14 @@ class PairTable:
         knots: Energy [kJ/mol] and knot spacing times its derivative [kJ/mol] at each knot, shape
             (n_types, n_types, n_knots, 2).
         bead_types: Table index of every bead, shape (n_beads,).
+        exclusions: Pairs that do not interact, i < j, shape (n_exclusions, 2).
     """
 
     start: float
     cutoff: float
     knots: NDArray[np.float64]
     bead_types: NDArray[np.int64]
+    exclusions: NDArray[np.int64]
 
     def evaluate(
         self, distances: NDArray[np.float64], type_a: int = 0, type_b: int = 0
@@ -60,27 +66,55 @@ class PairTable:
         return np.ascontiguousarray(energies), np.ascontiguousarray(slopes)
 
 
-def tabulate_pairs(potential: PowerRepulsion, n_knots: int = N_PAIR_KNOTS) -> PairTable:
-    """The tables of a bound pair prior.
+def tabulate_pairs(potentials: Sequence[PairPotential], n_knots: int = N_PAIR_KNOTS) -> PairTable | None:
+    """The tables of the sum of bound pair potentials; None if there are none.
 
     Args:
-        potential: The prior, bound to the beads of the System.
+        potentials: They are bound to the same beads, with the same exclusions.
         n_knots: Knots per table.
+
+    Raises:
+        InputError: If beads or exclusions of two of them differ.
     """
-    start = _wall(potential)
-    distances = torch.linspace(start, potential.cutoff, n_knots, dtype=torch.float64)
-    coefficient = torch.tensor(potential.epsilon * potential.sigma ** int(potential.exponent))[:, :, None]
-    energies, slopes = switched_power(
-        distances, coefficient, float(potential.exponent), potential.switch_distance, potential.cutoff
-    )
-    spacing = (potential.cutoff - start) / (n_knots - 1)
-    knots = torch.stack([energies, spacing * slopes], dim=-1).numpy().copy()
+    if not potentials:
+        return None
+    first = potentials[0]
+    for other in potentials[1:]:
+        if not (
+            np.array_equal(first.bead_types, other.bead_types) and np.array_equal(first.exclusions, other.exclusions)
+        ):
+            raise InputError(
+                f"the {first.name} and the {other.name} are bound to other beads or exclusions; bind them together"
+            )
+    cutoff = max(potential.cutoff for potential in potentials)
+    n_types = int(first.bead_types.max(initial=-1)) + 1
+    start = _wall(potentials, n_types, cutoff)
+    distances = torch.linspace(start, cutoff, n_knots, dtype=torch.float64)
+    spacing = (cutoff - start) / (n_knots - 1)
+    knots = np.zeros((n_types, n_types, n_knots, 2))
+    for a in range(n_types):
+        for b in range(n_types):
+            energies, slopes = _evaluate(potentials, distances, a, b)
+            knots[a, b] = np.stack([energies, spacing * slopes], axis=-1)
     knots[:, :, -1] = 0.0  # exact at the cutoff, whatever rounding left there
     knots.setflags(write=False)
-    return PairTable(start=start, cutoff=potential.cutoff, knots=knots, bead_types=potential.bead_types)
+    return PairTable(start=start, cutoff=cutoff, knots=knots, bead_types=first.bead_types, exclusions=first.exclusions)
 
 
-def _wall(potential: PowerRepulsion) -> float:
-    """Distance at which the softest pair of types reaches the wall's energy [nm], at most half the switch distance."""
-    reached = potential.sigma * (potential.epsilon / WALL_ENERGY) ** (1 / int(potential.exponent))
-    return float(min(reached.min(), 0.5 * potential.switch_distance))
+def _evaluate(
+    potentials: Sequence[PairPotential], distances: torch.Tensor, a: int, b: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Energies [kJ/mol] of two types and their derivatives by the distance [kJ/mol/nm], shape (n,) each."""
+    with torch.enable_grad():
+        r = distances.detach().requires_grad_()
+        energies = torch.stack([potential.pair_energy(r, a, b) for potential in potentials]).sum(dim=0)
+        (slopes,) = torch.autograd.grad(energies.sum(), r)
+    return energies.detach().numpy(), slopes.numpy()
+
+
+def _wall(potentials: Sequence[PairPotential], n_types: int, cutoff: float) -> float:
+    """The largest distance up to which all pairs of types are above the wall's energy [nm], at most half the cutoff."""
+    distances = torch.linspace(0.5 * cutoff, _INNERMOST * cutoff, _WALL_POINTS, dtype=torch.float64)
+    lowest = np.min([_evaluate(potentials, distances, a, b)[0] for a in range(n_types) for b in range(a + 1)], axis=0)
+    above = np.flatnonzero(lowest >= WALL_ENERGY)
+    return float(distances[above[0] if len(above) else -1])

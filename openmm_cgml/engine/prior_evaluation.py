@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from openmm_cgml.engine import kernels, pair_kernels
 from openmm_cgml.engine.pair_lists import Pairs
-from openmm_cgml.engine.pair_tables import tabulate_pairs
-from openmm_cgml.potentials import PowerRepulsion
+from openmm_cgml.engine.pair_tables import PairTable
 
 
 class PriorEvaluation:
@@ -18,12 +17,12 @@ class PriorEvaluation:
         energies: Energy of each thread's pairs [kJ/mol], shape (n_threads,).
     """
 
-    def __init__(self, potential: PowerRepulsion, n_threads: int) -> None:
+    def __init__(self, table: PairTable, n_threads: int) -> None:
         """Args:
-        potential: The prior, bound to the beads.
+        table: The tables of the pair priors, bound to the beads.
         n_threads: Number of threads.
         """
-        self._table = tabulate_pairs(potential)
+        self._table = table
         self._types = self._table.bead_types.astype(np.int32)
         self.energies = np.zeros(n_threads)
 

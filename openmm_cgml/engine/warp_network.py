@@ -21,7 +21,7 @@ from torch.nn import functional
 from openmm_cgml.engine import warp_kernels, warp_search
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.engine.folding import FoldedBlock, FoldedNetwork, FoldedStack, fold
-from openmm_cgml.engine.pair_tables import PairTable, tabulate_pairs
+from openmm_cgml.engine.pair_tables import PairTable
 from openmm_cgml.engine.warp_lists import PairKind, Rows, WarpLists
 from openmm_cgml.engine.warp_parity import check_parity
 from openmm_cgml.engine.warp_prior import add_prior
@@ -45,7 +45,7 @@ class WarpNetwork:
     def __init__(self, deployed: DeployedNetwork) -> None:
         self._deployed = deployed
         self._folded = fold(deployed.network)
-        self._prior = None if deployed.pair_potential is None else tabulate_pairs(deployed.pair_potential)
+        self._prior = deployed.pair_table
         self._evaluations: dict[tuple[str, int], _Evaluation] = {}
         self._captured: list[_Evaluation] = []
         self._lock = threading.Lock()
@@ -132,9 +132,8 @@ class _Evaluation:
             )
         ]
         self._prior = None if prior is None else _Prior(prior, device)
-        if prior is not None and deployed.pair_potential is not None:
-            exclusions = deployed.pair_potential.exclusions
-            kinds.append(PairKind(kind=warp_search.ALL, cutoff=prior.cutoff, n_knots=0, excluded=exclusions))
+        if prior is not None:
+            kinds.append(PairKind(kind=warp_search.ALL, cutoff=prior.cutoff, n_knots=0, excluded=prior.exclusions))
         skin = deployed.neighbors.skin
         self.lists = WarpLists(tuple(kinds), deployed.forest, deployed.n_beads // deployed.n_replicas, skin, device)
 

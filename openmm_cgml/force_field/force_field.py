@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from openmm import app, unit
 
 from openmm_cgml.engine import DeployedNetwork
+from openmm_cgml.engine.pair_tables import PairTable, tabulate_pairs
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.force_field.artifact import (
     CARD,
@@ -33,9 +34,8 @@ from openmm_cgml.force_field.model_card import write_model_card
 from openmm_cgml.force_field.network_files import copy_in_float64, read_network, read_tensors, write_network
 from openmm_cgml.force_field.self_test import network_range, one_of_each, record_self_test, verify_self_test
 from openmm_cgml.networks import SchNet, dimer_energy
-from openmm_cgml.potentials import Potential, PowerRepulsion
+from openmm_cgml.potentials import Potential
 from openmm_cgml.priors import PriorSet, RepulsionScan, scan_repulsion
-from openmm_cgml.priors.term import FORMS
 from openmm_cgml.residues import LinkRules
 from openmm_cgml.shipped import find_model
 from openmm_cgml.system import (
@@ -45,7 +45,7 @@ from openmm_cgml.system import (
     check_box,
     create_forces,
     cutoffs_of,
-    pair_prior_of,
+    pair_potentials_of,
     suggest_time_step,
 )
 from openmm_cgml.topology import CGTopology, ChainTemplate, ResidueTemplate
@@ -395,7 +395,7 @@ class ForceField:
         return CGTopology.from_molecules([(molecule, 1) for molecule in molecules], type_names=self.type_names)
 
     def _deploy(
-        self, beads: CGTopology, replicas: int = 1, pair_potential: PowerRepulsion | None = None
+        self, beads: CGTopology, replicas: int = 1, pair_table: PairTable | None = None
     ) -> DeployedNetwork | None:
         if self.network is None:
             return None
@@ -404,12 +404,14 @@ class ForceField:
             beads,
             exclude_bonds=self.priors.exclude_bonds,
             n_replicas=replicas,
-            pair_potential=pair_potential,
+            pair_table=pair_table,
         )
 
     def _forces(self, beads: CGTopology, ml_backend: str, exact: bool, replicas: int) -> list[openmm.Force]:
         priors = self.priors.bind(beads)
-        deployed = self._deploy(beads, replicas, pair_prior_of(priors) if replicas > 1 else None)
+        # OpenMM cannot keep the pair priors of replicas apart without giving up its neighbor list; the engine can.
+        table = tabulate_pairs(pair_potentials_of(priors)) if replicas > 1 else None
+        deployed = self._deploy(beads, replicas, table)
         return create_forces(priors, deployed, ml_backend=ml_backend, exact=exact, n_replicas=replicas)
 
     def _box_of(self, topology: app.Topology | CGTopology, box: Any) -> NDArray[np.float64] | None:
@@ -443,7 +445,7 @@ class ForceField:
         lines = [
             f"{term.form.replace('_', ' ')} {'-'.join(term.types)}: "
             + ", ".join(
-                f"{key} {value:.5g} {FORMS[term.form].units[key]}".removesuffix(" 1")
+                f"{key} {value:.5g} {term.potential.parameters[key].unit}".removesuffix(" 1")
                 for key, value in term.parameters.items()
             )
             for term in self.priors.terms

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from openmm_cgml.errors import ArtifactError
 from openmm_cgml.networks import SchNet
 from openmm_cgml.networks.schnet import PairList
-from openmm_cgml.potentials import evaluate, find_pairs, minimum_image
+from openmm_cgml.periodic import find_pairs
+from openmm_cgml.potentials import evaluate, minimum_image
 from openmm_cgml.priors import PriorSet
 from openmm_cgml.topology import CGTopology, ChainTemplate, MoleculeTemplate, ResidueTemplate
 from openmm_cgml.wholeness import BondForest

@@ -1,28 +1,65 @@
-"""Analytic potentials, each with its torch and its OpenMM form side by side."""
+"""Analytic potentials, each with all that is particular to it in one file: a form declares itself.
 
-from openmm_cgml.potentials.cosine_angle import CosineAngle
-from openmm_cgml.potentials.cosine_torsion import CosineTorsion
-from openmm_cgml.potentials.harmonic_angle import HarmonicAngle
-from openmm_cgml.potentials.harmonic_bond import HarmonicBond
-from openmm_cgml.potentials.neighbors import check_cutoff, find_pairs
-from openmm_cgml.potentials.potential import EnergyFunction, Potential, evaluate, evaluate_energies, minimum_image
-from openmm_cgml.potentials.power_repulsion import PowerRepulsion
+A form of your own is a final subclass of `BondedPotential` or `PairPotential`, and is known to everything here from
+`POTENTIALS.append(MyForm)` on: configurations, fitting, files, time steps, boxes, simulations, refinement and reports.
+"""
 
-POTENTIALS: tuple[type[Potential], ...] = (HarmonicBond, HarmonicAngle, CosineAngle, CosineTorsion, PowerRepulsion)
-"""Every potential there is; the parity harness runs over this tuple."""
+from openmm_cgml.potentials.bonded import BondedConfig, BondedPotential
+from openmm_cgml.potentials.contacts import closest_approach
+from openmm_cgml.potentials.coordinate import ANGLE, BOND, COORDINATES, TORSION, Coordinate, group_by_types, type_key
+from openmm_cgml.potentials.cosine_angle import CosineAngle, CosineAngleConfig
+from openmm_cgml.potentials.cosine_torsion import CosineTorsion, CosineTorsionConfig
+from openmm_cgml.potentials.forms import POTENTIALS, bonded_forms, find_form, pair_forms
+from openmm_cgml.potentials.harmonic_angle import HarmonicAngle, HarmonicAngleConfig
+from openmm_cgml.potentials.harmonic_bond import HarmonicBond, HarmonicBondConfig
+from openmm_cgml.potentials.inversion import Samples
+from openmm_cgml.potentials.pair import PairConfig, PairData, PairFit, PairPotential
+from openmm_cgml.potentials.potential import (
+    EnergyFunction,
+    Parameter,
+    Period,
+    Potential,
+    evaluate,
+    evaluate_energies,
+    minimum_image,
+)
+from openmm_cgml.potentials.power_repulsion import PowerRepulsion, PowerRepulsionConfig
 
 __all__ = [
+    "ANGLE",
+    "BOND",
+    "COORDINATES",
     "POTENTIALS",
+    "TORSION",
+    "BondedConfig",
+    "BondedPotential",
+    "Coordinate",
     "CosineAngle",
+    "CosineAngleConfig",
     "CosineTorsion",
+    "CosineTorsionConfig",
     "EnergyFunction",
     "HarmonicAngle",
+    "HarmonicAngleConfig",
     "HarmonicBond",
+    "HarmonicBondConfig",
+    "PairConfig",
+    "PairData",
+    "PairFit",
+    "PairPotential",
+    "Parameter",
+    "Period",
     "Potential",
     "PowerRepulsion",
-    "check_cutoff",
+    "PowerRepulsionConfig",
+    "Samples",
+    "bonded_forms",
+    "closest_approach",
     "evaluate",
     "evaluate_energies",
-    "find_pairs",
+    "find_form",
+    "group_by_types",
     "minimum_image",
+    "pair_forms",
+    "type_key",
 ]

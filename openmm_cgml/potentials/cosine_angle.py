@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, Self, final
 
 import numpy as np
 import openmm
-import torch
 from numpy.typing import NDArray
 
-from openmm_cgml.potentials.cosine_series import cosine_between, cosine_series
-from openmm_cgml.potentials.potential import Potential, check_indices, frozen_array, minimum_image
+from openmm_cgml.potentials.bonded import BondedConfig
+from openmm_cgml.potentials.coordinate import ANGLE, Coordinate
+from openmm_cgml.potentials.cosine_series import (
+    COSINES,
+    CosineConfig,
+    CosineSeries,
+    cosine_between,
+    cosine_series,
+    series_minima,
+)
+from openmm_cgml.potentials.potential import Parameter, as_beads, check_indices, frozen_array, minimum_image
+
+if TYPE_CHECKING:
+    import torch
+
+
+class CosineAngleConfig(CosineConfig):
+    """Angles with a series of cosines, which have no kink at 180 degrees and may be skewed.
+
+    Attributes:
+        coefficients: [k_1, k_2, ...], "fit", or a mapping from bead types such as "A-B-A" to either.
+        harmonics: Length of a fitted series.
+    """
 
 
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
-class CosineAngle(Potential):
+class CosineAngle(CosineSeries):
     """E = sum over terms and n = 1, 2, ... of k_n (cos(n theta) - cos(n theta0)), with theta at the middle bead.
 
     Theta0 is where the term is lowest, so that energies count from there: the coefficients of a narrow valley are
@@ -33,7 +54,10 @@ class CosineAngle(Potential):
         InputError: If shapes disagree, a bead repeats or a coefficient is not finite.
     """
 
-    name: ClassVar[str] = "cosine angle"
+    key: ClassVar[str] = "cosine_angle"
+    coordinate: ClassVar[Coordinate] = ANGLE
+    parameters: ClassVar[Mapping[str, Parameter]] = COSINES
+    Config: ClassVar[type[BondedConfig]] = CosineAngleConfig
 
     indices: NDArray[np.int64]
     coefficients: NDArray[np.float64]
@@ -45,30 +69,30 @@ class CosineAngle(Potential):
         object.__setattr__(self, "coefficients", coefficients)
         check_indices(indices, "angle")
 
+    @classmethod
+    def with_coefficients(cls, indices: NDArray[np.int64], coefficients: NDArray[np.float64]) -> Self:
+        """See `CosineSeries.with_coefficients`."""
+        return cls(indices=indices, coefficients=coefficients)
+
     def energy(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
         """Energy [kJ/mol], shape (...). See `Potential.energy`."""
-        i, j, k = torch.tensor(self.indices.T, device=positions.device)
+        i, j, k = as_beads(self.indices, positions)
         first = minimum_image(positions[..., i, :] - positions[..., j, :], box)
         second = minimum_image(positions[..., k, :] - positions[..., j, :], box)
         cosine = cosine_between(first, second, first.new_tensor(1e-30))
         series = cosine_series(cosine, positions.new_tensor(self.coefficients))
         return (series - positions.new_tensor(self._lowest())).sum(-1)
 
-    def valleys(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Angle of least energy of each term [rad] and the curvature there [kJ/mol/rad^2], both of shape (n_terms,)."""
-        kinds, kind_of = np.unique(self.coefficients, axis=0, return_inverse=True)
-        order = np.arange(1, self.coefficients.shape[1] + 1)
-        angles = np.linspace(0, np.pi, 1801)
-        deepest = angles[np.argmin(kinds @ np.cos(order[:, None] * angles), axis=1)]
-        curvature = -(kinds * order**2 * np.cos(order * deepest[:, None])).sum(axis=1)
-        return deepest[kind_of.ravel()], curvature[kind_of.ravel()]
+    def minima(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """See `BondedPotential.minima`."""
+        return series_minima(self.coefficients, np.pi)
 
     def _lowest(self) -> NDArray[np.float64]:
         """Least value of sum over n of k_n (1 + cos(n theta)) for each term [kJ/mol], shape (n_terms,)."""
         order = np.arange(1, self.coefficients.shape[1] + 1)
-        return np.asarray((self.coefficients * (1 + np.cos(order * self.valleys()[0][:, None]))).sum(axis=1))
+        return np.asarray((self.coefficients * (1 + np.cos(order * self.minima()[0][:, None]))).sum(axis=1))
 
-    def to_openmm(self, *, periodic: bool) -> openmm.CustomAngleForce:
+    def to_openmm(self, *, periodic: bool) -> openmm.Force:
         """A `CustomAngleForce`. See `Potential.to_openmm`."""
         harmonics = range(1, self.coefficients.shape[1] + 1)
         force = openmm.CustomAngleForce(" + ".join(["-lowest", *(f"k{n}*(1 + cos({n}*theta))" for n in harmonics)]))
@@ -77,6 +101,4 @@ class CosineAngle(Potential):
         values = np.column_stack([self._lowest(), self.coefficients])
         for (i, j, k), parameters in zip(self.indices.tolist(), values.tolist(), strict=True):
             force.addAngle(i, j, k, parameters)
-        force.setUsesPeriodicBoundaryConditions(periodic)
-        force.setName(f"prior: {self.name}")
-        return force
+        return self.named(force, periodic=periodic)

@@ -1,8 +1,126 @@
-"""Series of cosines of multiples of an angle, as polynomials of its cosine."""
+"""What cosine angles and torsions have in common: sums of k_n cos(n x), also as polynomials of cos(x)."""
 
 from __future__ import annotations
 
-import torch
+import abc
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from openmm_cgml.config import Energy
+from openmm_cgml.errors import InputError
+from openmm_cgml.potentials.bonded import BondedConfig, BondedPotential, Fit, Parameters
+from openmm_cgml.potentials.inversion import Samples
+from openmm_cgml.potentials.potential import Parameter
+
+if TYPE_CHECKING:
+    import torch
+
+N_HARMONICS = 6
+"""Coefficients of a series of cosines, k_1 to k_6."""
+COSINES: Mapping[str, Parameter] = {f"k{n + 1}": Parameter(unit="kJ/mol", signed=True) for n in range(N_HARMONICS)}
+"""The parameters of a series."""
+
+Coefficients = Annotated[tuple[Energy, ...], Field(min_length=1, max_length=N_HARMONICS)]
+
+
+class CosineConfig(BondedConfig):
+    """A series of cosines, sum over n of k_n (1 + cos(n x)).
+
+    Attributes:
+        coefficients: [k_1, k_2, ...], "fit", or a mapping from bead types such as "A-B-B-A" to either.
+        harmonics: Length of a fitted series.
+    """
+
+    form: Literal["cosine"] = "cosine"
+    coefficients: Fit | Coefficients | dict[str, Fit | Coefficients] = "fit"
+    harmonics: int = Field(default=4, ge=1, le=N_HARMONICS)
+
+    def settings(self) -> dict[str, Any]:
+        """See `BondedConfig.settings`."""
+        return {"coefficients": self.coefficients}
+
+
+class CosineSeries(BondedPotential):
+    """A series of cosines of an angle. Its features are cos(n x)."""
+
+    @classmethod
+    @abc.abstractmethod
+    def with_coefficients(cls, indices: NDArray[np.int64], coefficients: NDArray[np.float64]) -> Self:
+        """The form for the beads of each term, shape (n_terms, n_beads), with its series, (n_terms, n_harmonics)."""
+
+    @classmethod
+    def bind(cls, indices: NDArray[np.int64], terms: Sequence[Parameters]) -> Self:
+        """See `BondedPotential.bind`; without harmonics that no term has."""
+        rows = np.array([[term[name] for name in COSINES] for term in terms]).reshape(len(terms), N_HARMONICS)
+        return cls.with_coefficients(indices, rows[:, : int(np.flatnonzero(rows.any(axis=0)).max(initial=0)) + 1])
+
+    @classmethod
+    def features(cls, values: NDArray[np.float64], origin: float, n: int) -> NDArray[np.float64]:
+        """See `BondedPotential.features`."""
+        return np.asarray(np.cos(np.arange(1, n + 1) * values[..., None]))
+
+    @classmethod
+    def to_coefficients(cls, parameters: Parameters, origin: float) -> NDArray[np.float64]:
+        """See `BondedPotential.to_coefficients`; at least one."""
+        values = np.array([parameters[name] for name in COSINES])
+        return values[: int(np.flatnonzero(values).max(initial=0)) + 1]
+
+    @classmethod
+    def from_coefficients(cls, coefficients: NDArray[np.float64], origin: float) -> dict[str, float]:
+        """See `BondedPotential.from_coefficients`."""
+        return cosine_parameters(coefficients.tolist())
+
+    @classmethod
+    def from_settings(cls, given: Mapping[str, Any], config: BondedConfig) -> dict[str, float]:
+        """See `BondedPotential.from_settings`."""
+        return cosine_parameters(given["coefficients"])
+
+    @classmethod
+    def fit(cls, samples: Samples, kt: float, given: Mapping[str, Any], config: BondedConfig) -> dict[str, float]:
+        """See `BondedPotential.fit`."""
+        try:
+            return super().fit(samples, kt, given, config)
+        except InputError as error:
+            raise InputError(f"{error}; lower {cls.coordinate.section}.harmonics") from error
+
+    @classmethod
+    def n_coefficients(cls, config: BondedConfig) -> int:
+        """See `BondedPotential.n_coefficients`."""
+        assert isinstance(config, CosineConfig)  # the class that this form declares
+        return config.harmonics
+
+
+def cosine_parameters(coefficients: Sequence[float]) -> dict[str, float]:
+    """Parameters of a series of at most six coefficients k_1, k_2, ... [kJ/mol], the rest being zero.
+
+    Raises:
+        InputError: If there are none, or more than six.
+    """
+    if not 1 <= len(coefficients) <= N_HARMONICS:
+        raise InputError(
+            f"a series of cosines has {len(coefficients)} coefficients; it takes 1 to {N_HARMONICS}: k1, k2, ..."
+        )
+    values = [*map(float, coefficients), *[0.0] * (N_HARMONICS - len(coefficients))]
+    return dict(zip(COSINES, values, strict=True))
+
+
+def series_minima(coefficients: NDArray[np.float64], highest: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Angle of least energy of each series within 0 to `highest` [rad] and the curvature there [kJ/mol/rad^2].
+
+    Args:
+        coefficients: Shape (n_terms, n_harmonics) [kJ/mol].
+        highest: The largest angle [rad].
+    """
+    kinds, kind_of = np.unique(coefficients, axis=0, return_inverse=True)
+    order = np.arange(1, coefficients.shape[1] + 1)
+    angles = np.linspace(0, highest, 1801)
+    deepest = angles[np.argmin(kinds @ np.cos(order[:, None] * angles), axis=1)]
+    curvature = -(kinds * order**2 * np.cos(order * deepest[:, None])).sum(axis=1)
+    return deepest[kind_of.ravel()], curvature[kind_of.ravel()]
 
 
 def cosine_series(cosine: torch.Tensor, coefficients: torch.Tensor) -> torch.Tensor:
@@ -15,8 +133,8 @@ def cosine_series(cosine: torch.Tensor, coefficients: torch.Tensor) -> torch.Ten
         cosine: cos(x) of each term, shape (..., n_terms).
         coefficients: k_1, k_2, ... of each term [kJ/mol], shape (n_terms, n_harmonics).
     """
-    before, present = torch.ones_like(cosine), cosine
-    energy = torch.zeros_like(cosine)
+    before, present = cosine.new_ones(cosine.shape), cosine
+    energy = cosine.new_zeros(cosine.shape)
     for harmonic in coefficients.unbind(-1):
         energy = energy + harmonic * (1 + present)
         before, present = present, 2 * cosine * present - before
@@ -33,5 +151,4 @@ def cosine_between(first: torch.Tensor, second: torch.Tensor, lowest: torch.Tens
     """
     squares = (first * first).sum(-1) * (second * second).sum(-1)
     lost = squares <= lowest
-    dot = (first * second).sum(-1)
-    return torch.where(lost, torch.zeros_like(dot), dot) * torch.rsqrt(torch.where(lost, torch.ones_like(dot), squares))
+    return (first * second).sum(-1).masked_fill(lost, 0.0) * squares.masked_fill(lost, 1.0).rsqrt()

@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, Self, final
 
 import numpy as np
 import openmm
-import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
-from openmm_cgml.potentials.cosine_series import cosine_between, cosine_series
-from openmm_cgml.potentials.potential import Potential, check_indices, frozen_array, minimum_image
+from openmm_cgml.potentials.bonded import BondedConfig
+from openmm_cgml.potentials.coordinate import TORSION, Coordinate
+from openmm_cgml.potentials.cosine_series import (
+    COSINES,
+    N_HARMONICS,
+    CosineConfig,
+    CosineSeries,
+    cosine_between,
+    cosine_series,
+    series_minima,
+)
+from openmm_cgml.potentials.potential import Parameter, as_beads, check_indices, frozen_array, minimum_image
+
+if TYPE_CHECKING:
+    import torch
 
 _STRAIGHT = 1e-6  # sine of an angle below which the torsion around it has no direction
 
 
+class CosineTorsionConfig(CosineConfig):
+    """Torsions with a series of cosines, trans being at 180 degrees.
+
+    Attributes:
+        coefficients: [k_1, k_2, ...], "fit", or a mapping from bead types such as "A-B-B-A" to either.
+        harmonics: Length of a fitted series.
+    """
+
+    harmonics: int = Field(default=3, ge=1, le=N_HARMONICS)
+
+
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
-class CosineTorsion(Potential):
+class CosineTorsion(CosineSeries):
     """E = sum over terms and n = 1, 2, ... of k_n (1 + cos(n phi)), phi = 180 degrees being trans.
 
     The series is even: it cannot tell a molecule from its mirror image, as a network of distances cannot either.
@@ -33,7 +58,10 @@ class CosineTorsion(Potential):
         InputError: If shapes disagree, a bead repeats or a coefficient is not finite.
     """
 
-    name: ClassVar[str] = "cosine torsion"
+    key: ClassVar[str] = "cosine_torsion"
+    coordinate: ClassVar[Coordinate] = TORSION
+    parameters: ClassVar[Mapping[str, Parameter]] = COSINES
+    Config: ClassVar[type[BondedConfig]] = CosineTorsionConfig
 
     indices: NDArray[np.int64]
     coefficients: NDArray[np.float64]
@@ -45,25 +73,32 @@ class CosineTorsion(Potential):
         object.__setattr__(self, "coefficients", coefficients)
         check_indices(indices, "torsion")
 
+    @classmethod
+    def with_coefficients(cls, indices: NDArray[np.int64], coefficients: NDArray[np.float64]) -> Self:
+        """See `CosineSeries.with_coefficients`."""
+        return cls(indices=indices, coefficients=coefficients)
+
+    def minima(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """See `BondedPotential.minima`."""
+        return series_minima(self.coefficients, np.pi)
+
     def energy(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
         """Energy [kJ/mol], shape (...). See `Potential.energy`."""
-        beads = torch.tensor(self.indices.T, device=positions.device)
+        beads = as_beads(self.indices, positions)
         first, second, third = (
             minimum_image(positions[..., beads[n + 1], :] - positions[..., beads[n], :], box) for n in range(3)
         )
-        one, other = torch.linalg.cross(first, second), torch.linalg.cross(second, third)
+        one, other = first.cross(second, dim=-1), second.cross(third, dim=-1)
         squares = [(vectors * vectors).sum(-1) for vectors in (first, second, third)]
         in_line = _STRAIGHT**2 * squares[0] * squares[1] ** 2 * squares[2]
         cosine = cosine_between(one, other, in_line.detach())
         return cosine_series(cosine, positions.new_tensor(self.coefficients)).sum(-1)
 
-    def to_openmm(self, *, periodic: bool) -> openmm.PeriodicTorsionForce:
+    def to_openmm(self, *, periodic: bool) -> openmm.Force:
         """A `PeriodicTorsionForce`. See `Potential.to_openmm`."""
         force = openmm.PeriodicTorsionForce()
         for beads, coefficients in zip(self.indices.tolist(), self.coefficients.tolist(), strict=True):
             for n, coefficient in enumerate(coefficients, start=1):
                 if coefficient:
                     force.addTorsion(*beads, n, 0.0, coefficient)
-        force.setUsesPeriodicBoundaryConditions(periodic)
-        force.setName(f"prior: {self.name}")
-        return force
+        return self.named(force, periodic=periodic)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import openmm
-import torch
 from numpy.typing import NDArray
 
+from openmm_cgml.config import Angle, AngleStiffness
 from openmm_cgml.errors import InputError
+from openmm_cgml.potentials.bonded import BondedConfig, Fit, Parameters
+from openmm_cgml.potentials.coordinate import ANGLE, Coordinate
+from openmm_cgml.potentials.harmonic import Harmonic, HarmonicConfig
 from openmm_cgml.potentials.potential import (
-    Potential,
+    Parameter,
+    as_beads,
     check_indices,
     check_positive,
     frozen_array,
@@ -21,10 +26,33 @@ from openmm_cgml.potentials.potential import (
     norm,
 )
 
+if TYPE_CHECKING:
+    import torch
+
+
+class HarmonicAngleConfig(HarmonicConfig):
+    """Harmonic angles, right for one narrow valley away from 180 degrees.
+
+    A value is "fit", one for all angles, or a mapping from bead types such as "A-B-A".
+
+    Attributes:
+        angle: Equilibrium angle.
+        stiffness: Force constant.
+        convention: What a given stiffness means: "half" is 1/2 k (theta - theta0)^2, OpenMM's; "full" leaves out the
+            half, and is doubled.
+    """
+
+    angle: Fit | Angle | dict[str, Fit | Angle] = "fit"
+    stiffness: Fit | AngleStiffness | dict[str, Fit | AngleStiffness] = "fit"
+
+    def settings(self) -> dict[str, Any]:
+        """See `BondedConfig.settings`."""
+        return {"angle": self.angle, "stiffness": self.stiffness}
+
 
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
-class HarmonicAngle(Potential):
+class HarmonicAngle(Harmonic):
     """E = sum 1/2 k (theta - theta0)^2, with theta at the middle bead.
 
     Three beads exactly in line give a zero force, as in OpenMM, not NaN.
@@ -38,7 +66,15 @@ class HarmonicAngle(Potential):
         InputError: If shapes disagree, a bead repeats, an angle lies outside (0, pi] or a stiffness is not positive.
     """
 
-    name: ClassVar[str] = "harmonic angle"
+    key: ClassVar[str] = "harmonic_angle"
+    coordinate: ClassVar[Coordinate] = ANGLE
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "angle": Parameter(unit="rad"),
+        "stiffness": Parameter(unit="kJ/mol/rad^2"),
+    }
+    since: ClassVar[str] = "1.0"
+    Config: ClassVar[type[BondedConfig]] = HarmonicAngleConfig
+    center: ClassVar[str] = "angle"
 
     indices: NDArray[np.int64]
     angle: NDArray[np.float64]
@@ -60,21 +96,37 @@ class HarmonicAngle(Potential):
 
     def energy(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
         """Energy [kJ/mol], shape (...). See `Potential.energy`."""
-        i, j, k = torch.tensor(self.indices.T, device=positions.device)
+        i, j, k = as_beads(self.indices, positions)
         first = minimum_image(positions[..., i, :] - positions[..., j, :], box)
         second = minimum_image(positions[..., k, :] - positions[..., j, :], box)
-        sine = norm(torch.linalg.cross(first, second))
-        theta = torch.atan2(sine, (first * second).sum(-1))
+        theta = norm(first.cross(second, dim=-1)).atan2((first * second).sum(-1))
         angle, stiffness = (positions.new_tensor(values) for values in (self.angle, self.stiffness))
         return (0.5 * stiffness * (theta - angle) ** 2).sum(-1)
 
-    def to_openmm(self, *, periodic: bool) -> openmm.HarmonicAngleForce:
+    def to_openmm(self, *, periodic: bool) -> openmm.Force:
         """A `HarmonicAngleForce`. See `Potential.to_openmm`."""
         force = openmm.HarmonicAngleForce()
         for (i, j, k), angle, stiffness in zip(
             self.indices.tolist(), self.angle.tolist(), self.stiffness.tolist(), strict=True
         ):
             force.addAngle(i, j, k, angle, stiffness)
-        force.setUsesPeriodicBoundaryConditions(periodic)
-        force.setName(f"prior: {self.name}")
-        return force
+        return self.named(force, periodic=periodic)
+
+    @classmethod
+    def other_ways(cls) -> str:
+        """See `Harmonic.other_ways`."""
+        return 'take angles.form "cosine", give its values by hand, or leave angles out'
+
+    @classmethod
+    def doubts(cls, parameters: Parameters, samples: NDArray[np.float64] | None, kt: float) -> tuple[str, ...]:
+        """See `BondedPotential.doubts`; a harmonic angle has a kink at 0 and at 180 degrees."""
+        found = super().doubts(parameters, samples, kt)
+        angle = parameters["angle"]
+        reach = 2 * math.sqrt(kt / parameters["stiffness"])
+        if reach < angle < math.pi - reach:
+            return found
+        return (
+            *found,
+            f"of {math.degrees(angle):.0f} degrees reaches {'180' if angle > 1.5 else '0'} degrees within two standard "
+            'deviations, where it has a kink; take angles.form "cosine", or leave it out',
+        )

@@ -1,31 +1,80 @@
-"""What every analytic potential offers: its energy in torch, and the same energy as an OpenMM force."""
+"""What every analytic potential offers: its name, its parameters, its energy in torch and as an OpenMM force."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import openmm
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from openmm_cgml.errors import InputError
+from openmm_cgml.potentials.coordinate import Lengths
 
-EnergyFunction = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
+if TYPE_CHECKING:
+    import torch
+
+EnergyFunction = Callable[["torch.Tensor", "torch.Tensor | None"], "torch.Tensor"]
 """Energies [kJ/mol], shape (...), of positions [nm], shape (..., n_beads, 3), in boxes [nm], shape (..., 3, 3)."""
 
 
-class Potential(abc.ABC):
-    """One analytic energy term bound to the beads of a system.
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One parameter of a form.
 
-    Subclasses are final frozen dataclasses that hold particle indices and parameters. The two forms of one potential
-    sit in one file, and the parity harness of the tests compares them for every member of `POTENTIALS`.
+    Attributes:
+        unit: Its unit.
+        signed: Whether it may be zero or negative.
+        shared: Whether all terms of the form have the same value.
     """
 
-    name: ClassVar[str]
-    """Short name; the OpenMM force is called "prior: <name>"."""
+    unit: str
+    signed: bool = False
+    shared: bool = False
+
+
+@dataclass(frozen=True, order=True, kw_only=True)
+class Period:
+    """The fastest motion that a potential drives.
+
+    Attributes:
+        period: 2 pi sqrt(mu / k) [ps].
+        term: The term that has it, in words.
+    """
+
+    period: float
+    term: str
+
+
+class Potential(abc.ABC):
+    """One analytic form bound to the beads of a system.
+
+    Subclasses are final frozen dataclasses that hold particle indices or types, and parameters: each is a
+    `BondedPotential` or a `PairPotential`. A form declares everything that is particular to it; the rest of the package
+    asks, and names none.
+    The torch and the OpenMM energy of a form sit in one file, and the parity harness of the tests compares them for
+    every member of `POTENTIALS`.
+    """
+
+    key: ClassVar[str]
+    """What it is called in files, such as "harmonic_bond"."""
+    parameters: ClassVar[Mapping[str, Parameter]]
+    """Every parameter of a term, by name."""
+    since: ClassVar[str] = "1.1"
+    """Version of the schema of priors that brought it."""
+
+    @classmethod
+    @abc.abstractmethod
+    def n_types(cls) -> int:
+        """Number of bead types that key a term."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in words; the OpenMM force is called "prior: <name>"."""
+        return self.key.replace("_", " ")
 
     @abc.abstractmethod
     def energy(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
@@ -43,6 +92,22 @@ class Potential(abc.ABC):
         Args:
             periodic: Whether the System has a periodic box.
         """
+
+    @abc.abstractmethod
+    def period(self, masses: NDArray[np.float64], lengths: Lengths, kt: float) -> Period | None:
+        """The fastest motion that it drives, which limits the time step; None if there is none.
+
+        Args:
+            masses: Bead masses [Da], shape (n_beads,).
+            lengths: Equilibrium lengths of all bonds.
+            kt: Thermal energy [kJ/mol].
+        """
+
+    def named(self, force: openmm.Force, *, periodic: bool) -> Any:
+        """A bonded OpenMM force with this potential's name, periodic or not."""
+        force.setUsesPeriodicBoundaryConditions(periodic)
+        force.setName(f"prior: {self.name}")
+        return force
 
 
 def evaluate(
@@ -73,7 +138,9 @@ def evaluate_energies(
     for function in energies:
         energy = energy + function(positions, box)
     if not energy.requires_grad:
-        return energy, torch.zeros_like(positions, requires_grad=False)
+        return energy, positions.new_zeros(positions.shape)
+    import torch
+
     (gradient,) = torch.autograd.grad(energy.sum(), positions)
     return energy.detach(), -gradient
 
@@ -92,13 +159,20 @@ def minimum_image(vectors: torch.Tensor, box: torch.Tensor | None) -> torch.Tens
     box = box.to(vectors.dtype)
     for axis in (2, 1, 0):
         edge = box[..., None, axis, :]
-        vectors = vectors - edge * torch.round(vectors[..., axis, None] / edge[..., axis, None])
+        vectors = vectors - edge * (vectors[..., axis, None] / edge[..., axis, None]).round()
     return vectors
+
+
+def as_beads(indices: NDArray[np.int64], positions: torch.Tensor) -> torch.Tensor:
+    """Beads of terms, shape (n_terms, k), as k rows of indices into positions, on their device."""
+    import torch
+
+    return torch.tensor(indices.T, device=positions.device)
 
 
 def norm(vectors: torch.Tensor) -> torch.Tensor:
     """Length of vectors, shape (..., n), with a zero gradient instead of NaN for a vector of no length."""
-    return torch.sqrt(torch.clamp((vectors * vectors).sum(-1), min=1e-30))
+    return (vectors * vectors).sum(-1).clamp(min=1e-30).sqrt()
 
 
 def frozen_array(values: ArrayLike, dtype: type, shape: Sequence[int | None], what: str) -> NDArray[Any]:

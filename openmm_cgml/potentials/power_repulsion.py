@@ -2,26 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 import openmm
-import torch
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
+from openmm_cgml.config import Energy, Length
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials.neighbors import find_pairs
-from openmm_cgml.potentials.potential import Potential, frozen_array, minimum_image, norm
-from openmm_cgml.wholeness import BondForest
+from openmm_cgml.potentials.bonded import Fit
+from openmm_cgml.potentials.contacts import closest_approach
+from openmm_cgml.potentials.pair import PairConfig, PairData, PairFit, PairPotential
+from openmm_cgml.potentials.potential import Parameter, frozen_array
+from openmm_cgml.potentials.settings import by_types
+from openmm_cgml.units import KILOCALORIE
 
-_PairSearch = Callable[[NDArray[np.float64], NDArray[np.float64] | None], NDArray[np.int64]]
+if TYPE_CHECKING:
+    import torch
+
+
+class PowerRepulsionConfig(PairConfig):
+    """Excluded volume epsilon (sigma/r)^n. Sigma and epsilon are one value, or a mapping from bead types such as "A-B".
+
+    A fitted sigma makes the energy at the closest approach of the two bead types in the data `contact_energy` kT:
+    sigma = r_closest (contact_energy kT / epsilon)^(1/n), where r_closest is the distance at which a bead has
+    `contacts_per_bead` neighbors of the other type.
+
+    Attributes:
+        exponent: The power n.
+        epsilon: Energy at r = sigma; the papers' (sigma/r)^n means "1 kcal/mol".
+        sigma: Length, or "fit".
+        cutoff: Distance from which the energy is zero; usually that of the network.
+        switch_distance: Distance from which it is switched off smoothly; by default 0.9 of the cutoff.
+        contact_energy: Energy at the closest approach in kT, for a fitted sigma.
+        contacts_per_bead: Neighbors within the closest approach, for a fitted sigma; 0 takes the one smallest distance.
+    """
+
+    form: Literal["power"] = "power"
+    exponent: int = Field(default=12, ge=1)
+    epsilon: Energy | dict[str, Energy] = KILOCALORIE
+    sigma: Fit | Length | dict[str, Fit | Length] = "fit"
+    cutoff: Length = Field(default=0.8, gt=0)
+    switch_distance: Length | None = None
+    contact_energy: float = Field(default=5.0, gt=0)
+    contacts_per_bead: float = Field(default=0.002, ge=0, lt=1)
+
+    def settings(self) -> dict[str, Any]:
+        """See `PairConfig.settings`."""
+        return {"sigma": self.sigma, "epsilon": self.epsilon}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.switch_distance is not None and not 0 < self.switch_distance < self.cutoff:
+            raise ValueError(
+                f"switch_distance {self.switch_distance:g} nm must lie below the cutoff {self.cutoff:g} nm"
+            )
+        return self
 
 
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
-class PowerRepulsion(Potential):
+class PowerRepulsion(PairPotential):
     """E = sum over pairs epsilon (sigma/r)^n S(r), the papers' excluded volume with its energy unit made explicit.
 
     S falls from 1 at the switch distance to 0 at the cutoff as OpenMM's switching function does,
@@ -41,7 +85,16 @@ class PowerRepulsion(Potential):
         InputError: If shapes disagree, a table is not symmetric or positive, or 0 < switch_distance < cutoff fails.
     """
 
-    name: ClassVar[str] = "power repulsion"
+    key: ClassVar[str] = "power_repulsion"
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "sigma": Parameter(unit="nm"),
+        "epsilon": Parameter(unit="kJ/mol"),
+        "exponent": Parameter(unit="1", shared=True),
+        "cutoff": Parameter(unit="nm", shared=True),
+        "switch_distance": Parameter(unit="nm", shared=True),
+    }
+    since: ClassVar[str] = "1.0"
+    Config: ClassVar[type[PairConfig]] = PowerRepulsionConfig
 
     bead_types: NDArray[np.int64]
     sigma: NDArray[np.float64]
@@ -52,9 +105,8 @@ class PowerRepulsion(Potential):
     exclusions: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "bead_types", frozen_array(self.bead_types, np.int64, (None,), "bead_types"))
-        object.__setattr__(self, "exclusions", frozen_array(self.exclusions, np.int64, (None, 2), "exclusions"))
         n_types = len(self.sigma)
+        self.check_pairs(n_types)
         for field, unit in (("sigma", "nm"), ("epsilon", "kJ/mol")):
             table = frozen_array(getattr(self, field), np.float64, (n_types, n_types), field)
             object.__setattr__(self, field, table)
@@ -65,60 +117,12 @@ class PowerRepulsion(Potential):
     def _check(self) -> None:
         if isinstance(self.exponent, bool) or int(self.exponent) != self.exponent or self.exponent < 1:
             raise InputError(f"exponent is {self.exponent!r}; it must be an integer of at least 1")
+        object.__setattr__(self, "exponent", int(self.exponent))
         if not 0 < self.switch_distance < self.cutoff:
             raise InputError(
                 f"switch_distance {self.switch_distance:g} nm must lie between 0 and the cutoff {self.cutoff:g} nm: "
                 "a repulsion cut off abruptly does not conserve energy"
             )
-        n_types, n_beads = len(self.sigma), len(self.bead_types)
-        if n_beads and not 0 <= self.bead_types.min() <= self.bead_types.max() < n_types:
-            raise InputError(f"bead_types must lie within 0..{n_types - 1}, as sigma has {n_types} types")
-        i, j = self.exclusions.T
-        if ((i < 0) | (i >= j) | (j >= n_beads)).any():
-            raise InputError(f"exclusions must be pairs 0 <= i < j < {n_beads}, the number of beads")
-
-    def energy(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
-        """Energy [kJ/mol], shape (...). See `Potential.energy`.
-
-        Raises:
-            InputError: If the cutoff exceeds half the box, where the minimum image would miss pairs.
-        """
-        return self._energy_of(self._find, positions, box)
-
-    def inter_energy(
-        self, forest: BondForest, positions: torch.Tensor, box: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """The part of `energy` that acts between different molecules, or a molecule and its own periodic images.
-
-        Args:
-            forest: The molecules.
-            positions: As for `energy`.
-            box: As for `energy`.
-
-        Raises:
-            InputError: If the cutoff exceeds half the box, where the minimum image would miss pairs.
-        """
-
-        def find(frame: NDArray[np.float64], cell: NDArray[np.float64] | None) -> NDArray[np.int64]:
-            pairs = self._find(frame, cell)
-            return pairs[:, ~forest.is_intra(frame, cell, pairs)]
-
-        return self._energy_of(find, positions, box)
-
-    def _energy_of(self, find: _PairSearch, positions: torch.Tensor, box: torch.Tensor | None) -> torch.Tensor:
-        """Energy [kJ/mol] of the pairs that a search finds in each frame, shape (...)."""
-        shape, n_beads = positions.shape[:-2], positions.shape[-2]
-        flat = positions.reshape(-1, n_beads, 3)
-        boxes = None if box is None else box.to(positions).expand(*shape, 3, 3).reshape(-1, 3, 3)
-        frames, pairs = _find_in_all(find, flat, boxes)
-        beads = flat.reshape(-1, 3)
-        offset = frames * n_beads
-        vectors = beads.index_select(0, offset + pairs[1]) - beads.index_select(0, offset + pairs[0])
-        if boxes is not None:
-            vectors = minimum_image(vectors[:, None, :], boxes[frames])[:, 0, :]
-        types = torch.tensor(self.bead_types, device=positions.device)
-        energies = self.pair_energy(norm(vectors), types[pairs[0]], types[pairs[1]])
-        return flat.new_zeros(len(flat)).index_add(0, frames, energies).reshape(shape)
 
     def pair_energy(
         self, distance: torch.Tensor, type_i: torch.Tensor | int, type_j: torch.Tensor | int
@@ -158,39 +162,61 @@ class PowerRepulsion(Potential):
         force.setName(f"prior: {self.name}")
         return force
 
-    def _find(self, frame: NDArray[np.float64], cell: NDArray[np.float64] | None) -> NDArray[np.int64]:
-        """Pairs that interact, shape (2, n_pairs)."""
-        return find_pairs(frame, cell, self.cutoff, exclusions=self.exclusions)
+    def contact(self, type_i: int, type_j: int, energy: float) -> tuple[float, float]:
+        """See `PairPotential.contact`; of the repulsion before it is switched off."""
+        power = int(self.exponent)
+        distance = self.sigma[type_i, type_j] * (self.epsilon[type_i, type_j] / energy) ** (1 / power)
+        return float(distance), float(power * (power + 1) * energy / distance**2)
+
+    @classmethod
+    def fit(cls, data: PairData, config: PairConfig) -> PairFit:
+        """Sigma from the closest approach, or by hand. See `PairPotential.fit`.
+
+        A fitted sigma is r_closest (contact_energy kT / epsilon)^(1/n): the repulsion is `contact_energy` kT where the
+        data end, grows by the power n inside, and leaves the rest to the network. One-bead benzene, with 0.365 nm,
+        n = 12 and 1 kcal/mol, gets 0.40 nm.
+
+        Raises:
+            InputError: If a sigma is to be fitted for bead types without a closest approach.
+        """
+        assert isinstance(config, PowerRepulsionConfig)  # the class that this form declares
+        contacts: dict[tuple[str, ...], float] = {}
+        if config.sigma == "fit" or isinstance(config.sigma, dict):
+            contacts = closest_approach(
+                data.topology,
+                data.frames,
+                cutoff=config.cutoff,
+                exclude_bonds=data.exclude_bonds,
+                contacts_per_bead=config.contacts_per_bead,
+            )
+        parameters = _parameters(config, data.types, contacts, data.kt)
+        found = {"unit": "nm", **{"-".join(types): distance for types, distance in contacts.items()}}
+        return PairFit(parameters=parameters, provenance={"closest_approach": found})
 
 
-def _find_in_all(
-    find: _PairSearch, positions: torch.Tensor, boxes: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Frame index of each pair, shape (n_pairs,), and its beads, shape (2, n_pairs)."""
-    coordinates = positions.detach().cpu().numpy().astype(np.float64)
-    cells = None if boxes is None else boxes.detach().cpu().numpy().astype(np.float64)
-    found = [find(frame, None if cells is None else cells[index]) for index, frame in enumerate(coordinates)]
-    frames = np.repeat(np.arange(len(found)), [pairs.shape[1] for pairs in found])
-    pairs = np.concatenate(found, axis=1) if found else np.zeros((2, 0), np.int64)
-    return torch.from_numpy(frames).to(positions.device), torch.from_numpy(pairs).to(positions.device)
-
-
-def switched_power(
-    distances: torch.Tensor, coefficient: torch.Tensor, exponent: float, switch_distance: float, cutoff: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Energies c r^-n S(r) [kJ/mol] of `PowerRepulsion` and their derivatives by r [kJ/mol/nm].
-
-    The derivative is written out because a custom operator, in which tables are made, cannot differentiate.
-
-    Args:
-        distances: r [nm].
-        coefficient: c [kJ/mol nm^n], of a shape that fits that of the distances.
-        exponent: n.
-        switch_distance: Where S begins to fall [nm].
-        cutoff: Where it is 0 [nm].
-    """
-    x = ((distances - switch_distance) / (cutoff - switch_distance)).clamp(0.0, 1.0)
-    switch = 1.0 + x * x * x * (x * (15.0 - 6.0 * x) - 10.0)
-    fall = -30.0 * x * x * (1.0 - x) * (1.0 - x) / (cutoff - switch_distance)
-    bare = coefficient * torch.pow(distances, -exponent)
-    return bare * switch, bare * (fall - exponent * switch / distances)
+def _parameters(
+    config: PowerRepulsionConfig,
+    types: tuple[tuple[str, ...], ...],
+    contacts: Mapping[tuple[str, ...], float],
+    kt: float,
+) -> dict[tuple[str, ...], dict[str, float]]:
+    """Parameters of each pair of bead types, from what is given and from closest approaches [nm]."""
+    given = by_types(config.settings(), types, "repulsion")
+    unseen = [pair for pair in types if given[pair]["sigma"] == "fit" and pair not in contacts]
+    if unseen:
+        raise InputError(
+            f"bead types {', '.join('-'.join(pair) for pair in unseen)} hardly ever come within {config.cutoff:g} nm "
+            "in the data, so their sigma cannot be fitted; give it by hand under repulsion.sigma, or use more frames"
+        )
+    shared = {
+        "exponent": float(config.exponent),
+        "cutoff": config.cutoff,
+        "switch_distance": config.switch_distance or 0.9 * config.cutoff,
+    }
+    result = {}
+    for pair in types:
+        epsilon, sigma = given[pair]["epsilon"], given[pair]["sigma"]
+        if sigma == "fit":
+            sigma = contacts[pair] * (config.contact_energy * kt / epsilon) ** (1 / config.exponent)
+        result[pair] = {"sigma": sigma, "epsilon": epsilon, **shared}
+    return result

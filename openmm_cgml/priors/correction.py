@@ -9,41 +9,42 @@ is where the relative entropy of the two ensembles is smallest (Shell, J. Chem. 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.priors.inversion import Samples, fit_cosines, fit_harmonic
-from openmm_cgml.priors.term import FORMS, PriorTerm, cosine_term
+from openmm_cgml.potentials import Samples
+from openmm_cgml.priors.term import PriorTerm
 
 _MOST = 2.0  # kT: the largest change of a term over a standard deviation of the data
-_SOFTEST = 0.5  # of a stiffness that one correction leaves at least
 
 
 class TermFeatures:
     """The functions that a bonded term weighs, uncorrelated, with mean 0 and variance 1 in the reference.
 
-    They are combinations of x and x^2 (harmonic terms) or of cos(n x). The first follows the mean of the coordinate,
-    the second its width.
+    They are combinations of the features of its form, such as x and x^2 or cos(n x). Of a harmonic term the first
+    follows the mean of the coordinate, the second its width.
 
     Attributes:
         term: The term.
-        kind: "bond", "angle" or "torsion".
+        n: Number of features; of a series of cosines up to its last harmonic that is not zero.
     """
 
     def __init__(self, term: PriorTerm, reference: NDArray[np.float64]) -> None:
         """Features of a term.
 
         Args:
-            term: The term; of a series of cosines the harmonics up to its last one that is not zero.
+            term: The term, of a bonded form.
             reference: Samples of its coordinate in the data [nm or rad], any shape.
 
         Raises:
-            InputError: If the samples are too few or too much alike.
+            InputError: If the samples are too few or too much alike, or the term is of no bonded form.
         """
-        self.term, self.kind = term, term.form.split("_")[1]
-        self.n = 2 if term.form.startswith("harmonic") else last_harmonic(term)
-        self._center = float(reference.mean())
+        self.term, self._form = term, term.bonded
+        self._origin = float(reference.mean())
+        self.n = len(self._form.to_coefficients(term.parameters, self._origin))
         plain = self._plain(reference.ravel())
         self._mean = plain.mean(axis=0)
         _, self._mix = np.linalg.qr((plain - self._mean) / np.sqrt(len(plain)))
@@ -56,34 +57,17 @@ class TermFeatures:
         return np.linalg.solve(self._mix.T, plain.reshape(-1, self.n).T).T.reshape(plain.shape)
 
     def _plain(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self.term.form.startswith("harmonic"):
-            x = values - self._center
-            return np.stack([x, x**2 / 2], axis=-1)
-        return np.cos(np.arange(1, self.n + 1) * values[..., None])
+        return self._form.features(values, self._origin, self.n)
 
     def invert(self, samples: NDArray[np.float64], kt: float) -> NDArray[np.float64]:
         """Coefficients of the features [kJ/mol] in the energy whose distribution is nearest to samples, shape (n,)."""
-        histogram = Samples.of(self.kind, samples.ravel())
-        if self.term.form.startswith("cosine"):
-            return self._mix @ fit_cosines(histogram, kt, self.n)
-        return self._mix @ self._linear(*fit_harmonic(histogram, kt))
+        histogram = Samples.of(self._form.coordinate, samples.ravel())
+        return np.asarray(self._mix @ self._form.invert(histogram, kt, self._origin, self.n))
 
     def changed(self, change: NDArray[np.float64]) -> PriorTerm:
-        """The term with a change of the coefficients [kJ/mol], shape (n,); a spring becomes half as stiff at most."""
-        plain = np.linalg.solve(self._mix, change)
-        term = self.term
-        if term.form.startswith("cosine"):
-            return cosine_term(term.form, term.types, (np.array(term.coefficients)[: self.n] + plain).tolist())
-        names = tuple(FORMS[term.form].units)
-        center, stiffness = (term.parameters[name] for name in names)
-        plain = plain * min(1.0, (1 - _SOFTEST) * stiffness / max(-plain[1], 1e-300))
-        slope, stiffness = self._linear(center, stiffness) + plain
-        values = (self._center - slope / stiffness, stiffness)
-        return PriorTerm(form=term.form, types=term.types, parameters=dict(zip(names, values, strict=True)))
-
-    def _linear(self, center: float, stiffness: float) -> NDArray[np.float64]:
-        """Coefficients of x and x^2/2, counted from the mean of the data, in 1/2 k (x - x0)^2."""
-        return np.array([stiffness * (self._center - center), stiffness])
+        """The term with a change of the coefficients [kJ/mol], shape (n,), or as much of it as the form allows."""
+        parameters = self._form.changed(self.term.parameters, np.linalg.solve(self._mix, change), self._origin)
+        return replace(self.term, parameters=parameters)
 
 
 def correct_term(
@@ -117,8 +101,3 @@ def correct_term(
         change = change * np.maximum(0.0, 1 - error**2 / np.maximum(difference**2, 1e-300))
     change *= step_size * min(1.0, _MOST * kt / max(float(np.linalg.norm(change)), 1e-300))
     return features.changed(change)
-
-
-def last_harmonic(term: PriorTerm) -> int:
-    """The highest harmonic of a series of cosines with a coefficient that is not zero, at least 1."""
-    return int(np.flatnonzero(term.coefficients).max(initial=0)) + 1

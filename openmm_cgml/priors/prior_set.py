@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -16,23 +16,25 @@ from numpy.typing import NDArray
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.potentials import (
-    CosineAngle,
-    CosineTorsion,
+    BOND,
+    COORDINATES,
+    POTENTIALS,
+    BondedPotential,
+    Coordinate,
     EnergyFunction,
-    HarmonicAngle,
-    HarmonicBond,
+    PairPotential,
     Potential,
-    PowerRepulsion,
     evaluate_energies,
+    group_by_types,
+    type_key,
 )
-from openmm_cgml.priors.term import FORMS, PriorTerm, type_key
+from openmm_cgml.priors.term import PriorTerm
 from openmm_cgml.storage import parse_json
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
 SCHEMA = "openmm-cgml/priors"
-SCHEMA_VERSION = "1.1"  # 1.1: cosine_angle and cosine_torsion
-_FIRST_FORMS = {"harmonic_bond", "harmonic_angle", "power_repulsion"}  # those of version 1.0
+SCHEMA_VERSION = "1.1"
 _BEADS_PER_CHUNK = 16_384  # bounds the memory of `evaluate` to some hundred MB
 
 Part = Literal["all", "inter"]
@@ -48,7 +50,8 @@ class PriorSet:
         provenance: Where the numbers come from, plain JSON content.
 
     Raises:
-        InputError: If a term appears twice, or the excluded volumes differ in exponent, cutoff or switch distance.
+        InputError: If a term appears twice, a coordinate has terms of two forms, or a parameter differs that all terms
+            of a form share.
     """
 
     terms: tuple[PriorTerm, ...]
@@ -69,26 +72,43 @@ class PriorSet:
             if (term.form, term.types) in seen:
                 raise InputError(f"{term} appears twice; keep one")
             seen.add((term.form, term.types))
-        both = [types for form, types in seen if form == "cosine_angle" and ("harmonic_angle", types) in seen]
-        if both:
-            raise InputError(f"angle {'-'.join(min(both))} has a harmonic_angle and a cosine_angle; keep one")
-        repulsions = self._by_types("power_repulsion").values()
-        for name in ("exponent", "cutoff", "switch_distance"):
-            values = {term.parameters[name]: term for term in repulsions}
-            if len(values) > 1:
+        for coordinate in COORDINATES:
+            self._check_one_form_each(coordinate)
+        for form in self._pair_forms:
+            self._check_shared(form)
+
+    def _check_one_form_each(self, coordinate: Coordinate) -> None:
+        found: dict[tuple[str, ...], PriorTerm] = {}
+        for term in self._bonded_terms(coordinate):
+            other = found.setdefault(term.types, term)
+            if other is not term:
+                names = " and a ".join(sorted((other.form, term.form), reverse=True))
+                raise InputError(f"{coordinate.kind} {'-'.join(term.types)} has a {names}; keep one")
+
+    def _check_shared(self, form: type[PairPotential]) -> None:
+        for name, parameter in form.parameters.items():
+            values = {term.parameters[name]: term for term in self._by_types(form).values()}
+            if parameter.shared and len(values) > 1:
                 stated = ", ".join(f"{value:g} for {'-'.join(term.types)}" for value, term in values.items())
-                raise InputError(f"all power_repulsion terms share one {name}, but here it is {stated}")
+                raise InputError(f"all {form.key} terms share one {name}, but here it is {stated}")
+
+    @cached_property
+    def _pair_forms(self) -> tuple[type[PairPotential], ...]:
+        """The pair forms that have terms."""
+        used = {term.form for term in self.terms}
+        return tuple(form for form in POTENTIALS if issubclass(form, PairPotential) and form.key in used)
 
     @cached_property
     def cutoff(self) -> float:
-        """Cutoff of the excluded volume [nm]; 0 without one."""
-        return max((t.parameters["cutoff"] for t in self.terms if t.form == "power_repulsion"), default=0.0)
+        """Longest cutoff of a pair form [nm]; 0 without one."""
+        terms = [term for form in self._pair_forms for term in self._by_types(form).values()]
+        return max((_alone(term).cutoff for term in terms), default=0.0)
 
     def bind(self, topology: CGTopology) -> tuple[Potential, ...]:
         """The potentials of the beads of a topology.
 
-        Every bond needs a bond term; if there are terms for angles, torsions or excluded volume, every angle, every
-        torsion or every pair of bead types needs one. Nothing defaults to zero.
+        Every bond needs a bond term; if there are terms for angles or torsions, every angle or every torsion needs one;
+        of each pair form that has terms every pair of bead types needs one. Nothing defaults to zero.
 
         Args:
             topology: Beads and bonds.
@@ -96,12 +116,21 @@ class PriorSet:
         Raises:
             InputError: Naming every combination of bead types without a term, and an example of its beads.
         """
-        return (
-            *self._bind_bonds(topology),
-            *self._bind_angles(topology),
-            *self._bind_torsions(topology),
-            *self._bind_repulsion(topology),
-        )
+        bonded = [p for coordinate in COORDINATES for p in self._bind_bonded(coordinate, topology)]
+        return (*bonded, *self._bind_pairs(topology))
+
+    def bonded_members(self, topology: CGTopology) -> Iterator[tuple[NDArray[np.int64], PriorTerm]]:
+        """Beads, shape (n, k), and term of every kind of bond, angle and torsion that has one.
+
+        Args:
+            topology: Beads and bonds.
+        """
+        for coordinate in COORDINATES:
+            terms = {term.types: term for term in self._bonded_terms(coordinate)}
+            groups = group_by_types(topology, coordinate.members(topology)) if terms else {}
+            for types, members in groups.items():
+                if types in terms:
+                    yield members, terms[types]
 
     def excluded_pairs(self, topology: CGTopology) -> NDArray[np.int64]:
         """Pairs i < j too near in the molecule for excluded volume, shape (n_pairs, 2).
@@ -151,7 +180,7 @@ class PriorSet:
         return self.evaluate(topology, frames, part=part)[1]
 
     def pair_energy(self, type_a: str, type_b: str, distance: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Excluded-volume energy [kJ/mol] of a pair of beads, shape (n,); zero without excluded volume.
+        """Energy of the pair forms [kJ/mol] of a pair of beads, shape (n,); zero without any.
 
         Args:
             type_a: Bead type of one bead.
@@ -159,20 +188,41 @@ class PriorSet:
             distance: Distances [nm], shape (n,).
 
         Raises:
-            InputError: If there are excluded-volume terms, but none for these types.
+            InputError: If a pair form has terms, but none for these types.
         """
-        if not self._by_types("power_repulsion"):
-            return np.zeros(len(distance))
-        potential = self._repulsion(list(dict.fromkeys((type_a, type_b))), np.array([0]), np.zeros((0, 2), np.int64))
-        return potential.pair_energy(torch.tensor(distance, dtype=torch.float64), 0, -1).numpy()
+        energy = np.zeros(len(distance))
+        types = type_key((type_a, type_b))
+        for form in self._pair_forms:
+            terms = self._by_types(form)
+            if types not in terms:
+                raise _lacking(form.key, [types], "", terms)
+            given = torch.tensor(distance, dtype=torch.float64)
+            energy += _alone(terms[types]).pair_energy(given, 0, 0).numpy()
+        return energy
+
+    def bond_moments(self, types: tuple[str, ...], kt: float) -> tuple[float, float]:
+        """Mean and standard deviation of the length of a bond under its prior alone [nm].
+
+        Args:
+            types: Its two bead types.
+            kt: Thermal energy [kJ/mol].
+
+        Raises:
+            InputError: If there is no bond of these types.
+        """
+        known = {term.types: term for term in self._bonded_terms(BOND)}
+        if type_key(types) not in known:
+            raise _lacking("bond term", [types], "", known)
+        term = known[type_key(types)]
+        return term.bonded.moments(term.parameters, kt)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON content, with the units stated."""
         return {
             "schema": SCHEMA,
             # The version that brought the newest form, so that what older programs wrote is written unchanged.
-            "version": "1.0" if {term.form for term in self.terms} <= _FIRST_FORMS else SCHEMA_VERSION,
-            "units": {form: dict(FORMS[form].units) for form in sorted({term.form for term in self.terms})},
+            "version": max((term.potential.since for term in self.terms), default="1.0"),
+            "units": _units(self.terms),
             "exclude_bonds": int(self.exclude_bonds),
             "terms": [term.to_dict() for term in self.terms],
             "provenance": dict(self.provenance),
@@ -201,7 +251,7 @@ class PriorSet:
         if not isinstance(content["terms"], list):
             raise ArtifactError(f"{name}: terms is {type(content['terms']).__name__}; expected a list")
         terms = tuple(_read_term(term, f"{name}, term {index}") for index, term in enumerate(content["terms"]))
-        units = {form: dict(FORMS[form].units) for form in sorted({term.form for term in terms})}
+        units = _units(terms)
         if content["units"] != units:
             raise ArtifactError(f"{name}: units are {content['units']}; expected {units}")
         try:
@@ -218,105 +268,97 @@ class PriorSet:
         """The prior set that `to_json` wrote. See `from_dict`."""
         return cls.from_dict(parse_json(text, name=name), name=name)
 
-    def _by_types(self, form: str) -> dict[tuple[str, ...], PriorTerm]:
-        return {term.types: term for term in self.terms if term.form == form}
+    def _by_types(self, form: type[Potential]) -> dict[tuple[str, ...], PriorTerm]:
+        return {term.types: term for term in self.terms if term.form == form.key}
 
-    def _bind_bonds(self, topology: CGTopology) -> tuple[Potential, ...]:
-        if not len(topology.bonds):
-            return ()
-        terms, term_of = self._terms_of(("harmonic_bond",), topology, topology.bonds)
-        return (HarmonicBond(indices=topology.bonds, **_columns(terms, term_of, "length", "stiffness")),)
+    def _bonded_terms(self, coordinate: Coordinate) -> list[PriorTerm]:
+        """The terms of a coordinate, whatever their form."""
+        forms = [(term, term.potential) for term in self.terms]
+        return [t for t, form in forms if issubclass(form, BondedPotential) and form.coordinate is coordinate]
 
-    def _bind_angles(self, topology: CGTopology) -> tuple[Potential, ...]:
-        forms = ("harmonic_angle", "cosine_angle")
-        if not len(topology.angles) or not any(self._by_types(form) for form in forms):
-            return ()
-        terms, term_of = self._terms_of(forms, topology, topology.angles)
-        harmonic = np.array([term.form == "harmonic_angle" for term in terms])[term_of]
-        potentials: list[Potential] = []
-        if harmonic.any():
-            columns = _columns(terms, term_of[harmonic], "angle", "stiffness")
-            potentials.append(HarmonicAngle(indices=topology.angles[harmonic], **columns))
-        if not harmonic.all():
-            coefficients = _coefficients(terms, term_of[~harmonic])
-            potentials.append(CosineAngle(indices=topology.angles[~harmonic], coefficients=coefficients))
-        return tuple(potentials)
-
-    def _bind_torsions(self, topology: CGTopology) -> tuple[Potential, ...]:
-        if not len(topology.dihedrals) or not self._by_types("cosine_torsion"):
-            return ()
-        terms, term_of = self._terms_of(("cosine_torsion",), topology, topology.dihedrals)
-        return (CosineTorsion(indices=topology.dihedrals, coefficients=_coefficients(terms, term_of)),)
+    def _bind_bonded(self, coordinate: Coordinate, topology: CGTopology) -> list[Potential]:
+        """One potential for each form of a coordinate."""
+        members, known = coordinate.members(topology), self._bonded_terms(coordinate)
+        if not len(members) or not (known or coordinate.required):
+            return []
+        terms, term_of = self._terms_of(coordinate, {term.types: term for term in known}, topology, members)
+        bound: list[Potential] = []
+        for form in POTENTIALS:
+            if issubclass(form, BondedPotential):
+                chosen = np.array([term.form == form.key for term in terms])[term_of]
+                if chosen.any():
+                    parameters = [terms[k].parameters for k in term_of[chosen].tolist()]
+                    bound.append(form.bind(members[chosen], parameters))
+        return bound
 
     def _energy_functions(self, topology: CGTopology, part: Part) -> list[EnergyFunction]:
         if part == "all":
             return [potential.energy for potential in self.bind(topology)]
         forest = BondForest.from_topology(topology)
-        return [partial(repulsion.inter_energy, forest) for repulsion in self._bind_repulsion(topology)]
+        return [partial(potential.inter_energy, forest) for potential in self._bind_pairs(topology)]
 
-    def _bind_repulsion(self, topology: CGTopology) -> tuple[PowerRepulsion, ...]:
-        if not self._by_types("power_repulsion"):
-            return ()
+    def _bind_pairs(self, topology: CGTopology) -> list[PairPotential]:
+        """One potential for each pair form."""
+        if not self._pair_forms:
+            return []
         exclusions = self.excluded_pairs(topology)
         present, bead_types = np.unique(topology.bead_types, return_inverse=True)
-        return (self._repulsion([topology.type_names[t] for t in present], bead_types, exclusions),)
-
-    def _repulsion(
-        self, type_names: list[str], bead_types: NDArray[np.int64], exclusions: NDArray[np.int64]
-    ) -> PowerRepulsion:
-        terms = self._by_types("power_repulsion")
-        keys = [[type_key((a, b)) for b in type_names] for a in type_names]
-        missing = sorted({key for row in keys for key in row if key not in terms})
-        if missing:
-            raise self._lacking("power_repulsion", missing, "", terms)
-        table = {
-            name: np.array([[terms[key].parameters[name] for key in row] for row in keys])
-            for name in ("sigma", "epsilon")
-        }
-        shared = next(iter(terms.values())).parameters
-        return PowerRepulsion(
-            bead_types=bead_types,
-            sigma=table["sigma"],
-            epsilon=table["epsilon"],
-            exponent=int(shared["exponent"]),
-            cutoff=shared["cutoff"],
-            switch_distance=shared["switch_distance"],
-            exclusions=exclusions,
-        )
+        names = [topology.type_names[t] for t in present]
+        keys = [[type_key((a, b)) for b in names] for a in names]
+        bound = []
+        for form in self._pair_forms:
+            terms = self._by_types(form)
+            missing = sorted({key for row in keys for key in row if key not in terms})
+            if missing:
+                raise _lacking(form.key, missing, "", terms)
+            tables = {
+                name: np.array([[terms[key].parameters[name] for key in row] for row in keys])
+                for name in form.parameters
+            }
+            bound.append(form.bind(bead_types, tables, exclusions))
+        return bound
 
     def _terms_of(
-        self, forms: tuple[str, ...], topology: CGTopology, indices: NDArray[np.int64]
+        self,
+        coordinate: Coordinate,
+        known: Mapping[tuple[str, ...], PriorTerm],
+        topology: CGTopology,
+        indices: NDArray[np.int64],
     ) -> tuple[list[PriorTerm], NDArray[np.int64]]:
-        """Terms of any of the forms, and which of them each row of `indices` has, shape (n,)."""
-        known = {types: term for form in forms for types, term in self._by_types(form).items()}
+        """Terms of the coordinate, and which of them each row of `indices` has, shape (n,)."""
         kinds, kind_of = np.unique(topology.bead_types[indices], axis=0, return_inverse=True)
         keys = [type_key(tuple(topology.type_names[t] for t in kind)) for kind in kinds.tolist()]
         missing = sorted(set(keys) - set(known))
         if missing:
             example = indices[int(np.argmax(kind_of.ravel() == keys.index(missing[0])))]
-            present = [form for form in forms if self._by_types(form)] or forms[:1]
-            raise self._lacking(" or ".join(present), missing, f" (beads {example.tolist()} for example)", known)
+            used = {term.form for term in known.values()}
+            present = [form.key for form in POTENTIALS if form.key in used] or [f"{coordinate.kind} term"]
+            raise _lacking(" or ".join(present), missing, f" (beads {example.tolist()} for example)", known)
         return [known[key] for key in keys], kind_of.ravel()
 
-    def _lacking(
-        self, what: str, missing: list[tuple[str, ...]], example: str, known: Mapping[tuple[str, ...], PriorTerm]
-    ) -> InputError:
-        return InputError(
-            f"no {what} for bead types {', '.join('-'.join(types) for types in missing)}{example}; known are "
-            f"{', '.join('-'.join(types) for types in known) or 'none'}. Add the term to the priors, or fit them on "
-            "data that holds these types"
-        )
+
+def _lacking(
+    what: str, missing: list[tuple[str, ...]], example: str, known: Mapping[tuple[str, ...], PriorTerm]
+) -> InputError:
+    return InputError(
+        f"no {what} for bead types {', '.join('-'.join(types) for types in missing)}{example}; known are "
+        f"{', '.join('-'.join(types) for types in known) or 'none'}. Add the term to the priors, or fit them on "
+        "data that holds these types"
+    )
 
 
-def _columns(terms: list[PriorTerm], term_of: NDArray[np.int64], *names: str) -> dict[str, Any]:
-    rows = [terms[k].parameters for k in term_of.tolist()]
-    return {name: np.array([row[name] for row in rows]) for name in names}
+def _alone(term: PriorTerm) -> PairPotential:
+    """The potential of one term of a pair form, for one bead of one type."""
+    form = term.potential
+    assert issubclass(form, PairPotential)  # callers take terms of pair forms
+    tables = {name: np.array([[value]]) for name, value in term.parameters.items()}
+    return form.bind(np.zeros(1, np.int64), tables, np.zeros((0, 2), np.int64))
 
 
-def _coefficients(terms: list[PriorTerm], term_of: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Coefficients of the series of each row, without harmonics that none of them has."""
-    rows = np.array([terms[k].coefficients for k in term_of.tolist()])
-    return rows[:, : int(np.flatnonzero(rows.any(axis=0)).max(initial=0)) + 1]
+def _units(terms: Sequence[PriorTerm]) -> dict[str, dict[str, str]]:
+    """Unit of every parameter of the forms of terms."""
+    forms = {term.form: term.potential for term in terms}
+    return {key: {n: parameter.unit for n, parameter in forms[key].parameters.items()} for key in sorted(forms)}
 
 
 def _read_term(content: Any, name: str) -> PriorTerm:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,10 @@ from numpy.typing import NDArray
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
-from openmm_cgml.potentials import find_pairs
-from openmm_cgml.priors.coordinates import distances_in_frame, group_by_types, measure
-from openmm_cgml.priors.inversion import jacobian
+from openmm_cgml.periodic import find_pairs, pair_distances
+from openmm_cgml.potentials import BondedPotential, PairPotential
 from openmm_cgml.priors.prior_set import PriorSet
-from openmm_cgml.priors.term import FORMS, PriorTerm
+from openmm_cgml.priors.term import PriorTerm
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import BOLTZMANN
 
@@ -188,34 +188,31 @@ def report_priors(priors: PriorSet, topology: CGTopology, frames: Frames, temper
 
 
 def _bonded_fits(priors: PriorSet, topology: CGTopology, frames: Frames, kt: float) -> Iterator[BondedFit]:
-    for kind, name in {"bond": "bonds", "angle": "angles", "torsion": "dihedrals"}.items():
-        terms = {term.types: term for term in priors.terms if term.form.endswith(f"_{kind}")}
-        groups = group_by_types(topology, getattr(topology, name)) if terms else {}
-        for types, members in groups.items():
-            if types in terms:
-                yield _bonded_fit(kind, terms[types], measure(frames, members), kt)
+    for members, term in priors.bonded_members(topology):
+        yield _bonded_fit(term, term.bonded.coordinate.samples(frames, members), kt)
 
 
-def _bonded_fit(kind: str, term: PriorTerm, samples: NDArray[np.float64], kt: float) -> BondedFit:
-    n_bins = int(np.clip(len(samples) // _SAMPLES_PER_BIN, 20, _N_BINS[kind]))
-    edges = np.linspace(*_range(kind, term, samples, kt), n_bins + 1)
+def _bonded_fit(term: PriorTerm, samples: NDArray[np.float64], kt: float) -> BondedFit:
+    form, coordinate = term.bonded, term.bonded.coordinate
+    n_bins = int(np.clip(len(samples) // _SAMPLES_PER_BIN, 20, _N_BINS[coordinate.kind]))
+    edges = np.linspace(*_range(form, term, samples, kt), n_bins + 1)
     width = edges[1] - edges[0]
     fine = edges[0] + width * (np.arange(n_bins * _FINE) + 0.5) / _FINE
-    weight = jacobian(kind, fine)
-    energies = _energy(term, fine)
+    weight = coordinate.jacobian(fine)
+    energies = form.energy_of(term.parameters, fine)
     fitted = weight * np.exp(-(energies - energies.min()) / kt)
     fitted, weight = (values.reshape(-1, _FINE).sum(axis=1) for values in (fitted, weight))
     fitted /= fitted.sum()
     counts = np.histogram(samples, bins=edges)[0]
     shares = counts / counts.sum()
     values = (edges[1:] + edges[:-1]) / 2
-    energy = _energy(term, values) - energies.min()
+    energy = form.energy_of(term.parameters, values) - energies.min()
     sampled = np.flatnonzero(counts >= _LEAST_COUNT)
     data_energy = -kt * np.log(shares[sampled] / weight[sampled])
     if len(sampled):
         data_energy -= np.average(data_energy - energy[sampled], weights=shares[sampled])
     return BondedFit(
-        kind=kind,
+        kind=coordinate.kind,
         term=term,
         values=values,
         density=shares / width,
@@ -228,21 +225,16 @@ def _bonded_fit(kind: str, term: PriorTerm, samples: NDArray[np.float64], kt: fl
     )
 
 
-def _range(kind: str, term: PriorTerm, samples: NDArray[np.float64], kt: float) -> tuple[float, float]:
-    """Ends of the coordinate; for a bond those that hold the data and five standard deviations of the term."""
-    if kind != "bond":
-        return (0.0, np.pi) if kind == "angle" else (-np.pi, np.pi)
-    center, reach = term.parameters["length"], 5 * np.sqrt(kt / term.parameters["stiffness"])
-    return max(0.0, min(center - reach, samples.min())), max(center + reach, samples.max())
-
-
-def _energy(term: PriorTerm, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Energy [kJ/mol] of a bonded term at values of its coordinate, shape (n,)."""
-    if term.form.startswith("cosine"):
-        order = np.arange(1, len(term.coefficients) + 1)
-        return (1 + np.cos(values[:, None] * order)) @ np.array(term.coefficients)
-    center, stiffness = (term.parameters[name] for name in FORMS[term.form].units)
-    return 0.5 * stiffness * (values - center) ** 2
+def _range(
+    form: type[BondedPotential], term: PriorTerm, samples: NDArray[np.float64], kt: float
+) -> tuple[float, float]:
+    """Ends of the coordinate; without a limit those that hold the data and five standard deviations of the term."""
+    low, high = form.coordinate.limits
+    if math.isfinite(high):
+        return low, high
+    mean, deviation = form.moments(term.parameters, kt)
+    reach = 5 * deviation
+    return max(low, min(mean - reach, float(samples.min()))), max(mean + reach, float(samples.max()))
 
 
 def _divergence(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
@@ -253,7 +245,7 @@ def _divergence(first: NDArray[np.float64], second: NDArray[np.float64]) -> floa
 
 
 def _repulsion_fits(priors: PriorSet, topology: CGTopology, frames: Frames, kt: float) -> Iterator[RepulsionFit]:
-    terms = {term.types: term for term in priors.terms if term.form == "power_repulsion"}
+    terms = [term for term in priors.terms if issubclass(term.potential, PairPotential)]
     if frames.box is None or not terms:
         return
     exclusions = priors.excluded_pairs(topology)
@@ -262,7 +254,8 @@ def _repulsion_fits(priors: PriorSet, topology: CGTopology, frames: Frames, kt: 
     volume = float(np.abs(np.linalg.det(np.asarray(frames.box, np.float64)[chosen])).mean())
     excluded = np.bincount(_kind_of(topology, exclusions.T), minlength=len(topology.type_names) ** 2)
     beads = np.bincount(topology.bead_types, minlength=len(topology.type_names))
-    for types, term in terms.items():
+    for term in terms:
+        types = term.types
         if set(types) - set(topology.type_names):
             continue
         a, b = sorted(topology.type_names.index(name) for name in types)
@@ -309,7 +302,7 @@ def _pairs(
     ):
         pairs = find_pairs(positions, box, cutoff, exclusions=exclusions)
         kinds.append(_kind_of(topology, pairs))
-        distances.append(distances_in_frame(positions, box, *pairs))
+        distances.append(pair_distances(positions, box, *pairs))
     return np.concatenate(kinds), np.concatenate(distances)
 
 

@@ -17,7 +17,7 @@ from openmm_cgml.simulation.result import SimulationResult
 from openmm_cgml.simulation.run import simulate_system
 from openmm_cgml.simulation.stability import ContactReferences
 from openmm_cgml.simulation.start import compare_with_period
-from openmm_cgml.system import box_vectors, pair_prior_of, suggest_time_step
+from openmm_cgml.system import box_vectors, pair_potentials_of, suggest_time_step
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 from openmm_cgml.wholeness import BondForest
@@ -113,17 +113,15 @@ def _compare_tables(
 
 
 def _compare_network_step(force_field: ForceField, topology: CGTopology, config: SimulationConfig) -> list[str]:
-    """A note where the excluded volume, which replicas evaluate with the network, allows a shorter step than its own.
+    """A note where a pair prior, which replicas evaluate with the network, allows a shorter step than its own.
 
     Raises:
         InputError: If its step is far too long.
     """
     if config.replicas == 1 or config.network_interval == 1:
         return []
-    repulsion = pair_prior_of(force_field.priors.bind(topology))
-    if repulsion is None:
-        return []
-    allowed = suggest_time_step([repulsion], topology.masses, temperature=config.temperature)
+    pairs = pair_potentials_of(force_field.priors.bind(topology))
+    allowed = suggest_time_step(pairs, topology.masses, temperature=config.temperature)
     if allowed is None:
         return []
     term = f"{allowed.term}, which replicas evaluate with the network"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_cgml.potentials.neighbors import find_pairs
+from openmm_cgml.periodic import find_pairs
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 

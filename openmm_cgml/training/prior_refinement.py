@@ -33,8 +33,8 @@ from openmm_cgml.errors import InputError, TrainingError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
 from openmm_cgml.interruption import Interruption
-from openmm_cgml.priors import PriorSet, PriorTerm
-from openmm_cgml.priors.coordinates import group_by_types, measure
+from openmm_cgml.potentials import Coordinate
+from openmm_cgml.priors import PriorSet
 from openmm_cgml.priors.correction import TermFeatures, correct_term
 from openmm_cgml.storage import lock_directory, prepare_output, write_atomically
 from openmm_cgml.topology import CGTopology
@@ -43,7 +43,6 @@ from openmm_cgml.training.refinement import check_identity
 from openmm_cgml.units import BOLTZMANN
 
 _STATE, _HISTORY, _PICTURE = "state.safetensors", "refinement.csv", "refinement.png"
-_MEMBERS = {"bond": "bonds", "angle": "angles", "torsion": "dihedrals"}
 _BIN_WIDTHS = {"bond": 0.001, "angle": np.pi / 180, "torsion": np.pi / 90}  # nm or rad
 _WITHIN = 2.0  # standard errors
 REFINED_PRIORS = (
@@ -187,7 +186,7 @@ def refine_priors(
 class _Reference:
     """One type of bond, angle or torsion in the reference."""
 
-    kind: str
+    coordinate: Coordinate
     members: NDArray[np.int64]
     values: NDArray[np.float64]
     distribution: Distribution
@@ -239,10 +238,10 @@ class _PriorRefinement:
         terms = {str(term): term for term in self.priors.terms}
         corrected = dict(terms)
         for name, reference in self._reference.items():
-            values = _measure(frames, reference.members)
+            values = reference.coordinate.measure(frames.positions, frames.box, reference.members)
             features = TermFeatures(terms[name], reference.values)
             deviation, error = _compare(features, reference.values, values)
-            self._present[name] = _distribution(reference.kind, values)
+            self._present[name] = _distribution(reference.coordinate, values)
             self.history.append(self._row(number, name, deviation, error))
             kt = BOLTZMANN * self._temperature
             corrected[name] = correct_term(
@@ -332,26 +331,17 @@ class _PriorRefinement:
 def _measure_reference(priors: PriorSet, topology: CGTopology, frames: Frames) -> dict[str, _Reference]:
     """Every bonded term that occurs in the topology, by its name."""
     found = {}
-    for kind, attribute in _MEMBERS.items():
-        terms: dict[tuple[str, ...], PriorTerm] = {t.types: t for t in priors.terms if t.form.endswith(f"_{kind}")}
-        groups = group_by_types(topology, getattr(topology, attribute)) if terms else {}
-        for types, members in groups.items():
-            if types in terms:
-                values = _measure(frames, members)
-                found[str(terms[types])] = _Reference(
-                    kind=kind, members=members, values=values, distribution=_distribution(kind, values)
-                )
+    for members, term in priors.bonded_members(topology):
+        coordinate = term.bonded.coordinate
+        values = coordinate.measure(frames.positions, frames.box, members)
+        distribution = _distribution(coordinate, values)
+        found[str(term)] = _Reference(coordinate=coordinate, members=members, values=values, distribution=distribution)
     return found
 
 
-def _measure(frames: Frames, members: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Values of a coordinate [nm or rad], shape (n_frames, n_members)."""
-    return measure(frames, members).reshape(len(frames), len(members))
-
-
-def _distribution(kind: str, values: NDArray[np.float64]) -> Distribution:
+def _distribution(coordinate: Coordinate, values: NDArray[np.float64]) -> Distribution:
     # Mirror images are the same to a model of distances.
-    return compute_distribution(np.abs(values), bin_width=_BIN_WIDTHS[kind])
+    return compute_distribution(np.abs(values), bin_width=_BIN_WIDTHS[coordinate.kind])
 
 
 def _compare(

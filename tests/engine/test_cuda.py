@@ -12,6 +12,7 @@ import torch
 
 from openmm_cgml.engine import DeployedNetwork, create_ml_force
 from openmm_cgml.engine.cuda_graphs import cuda_graphs_problem
+from openmm_cgml.engine.pair_tables import tabulate_pairs
 from openmm_cgml.engine.torchforce import tabulated_module
 from openmm_cgml.engine.warp_network import WarpNetwork
 from tests.engine.test_backends import _context
@@ -73,7 +74,7 @@ def test_the_gpu_gives_what_the_network_gives(settings, dtype, periodic):
 def test_replicas_and_the_pair_prior_on_the_gpu():
     one = _deployed(n_molecules=12)
     topology = one.topology.repeated(3)
-    deployed = DeployedNetwork(one.network, topology, n_replicas=3, pair_potential=_repulsion(topology))
+    deployed = DeployedNetwork(one.network, topology, n_replicas=3, pair_table=tabulate_pairs([_repulsion(topology)]))
     x, box = torch.cat([_apart(seed) for seed in range(3)]), torch.tensor(BOX)
     energy, forces = WarpNetwork(deployed)(*_on_gpu(x, box))
     exact, exact_forces = deployed(x, box)

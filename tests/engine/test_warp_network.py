@@ -6,6 +6,7 @@ import torch
 
 from openmm_cgml.engine import DeployedNetwork, warp_network, warp_parity, warp_search
 from openmm_cgml.engine.folding import fold
+from openmm_cgml.engine.pair_tables import tabulate_pairs
 from openmm_cgml.engine.warp_network import WarpNetwork
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.networks import SchNet, SchNetConfig
@@ -72,7 +73,7 @@ def _apart(seed):
 def test_replicas_and_the_pair_prior(periodic):
     one = _deployed(n_molecules=12)
     topology = one.topology.repeated(3)
-    deployed = DeployedNetwork(one.network, topology, n_replicas=3, pair_potential=_repulsion(topology))
+    deployed = DeployedNetwork(one.network, topology, n_replicas=3, pair_table=tabulate_pairs([_repulsion(topology)]))
     x, box = torch.cat([_apart(seed) for seed in range(3)]), torch.tensor(BOX) if periodic else None
     energy, forces = WarpNetwork(deployed)(x, box)
     exact, exact_forces = deployed(x, box)
@@ -80,13 +81,15 @@ def test_replicas_and_the_pair_prior(periodic):
     assert float((forces - exact_forces).abs().max()) < 1e-4 * _rms(exact_forces)
     without, _ = WarpNetwork(DeployedNetwork(one.network, topology, n_replicas=3))(x, box)
     assert float(energy - without) > 10.0  # the prior counts
-    together, _ = WarpNetwork(DeployedNetwork(one.network, topology, pair_potential=_repulsion(topology)))(x, box)
+    together, _ = WarpNetwork(
+        DeployedNetwork(one.network, topology, pair_table=tabulate_pairs([_repulsion(topology)]))
+    )(x, box)
     assert abs(float(energy - together)) > 10.0  # replicas count
 
 
 def test_overlapping_beads_are_driven_apart_by_a_finite_force():
     one = _deployed(n_molecules=12)
-    deployed = DeployedNetwork(one.network, one.topology, pair_potential=_repulsion(one.topology))
+    deployed = DeployedNetwork(one.network, one.topology, pair_table=tabulate_pairs([_repulsion(one.topology)]))
     x = _apart(0)
     x[3] = x[0] + 0.02
     engine = WarpNetwork(deployed)

@@ -177,13 +177,16 @@ def test_threads_and_the_order_of_beads_change_nothing(monkeypatch, sorted_from,
 
     from openmm_cgml.engine import DeployedNetwork, pair_lists
     from openmm_cgml.engine.cpu import TabulatedNetwork
+    from openmm_cgml.engine.pair_tables import tabulate_pairs
 
     monkeypatch.setattr(pair_lists, "SORTED_FROM", sorted_from)
     force_field = with_cutoff(tiny_force_field(3, include_bonded=False), cutoff)
     topology, box, positions = copies_of(3, 60)
     beads = topology.repeated(REPLICAS)
     prior = force_field.bind(beads)[-1]
-    deployed = DeployedNetwork(force_field.network, beads, exclude_bonds=2, n_replicas=REPLICAS, pair_potential=prior)
+    deployed = DeployedNetwork(
+        force_field.network, beads, exclude_bonds=2, n_replicas=REPLICAS, pair_table=tabulate_pairs([prior])
+    )
     x = np.concatenate(positions)
     energy, forces = deployed(torch.tensor(x), torch.tensor(np.asarray(box)))
     found, found_forces = TabulatedNetwork(deployed, n_threads=n_threads)(x, np.asarray(box))

@@ -3,12 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from openmm_cgml.priors import PriorTerm, cosine_term
-from openmm_cgml.priors.correction import TermFeatures, correct_term, last_harmonic
-from openmm_cgml.priors.inversion import jacobian
+from openmm_cgml.potentials import COORDINATES
+from openmm_cgml.priors import PriorTerm
+from openmm_cgml.priors.correction import TermFeatures, correct_term
 from openmm_cgml.units import BOLTZMANN
+from tests.fixtures import coefficients_of, cosine_term
 
 KT = BOLTZMANN * 300
+COORDINATE = {coordinate.kind: coordinate for coordinate in COORDINATES}
 N = 40_000
 GRIDS = {
     "bond": np.linspace(0.1, 0.5, 200_001),
@@ -21,7 +23,7 @@ def drawn(kind, energy):
     """Evenly spread quantiles of the exact distribution of an energy [kJ/mol]: samples without noise."""
     grid = GRIDS[kind]
     values = energy(grid)
-    total = np.cumsum(jacobian(kind, grid) * np.exp(-(values - values.min()) / KT))
+    total = np.cumsum(COORDINATE[kind].jacobian(grid) * np.exp(-(values - values.min()) / KT))
     return np.interp((np.arange(N) + 0.5) / N, total / total[-1], grid)
 
 
@@ -37,7 +39,7 @@ def spring(center, stiffness, kind="bond"):
 def energy_of(term):
     if term.form.startswith("cosine"):
         order = np.arange(1, 7)
-        return lambda x: (1 + np.cos(x[:, None] * order)) @ np.array(term.coefficients)
+        return lambda x: (1 + np.cos(x[:, None] * order)) @ np.array(coefficients_of(term))
     center, stiffness = term.parameters.values()
     return lambda x: stiffness * (x - center) ** 2 / 2
 
@@ -110,7 +112,7 @@ def test_a_difference_within_its_error_is_not_followed():
     assert correct_term(features, reference, simulated, KT, error=np.full(3, 10.0)) == wrong
     half = correct_term(features, reference, simulated, KT, step_size=0.5)
     full = correct_term(features, reference, simulated, KT, error=np.zeros(3))
-    np.testing.assert_allclose(half.coefficients, np.mean([wrong.coefficients, full.coefficients], axis=0))
+    np.testing.assert_allclose(coefficients_of(half), np.mean([coefficients_of(wrong), coefficients_of(full)], axis=0))
 
 
 def test_a_correction_far_off_is_bounded_and_leaves_a_spring():
@@ -125,6 +127,7 @@ def test_a_correction_far_off_is_bounded_and_leaves_a_spring():
     assert np.ptp(change) < 2 * np.abs(features(grid)).max() * 2.0 * KT * math.sqrt(2)
 
 
-def test_the_last_harmonic_that_is_used_is_counted():
-    assert last_harmonic(cosine_term("cosine_torsion", ("A",) * 4, [1.0, 0.0, 2.0, 0.0])) == 3
-    assert last_harmonic(cosine_term("cosine_torsion", ("A",) * 4, [0.0])) == 1
+@pytest.mark.parametrize(("coefficients", "n"), [([1.0, 0.0, 2.0, 0.0], 3), ([0.0], 1)])
+def test_a_series_has_features_up_to_its_last_harmonic(coefficients, n):
+    samples = drawn("torsion", np.cos)
+    assert TermFeatures(cosine_term("cosine_torsion", ("A",) * 4, coefficients), samples).n == n

@@ -9,22 +9,18 @@ import pytest
 from openmm_cgml.config import read_config
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
-from openmm_cgml.priors import (
-    AnglePriorConfig,
-    BondPriorConfig,
-    PriorConfig,
-    PriorWarning,
-    RepulsionPriorConfig,
-    TorsionPriorConfig,
+from openmm_cgml.potentials import (
+    CosineAngleConfig,
+    CosineTorsionConfig,
+    HarmonicAngleConfig,
+    HarmonicBondConfig,
+    PowerRepulsionConfig,
     closest_approach,
-    fit_angle_priors,
-    fit_bond_priors,
-    fit_priors,
-    fit_repulsion_priors,
-    fit_torsion_priors,
 )
+from openmm_cgml.priors import PriorConfig, PriorWarning, fit_bonded_priors, fit_pair_priors, fit_priors
 from openmm_cgml.topology import CGTopology, ResidueTemplate
 from openmm_cgml.units import BOLTZMANN
+from tests.fixtures import coefficients_of
 
 KT = BOLTZMANN * 300
 
@@ -74,13 +70,13 @@ def twisted(phi: np.ndarray) -> Frames:
 def test_bond_fit_recovers_the_spring_it_was_sampled_from() -> None:
     stiffness, length = 20_000.0, 0.26
     samples = draw(lambda r: r**2 * np.exp(-stiffness * (r - length) ** 2 / 2 / KT), 0.15, 0.37, (200, 50))
-    (term,) = fit_bond_priors(molecules("AB", 50), dimers(samples), 300.0)
+    (term,) = fit_bonded_priors(HarmonicBondConfig(), molecules("AB", 50), dimers(samples), 300.0)
     assert term.types == ("A", "B")
     error = math.sqrt(KT / stiffness / samples.size)
     assert term.parameters["length"] == pytest.approx(length, abs=4 * error)
     assert term.parameters["stiffness"] == pytest.approx(stiffness, rel=4 * math.sqrt(2 / samples.size))
     assert abs(samples.mean() - length) > 4 * error, "the control must fail: the mean is not the length of the spring"
-    (hot,) = fit_bond_priors(molecules("AB", 50), dimers(samples), 330.0)
+    (hot,) = fit_bonded_priors(HarmonicBondConfig(), molecules("AB", 50), dimers(samples), 330.0)
     assert hot.parameters["stiffness"] > 1.09 * term.parameters["stiffness"], "the control must differ"
 
 
@@ -91,7 +87,7 @@ def test_a_value_by_hand_leaves_the_other_to_the_likelihood(given: dict[str, flo
     samples = draw(
         lambda r: r**2 * np.exp(-truth["stiffness"] * (r - truth["length"]) ** 2 / 2 / KT), 0.15, 0.37, (200, 50)
     )
-    (term,) = fit_bond_priors(molecules("AB", 50), dimers(samples), 300.0, BondPriorConfig(**given))
+    (term,) = fit_bonded_priors(HarmonicBondConfig(**given), molecules("AB", 50), dimers(samples), 300.0)
     r = np.linspace(0.05, 0.5, 40_001)
 
     def likelihood(length: float, stiffness: float) -> float:
@@ -110,7 +106,7 @@ def test_a_value_by_hand_leaves_the_other_to_the_likelihood(given: dict[str, flo
 def test_angle_fit_recovers_the_spring_it_was_sampled_from() -> None:
     stiffness, angle = 60.0, 2.3
     theta = draw(lambda t: np.sin(t) * np.exp(-stiffness * (t - angle) ** 2 / 2 / KT), 0, np.pi, (100, 30))
-    (term,) = fit_angle_priors(molecules("ABA", 30), bent(theta), 300.0)
+    (term,) = fit_bonded_priors(HarmonicAngleConfig(), molecules("ABA", 30), bent(theta), 300.0)
     assert term.types == ("A", "B", "A")
     error = math.sqrt(KT / stiffness / theta.size)
     assert term.parameters["angle"] == pytest.approx(angle, abs=4 * error)
@@ -123,12 +119,14 @@ def test_cosine_angle_fit_recovers_a_double_valley_that_reaches_180_degrees() ->
     truth = [9.0, 3.0, -4.0]
     energy = lambda t: sum(k * (1 + np.cos((n + 1) * t)) for n, k in enumerate(truth))  # noqa: E731
     theta = draw(lambda t: np.sin(t) * np.exp(-energy(t) / KT), 0, np.pi, (1000, 60))
-    config = AnglePriorConfig(form="cosine", harmonics=3)
-    (term,) = fit_angle_priors(molecules("ABA", 60), bent(theta), 300.0, config)
+    config = CosineAngleConfig(form="cosine", harmonics=3)
+    (term,) = fit_bonded_priors(config, molecules("ABA", 60), bent(theta), 300.0)
     assert term.form == "cosine_angle"
-    np.testing.assert_allclose(term.coefficients, [*truth, 0, 0, 0], atol=0.25)
-    (short,) = fit_angle_priors(molecules("ABA", 60), bent(theta), 300.0, AnglePriorConfig(form="cosine", harmonics=2))
-    assert np.abs(np.array(short.coefficients[:2]) - truth[:2]).max() > 1, "the control must differ"
+    np.testing.assert_allclose(coefficients_of(term), [*truth, 0, 0, 0], atol=0.25)
+    (short,) = fit_bonded_priors(
+        CosineAngleConfig(form="cosine", harmonics=2), molecules("ABA", 60), bent(theta), 300.0
+    )
+    assert np.abs(np.array(coefficients_of(short)[:2]) - truth[:2]).max() > 1, "the control must differ"
 
 
 @pytest.mark.physics
@@ -136,24 +134,24 @@ def test_torsion_fit_recovers_the_series_it_was_sampled_from() -> None:
     truth = [5.0, 1.7, 5.8]
     energy = lambda p: sum(k * (1 + np.cos((n + 1) * p)) for n, k in enumerate(truth))  # noqa: E731
     phi = draw(lambda p: np.exp(-energy(p) / KT), -np.pi, np.pi, (1000, 60))
-    (term,) = fit_torsion_priors(molecules("ABBA", 60), twisted(phi), 300.0)
+    (term,) = fit_bonded_priors(CosineTorsionConfig(), molecules("ABBA", 60), twisted(phi), 300.0)
     assert term.types == ("A", "B", "B", "A")
-    np.testing.assert_allclose(term.coefficients, [*truth, 0, 0, 0], atol=0.15)
+    np.testing.assert_allclose(coefficients_of(term), [*truth, 0, 0, 0], atol=0.15)
     shifted = twisted(phi + np.pi)
-    (wrong,) = fit_torsion_priors(molecules("ABBA", 60), shifted, 300.0)
-    np.testing.assert_allclose(wrong.coefficients[:3], np.array(truth) * [-1, 1, -1], atol=0.15)
+    (wrong,) = fit_bonded_priors(CosineTorsionConfig(), molecules("ABBA", 60), shifted, 300.0)
+    np.testing.assert_allclose(coefficients_of(wrong)[:3], np.array(truth) * [-1, 1, -1], atol=0.15)
 
 
 def test_angles_that_no_spring_describes_are_refused_with_a_way_out() -> None:
     theta = draw(lambda t: np.sin(t) * (1 + 0.3 * np.cos(t) ** 2), 0, np.pi, (1000, 30))
     with pytest.raises(InputError, match=r'harmonic_angle A-B-A is spread out more .* take angles\.form "cosine"'):
-        fit_angle_priors(molecules("ABA", 30), bent(theta), 300.0)
+        fit_bonded_priors(HarmonicAngleConfig(), molecules("ABA", 30), bent(theta), 300.0)
 
 
 def test_too_many_harmonics_for_the_data_are_refused_with_a_way_out() -> None:
     phi = np.tile([2.0, -2.0, 3.0], (100, 4))
     with pytest.raises(InputError, match=r"cosine_torsion A-A-A-A has .*; lower torsions\.harmonics"):
-        fit_torsion_priors(molecules("AAAA", 12), twisted(phi), 300.0)
+        fit_bonded_priors(CosineTorsionConfig(), molecules("AAAA", 12), twisted(phi), 300.0)
 
 
 def test_torsions_along_straight_chains_are_warned_about() -> None:
@@ -162,26 +160,28 @@ def test_torsions_along_straight_chains_are_warned_about() -> None:
     positions = np.concatenate([np.zeros((60, 4, 1, 3)), np.cumsum(steps, axis=2)], axis=2)
     frames = Frames(positions=positions.reshape(60, 16, 3))
     with pytest.warns(PriorWarning, match="of the angles along the torsions are within 10 degrees of a straight line"):
-        fit_torsion_priors(molecules("AAAA", 4), frames, 300.0)
+        fit_bonded_priors(CosineTorsionConfig(), molecules("AAAA", 4), frames, 300.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit_torsion_priors(molecules("AAAA", 30), twisted(rng.uniform(-np.pi, np.pi, (60, 30))), 300.0)
+        fit_bonded_priors(
+            CosineTorsionConfig(), molecules("AAAA", 30), twisted(rng.uniform(-np.pi, np.pi, (60, 30))), 300.0
+        )
 
 
 def test_coefficients_by_hand_need_no_samples() -> None:
     frames = Frames(positions=np.random.default_rng(0).normal(size=(1, 40, 3)))
-    config = TorsionPriorConfig(coefficients={"A-B-B-A": ["1 kcal/mol", "0 kJ/mol", "-2 kJ/mol"]})
-    (term,) = fit_torsion_priors(molecules("ABBA", 10), frames, 300.0, config)
-    assert term.coefficients == pytest.approx((4.184, 0, -2, 0, 0, 0))
-    cosine = AnglePriorConfig(form="cosine", coefficients=["3 kJ/mol"])
-    (term, _) = fit_angle_priors(molecules("ABBA", 10), frames, 300.0, cosine), None
-    assert {t.coefficients[0] for t in term} == {3.0}
+    config = CosineTorsionConfig(coefficients={"A-B-B-A": ["1 kcal/mol", "0 kJ/mol", "-2 kJ/mol"]})
+    (term,) = fit_bonded_priors(config, molecules("ABBA", 10), frames, 300.0)
+    assert coefficients_of(term) == pytest.approx((4.184, 0, -2, 0, 0, 0))
+    cosine = CosineAngleConfig(form="cosine", coefficients=["3 kJ/mol"])
+    (term, _) = fit_bonded_priors(cosine, molecules("ABBA", 10), frames, 300.0), None
+    assert {coefficients_of(t)[0] for t in term} == {3.0}
 
 
 def test_angle_that_reaches_a_straight_line_is_warned_about() -> None:
     theta = 3.12 - np.abs(np.random.default_rng(0).normal(0, 0.1, (50, 4)))
     with pytest.warns(PriorWarning, match="reaches 180 degrees"):
-        fit_angle_priors(molecules("ABA", 4), bent(theta), 300.0)
+        fit_bonded_priors(HarmonicAngleConfig(), molecules("ABA", 4), bent(theta), 300.0)
 
 
 def test_bimodal_bond_is_warned_about_and_a_normal_one_is_not() -> None:
@@ -191,44 +191,46 @@ def test_bimodal_bond_is_warned_about_and_a_normal_one_is_not() -> None:
     two = one + np.where(rng.uniform(size=one.shape) < 0.3, 0.05, 0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit_bond_priors(topology, dimers(one), 300.0)
-        fit_bond_priors(topology, dimers(one[:5]), 300.0)  # a hundred samples are rough, but have one maximum
+        fit_bonded_priors(HarmonicBondConfig(), topology, dimers(one), 300.0)
+        fit_bonded_priors(
+            HarmonicBondConfig(), topology, dimers(one[:5]), 300.0
+        )  # a hundred samples are rough, but have one maximum
     with pytest.warns(PriorWarning, match=r"harmonic_bond A-B has 2 maxima, at 0\.2[45]\d* and 0\.(3|29|30)"):
-        (term,) = fit_bond_priors(topology, dimers(two), 300.0)
+        (term,) = fit_bonded_priors(HarmonicBondConfig(), topology, dimers(two), 300.0)
     assert np.isfinite(term.parameters["stiffness"])
 
 
 def test_constant_bond_is_refused() -> None:
     with pytest.raises(InputError, match=r"A-B is constant at 0\.25, probably a constraint"):
-        fit_bond_priors(molecules("AB", 20), dimers(np.full((20, 20), 0.25)), 300.0)
+        fit_bonded_priors(HarmonicBondConfig(), molecules("AB", 20), dimers(np.full((20, 20), 0.25)), 300.0)
 
 
 def test_too_few_samples_are_refused() -> None:
     samples = np.random.default_rng(0).normal(0.25, 0.01, (3, 20))
     with pytest.raises(InputError, match="A-B has 60 samples; a fit needs at least 100"):
-        fit_bond_priors(molecules("AB", 20), dimers(samples), 300.0)
+        fit_bonded_priors(HarmonicBondConfig(), molecules("AB", 20), dimers(samples), 300.0)
 
 
 def test_values_by_hand_need_no_samples_and_full_convention_doubles_the_stiffness() -> None:
-    config = BondPriorConfig(length="0.3 nm", stiffness="1000 kcal/mol/angstrom^2", convention="full")
-    (term,) = fit_bond_priors(molecules("AB", 20), dimers(np.full((1, 20), 0.25)), 300.0, config)
+    config = HarmonicBondConfig(length="0.3 nm", stiffness="1000 kcal/mol/angstrom^2", convention="full")
+    (term,) = fit_bonded_priors(config, molecules("AB", 20), dimers(np.full((1, 20), 0.25)), 300.0)
     assert term.parameters == pytest.approx({"length": 0.3, "stiffness": 2 * 1000 * 4.184 * 100})
     half = config.model_copy(update={"convention": "half"})
-    (term,) = fit_bond_priors(molecules("AB", 20), dimers(np.full((1, 20), 0.25)), 300.0, half)
+    (term,) = fit_bonded_priors(half, molecules("AB", 20), dimers(np.full((1, 20), 0.25)), 300.0)
     assert term.parameters["stiffness"] == pytest.approx(1000 * 4.184 * 100)
 
 
 def test_fitted_stiffness_is_not_doubled() -> None:
     samples = np.random.default_rng(0).normal(0.25, 0.01, (50, 20))
     topology = molecules("AB", 20)
-    (term,) = fit_bond_priors(topology, dimers(samples), 300.0, BondPriorConfig(convention="full"))
-    assert term == fit_bond_priors(topology, dimers(samples), 300.0)[0]
+    (term,) = fit_bonded_priors(HarmonicBondConfig(convention="full"), topology, dimers(samples), 300.0)
+    assert term == fit_bonded_priors(HarmonicBondConfig(), topology, dimers(samples), 300.0)[0]
 
 
 def test_values_by_type_are_used_in_either_direction() -> None:
-    config = AnglePriorConfig(angle={"C-B-A": "120 deg"}, stiffness="10 kJ/mol/rad^2")
+    config = HarmonicAngleConfig(angle={"C-B-A": "120 deg"}, stiffness="10 kJ/mol/rad^2")
     frames = Frames(positions=np.zeros((1, 30, 3)))
-    (term,) = fit_angle_priors(molecules("ABC", 10), frames, 300.0, config)
+    (term,) = fit_bonded_priors(config, molecules("ABC", 10), frames, 300.0)
     assert term.types == ("A", "B", "C")
     assert term.parameters == pytest.approx({"angle": 2 * math.pi / 3, "stiffness": 10})
 
@@ -236,10 +238,10 @@ def test_values_by_type_are_used_in_either_direction() -> None:
 def test_types_that_do_not_occur_are_named() -> None:
     frames = dimers(np.full((1, 20), 0.25))
     with pytest.raises(InputError, match=r"bonds\.length names 'A-C', which does not occur here; there are A-B"):
-        fit_bond_priors(molecules("AB", 20), frames, 300.0, BondPriorConfig(length={"A-C": 0.2}))
-    config = RepulsionPriorConfig(sigma={"A-A": 0.3, "B-B": 0.3})
+        fit_bonded_priors(HarmonicBondConfig(length={"A-C": 0.2}), molecules("AB", 20), frames, 300.0)
+    config = PowerRepulsionConfig(sigma={"A-A": 0.3, "B-B": 0.3})
     with pytest.raises(InputError, match=r"repulsion\.sigma has no value for A-B"):
-        fit_repulsion_priors(molecules("AB", 20), {}, 300.0, config)
+        fit_pair_priors(config, molecules("AB", 20), frames, 300.0, 2)
 
 
 def gas(topology: CGTopology, n_frames: int, closest: float, *, seed: int = 0) -> Frames:
@@ -283,7 +285,7 @@ def test_bonded_beads_do_not_count_as_approach() -> None:
 @pytest.mark.physics
 def test_fitted_repulsion_has_the_contact_energy_at_the_closest_approach() -> None:
     topology = molecules("A", 64, bonded=False)
-    config = PriorConfig(repulsion=RepulsionPriorConfig(exponent=9, contact_energy=4.0, contacts_per_bead=0))
+    config = PriorConfig(repulsion=PowerRepulsionConfig(exponent=9, contact_energy=4.0, contacts_per_bead=0))
     priors = fit_priors(config, topology, gas(topology, 5, 0.37), 300.0)
     assert priors.pair_energy("A", "A", np.array([0.37]))[0] == pytest.approx(4.0 * KT)
     assert priors.provenance["closest_approach"]["A-A"] == pytest.approx(0.37)
@@ -291,7 +293,8 @@ def test_fitted_repulsion_has_the_contact_energy_at_the_closest_approach() -> No
 
 def test_benzene_gets_the_sigma_known_to_be_stable() -> None:
     topology = molecules("A", 2, bonded=False)
-    (term,) = fit_repulsion_priors(topology, {("A", "A"): 0.365}, 300.0)
+    frames = Frames(positions=np.array([[[0.0, 0, 0], [0.365, 0, 0]]]))
+    (term,), _ = fit_pair_priors(PowerRepulsionConfig(), topology, frames, 300.0, 2)
     assert term.parameters["sigma"] == pytest.approx(0.400, abs=0.001)
     assert term.parameters["switch_distance"] == pytest.approx(0.72)
 
@@ -306,7 +309,7 @@ def test_pair_of_types_that_never_meet_is_refused_unless_given_by_hand() -> None
     frames = Frames(positions=np.array([[[0.0, 0, 0], [3.0, 0, 0]]]))
     with pytest.raises(InputError, match=r"A-A, A-B, B-B hardly ever come within 0\.8 nm"):
         fit_priors(PriorConfig(), topology, frames, 300.0)
-    priors = fit_priors(PriorConfig(repulsion=RepulsionPriorConfig(sigma=0.4)), topology, frames, 300.0)
+    priors = fit_priors(PriorConfig(repulsion=PowerRepulsionConfig(sigma=0.4)), topology, frames, 300.0)
     assert len(priors.terms) == 3
 
 

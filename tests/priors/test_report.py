@@ -7,18 +7,18 @@ import pytest
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
+from openmm_cgml.potentials import PowerRepulsionConfig
 from openmm_cgml.priors import (
     PriorConfig,
     PriorReport,
     PriorSet,
     PriorTerm,
-    RepulsionPriorConfig,
-    cosine_term,
     fit_priors,
     report_priors,
 )
 from openmm_cgml.topology import CGTopology, ResidueTemplate
 from openmm_cgml.units import BOLTZMANN
+from tests.fixtures import cosine_term
 
 KT = BOLTZMANN * 300
 
@@ -106,7 +106,7 @@ def test_a_torsion_is_seen_from_minus_180_to_180_degrees() -> None:
 
 @pytest.mark.physics
 def test_repulsion_is_shown_beside_g_of_r_that_is_one_for_beads_at_random() -> None:
-    config = PriorConfig(repulsion=RepulsionPriorConfig(sigma=0.3, exponent=6, cutoff=1.0))
+    config = PriorConfig(repulsion=PowerRepulsionConfig(sigma=0.3, exponent=6, cutoff=1.0))
     positions = np.random.default_rng(0).uniform(0, 3, (20, 200, 3))
     topology, frames = chains(1, 200), Frames(positions=positions, box=np.tile(3 * np.eye(3), (20, 1, 1)))
     priors = fit_priors(config, topology, frames, 300.0)
@@ -126,7 +126,7 @@ def test_repulsion_is_shown_beside_g_of_r_that_is_one_for_beads_at_random() -> N
 
 def test_excluded_pairs_are_no_part_of_g_of_r() -> None:
     topology, frames = chains(2, 64), springs(20_000, 0.25, (20, 64))
-    repulsion = RepulsionPriorConfig(sigma=0.2, cutoff=0.8)
+    repulsion = PowerRepulsionConfig(sigma=0.2, cutoff=0.8)
     for excluded, closest in ((1, 0.4), (0, 0.25)):
         priors = fit_priors(PriorConfig(repulsion=repulsion, exclude_bonds=excluded), topology, frames, 300.0)
         (fit,) = report_priors(priors, topology, frames, 300.0).repulsions

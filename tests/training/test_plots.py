@@ -2,7 +2,8 @@ import numpy as np
 from matplotlib import image
 
 from openmm_cgml.frames import Frames
-from openmm_cgml.priors import PriorConfig, RepulsionPriorConfig, fit_priors, report_priors
+from openmm_cgml.potentials import PowerRepulsionConfig
+from openmm_cgml.priors import PriorConfig, fit_priors, report_priors
 from openmm_cgml.topology import CGTopology, ResidueTemplate
 from openmm_cgml.training.plots import plot_losses, plot_priors
 
@@ -15,7 +16,7 @@ def test_priors_are_drawn_one_column_each_also_where_there_are_none(tmp_path):
     rng = np.random.default_rng(0)
     frames = Frames(positions=rng.uniform(0, 3, (20, 81, 3)), box=np.tile(3 * np.eye(3), (20, 1, 1)))
     sizes = []
-    for repulsion in (None, RepulsionPriorConfig(sigma=0.2, cutoff=0.2)):
+    for repulsion in (None, PowerRepulsionConfig(sigma=0.2, cutoff=0.2)):
         priors = fit_priors(PriorConfig(repulsion=repulsion), topology, frames, 300.0)
         plot_priors(report_priors(priors, topology, frames, 300.0), tmp_path / "priors.png")
         picture = image.imread(tmp_path / "priors.png")

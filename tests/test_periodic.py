@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials import find_pairs
+from openmm_cgml.periodic import find_pairs
 
 
 def brute_force(positions: np.ndarray, box: np.ndarray | None, cutoff: float) -> set[tuple[int, int]]:

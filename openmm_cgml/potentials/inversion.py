@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_cgml.errors import InputError
+from openmm_cgml.potentials.coordinate import Coordinate
 
 _N_BINS = 7200  # 0.025 degrees of an angle
 _MAX_STEPS = 200
@@ -25,89 +26,58 @@ class Samples:
     """Samples of one coordinate as a fine histogram.
 
     Attributes:
-        kind: "bond", "angle" or "torsion".
+        coordinate: What was sampled.
         values: Bin centers [nm or rad], shape (n_bins,).
         shares: Share of the samples in each bin, shape (n_bins,); they sum to 1.
     """
 
-    kind: str
+    coordinate: Coordinate
     values: NDArray[np.float64]
     shares: NDArray[np.float64]
 
     @classmethod
-    def of(cls, kind: str, samples: NDArray[np.float64]) -> Samples:
-        """The histogram of samples, shape (n,), over all that the coordinate can be; twelve deviations for a bond."""
+    def of(cls, coordinate: Coordinate, samples: NDArray[np.float64]) -> Samples:
+        """The histogram of samples, shape (n,), over all that the coordinate can be.
+
+        Without a limit it reaches twelve standard deviations from the mean.
+        """
         mean, reach = float(samples.mean()), 12 * float(samples.std())
-        ends = {
-            "bond": (max(0.0, min(mean - reach, samples.min())), max(mean + reach, samples.max())),
-            "angle": (0.0, math.pi),
-            "torsion": (-math.pi, math.pi),
-        }
-        counts, edges = np.histogram(samples, bins=_N_BINS, range=ends[kind])
-        return cls(kind=kind, values=(edges[1:] + edges[:-1]) / 2, shares=counts / counts.sum())
+        low, high = coordinate.limits
+        if not math.isfinite(high):
+            low, high = max(low, min(mean - reach, samples.min())), max(mean + reach, samples.max())
+        counts, edges = np.histogram(samples, bins=_N_BINS, range=(low, high))
+        return cls(coordinate=coordinate, values=(edges[1:] + edges[:-1]) / 2, shares=counts / counts.sum())
+
+    @property
+    def mean(self) -> float:
+        """Mean of the samples [nm or rad]."""
+        return float(self.shares @ self.values)
 
     @property
     def log_jacobian(self) -> NDArray[np.float64]:
-        """Logarithm of J in each bin, shape (n_bins,). See `jacobian`."""
-        return np.log(jacobian(self.kind, self.values))
+        """Logarithm of J in each bin, shape (n_bins,). See `Coordinate.jacobian`."""
+        return np.asarray(np.log(self.coordinate.jacobian(self.values)))
 
 
-def jacobian(kind: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Density of a coordinate without energy, up to a factor, shape (n,).
-
-    Args:
-        kind: "bond", "angle" or "torsion".
-        values: Where [nm or rad], shape (n,).
-    """
-    if kind == "torsion":
-        return np.ones_like(values)
-    return values**2 if kind == "bond" else np.sin(values)
-
-
-def fit_harmonic(
-    samples: Samples, kt: float, *, center: float | None = None, stiffness: float | None = None
-) -> tuple[float, float]:
-    """Center [nm or rad] and stiffness [kJ/mol/nm^2 or kJ/mol/rad^2] of 1/2 k (x - x0)^2.
+def fit_linear(
+    samples: Samples,
+    features: NDArray[np.float64],
+    kt: float,
+    *,
+    fixed: NDArray[np.float64] | float = 0.0,
+) -> NDArray[np.float64]:
+    """Coefficients c of the energy `fixed + features @ c` whose distribution is nearest to the samples, shape (n,).
 
     Args:
         samples: The data.
+        features: Functions of the coordinate in each bin, shape (n_bins, n).
         kt: Thermal energy [kJ/mol].
-        center: The center if it is given, to fit the stiffness alone.
-        stiffness: The stiffness if it is given, to fit the center alone.
+        fixed: The part of the energy that is given [kJ/mol], shape (n_bins,).
 
     Raises:
-        InputError: If no valley describes the data, because without energy they would be less spread out.
+        InputError: If the maximum is not found, because the data are too few or too narrow for so many coefficients.
     """
-    mean = float(samples.shares @ samples.values)
-    x = samples.values - mean  # about the mean, so that x and x^2 are not nearly the same
-    half = 0.5 / kt
-    if stiffness is not None:
-        base = samples.log_jacobian - half * stiffness * x**2
-        return mean - float(_maximize(samples, -x[:, None] / kt, base)[0]) / stiffness, stiffness
-    if center is None:
-        linear, curvature = _maximize(samples, -np.stack([x / kt, half * x**2], axis=1), samples.log_jacobian)
-        if curvature > 0 and (samples.kind != "angle" or mean - linear / curvature <= math.pi):
-            return mean - float(linear / curvature), float(curvature)
-        center = math.pi if samples.kind == "angle" and mean > math.pi / 2 else mean
-    (curvature,) = _maximize(samples, -half * (samples.values[:, None] - center) ** 2, samples.log_jacobian)
-    if not curvature > 0:
-        raise InputError("is spread out more than it would be without any energy, so that no harmonic term fits")
-    return center, float(curvature)
-
-
-def fit_cosines(samples: Samples, kt: float, n_harmonics: int) -> NDArray[np.float64]:
-    """Coefficients k_n [kJ/mol] of sum k_n (1 + cos(n x)), shape (n_harmonics,).
-
-    Args:
-        samples: The data.
-        kt: Thermal energy [kJ/mol].
-        n_harmonics: Length of the series.
-
-    Raises:
-        InputError: If the maximum is not found, because the data are too few or too narrow for so many harmonics.
-    """
-    harmonics = np.cos(np.arange(1, n_harmonics + 1) * samples.values[:, None])
-    return _maximize(samples, -harmonics / kt, samples.log_jacobian)
+    return _maximize(samples, -features / kt, samples.log_jacobian - fixed / kt)
 
 
 def _maximize(samples: Samples, features: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,209 @@
+"""Periodic boxes in numpy: minimum images, widths, pairs within a cutoff, and bonds, angles and torsions.
+
+Boxes are OpenMM's: rows a, b, c with a along x and b in the xy plane, in reduced form. All results are float64.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from openmm_cgml.errors import InputError
+
+
+def minimum_image(vectors: NDArray[Any], box: NDArray[Any] | None) -> NDArray[np.float64]:
+    """Nearest periodic images of vectors; exact for lengths up to half the smallest width of the box.
+
+    Args:
+        vectors: Differences of positions [nm], shape (..., 3).
+        box: Box vectors as rows [nm], shape (3, 3) or with leading axes that broadcast, or None for no box.
+    """
+    images = np.array(vectors, dtype=np.float64)
+    if box is None:
+        return images
+    for axis in (2, 1, 0):
+        row = np.asarray(box, dtype=np.float64)[..., axis, :]
+        images -= np.rint(images[..., axis] / row[..., axis])[..., None] * row
+    return images
+
+
+def wrap(positions: NDArray[Any], box: NDArray[Any]) -> NDArray[np.float64]:
+    """Positions moved into the first box [nm], shape (n, 3).
+
+    Args:
+        positions: Positions [nm], shape (n, 3).
+        box: Box vectors as rows [nm], shape (3, 3).
+    """
+    fractions = np.asarray(positions, dtype=np.float64) @ np.linalg.inv(box)
+    fractions -= np.floor(fractions)
+    fractions[fractions >= 1.0] = 0.0  # a tiny negative fraction rounds up to one
+    wrapped: NDArray[np.float64] = fractions @ box
+    return wrapped
+
+
+def box_widths(box: NDArray[Any]) -> NDArray[np.float64]:
+    """Distances between opposite faces [nm], shape (..., 3).
+
+    Args:
+        box: Box vectors as rows [nm], shape (..., 3, 3).
+    """
+    return np.asarray(1.0 / np.linalg.norm(np.linalg.inv(np.asarray(box, dtype=np.float64)), axis=-2))
+
+
+def check_cutoff(box: NDArray[Any], cutoff: float) -> None:
+    """Raise unless the minimum image finds every pair within the cutoff.
+
+    Args:
+        box: Reduced lower-triangular box vectors [nm], shape (3, 3).
+        cutoff: Largest distance [nm].
+
+    Raises:
+        InputError: If a diagonal element is below twice the cutoff.
+    """
+    smallest = float(np.diag(box).min())
+    if not smallest >= 2 * cutoff:
+        raise InputError(
+            f"the box is {smallest:g} nm wide and the cutoff {cutoff:g} nm; it needs at least {2 * cutoff:g} nm. "
+            "Take a larger box or a shorter cutoff"
+        )
+
+
+def find_pairs(
+    positions: NDArray[Any],
+    box: NDArray[Any] | None,
+    cutoff: float,
+    *,
+    exclusions: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
+    """Pairs i < j closer than the cutoff by the minimum image, each once, shape (2, n_pairs).
+
+    Args:
+        positions: Positions, inside or outside the box [nm], shape (n, 3).
+        box: Reduced lower-triangular box vectors [nm], shape (3, 3), or None without periodicity.
+        cutoff: Largest distance [nm].
+        exclusions: Pairs i < j to leave out, shape (n_exclusions, 2).
+
+    Raises:
+        InputError: If a position is not finite, or the cutoff exceeds half the box.
+    """
+    positions = np.asarray(positions, np.float64)
+    if not np.isfinite(positions).all():
+        bead = int(np.argwhere(~np.isfinite(positions))[0, 0])
+        raise InputError(f"position of bead {bead} is {positions[bead].tolist()}; it must be finite")
+    if box is None:
+        pairs = cKDTree(positions).query_pairs(cutoff, output_type="ndarray")
+    else:
+        box = np.asarray(box, np.float64)
+        check_cutoff(box, cutoff)
+        search = _orthorhombic if np.array_equal(box, np.diag(np.diag(box))) else _triclinic
+        pairs = search(positions, box, cutoff)
+    if exclusions is not None and len(exclusions):
+        keys = pairs[:, 0] * len(positions) + pairs[:, 1]
+        excluded = np.sort(exclusions[:, 0] * len(positions) + exclusions[:, 1])
+        nearest = np.minimum(np.searchsorted(excluded, keys), len(excluded) - 1)
+        pairs = pairs[excluded[nearest] != keys]
+    return np.ascontiguousarray(pairs.T, dtype=np.int64)
+
+
+def pair_distances(
+    positions: NDArray[Any], box: NDArray[Any] | None, i: NDArray[np.int64], j: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Distances of pairs at their nearest images [nm], shape (n_pairs,); as `minimum_image`, for many pairs at once.
+
+    Args:
+        positions: Positions [nm], shape (n, 3).
+        box: Box vectors as rows [nm], shape (3, 3), or None for no box.
+        i: First points of the pairs, shape (n_pairs,).
+        j: Second points of the pairs, shape (n_pairs,).
+    """
+    columns = np.ascontiguousarray(np.asarray(positions, dtype=np.float64).T)
+    x, y, z = differences = [column[i] - column[j] for column in columns]
+    if box is not None:
+        box = np.asarray(box, dtype=np.float64)
+        for axis in (2, 1, 0):
+            images = np.rint(differences[axis] / box[axis, axis])
+            for k in np.flatnonzero(box[axis, : axis + 1]):
+                differences[k] -= images * box[axis, k]
+    distances: NDArray[np.float64] = np.sqrt(x * x + y * y + z * z)
+    return distances
+
+
+def bond_lengths(positions: NDArray[Any], box: NDArray[Any] | None, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Distances of pairs [nm], shape (..., n).
+
+    Args:
+        positions: Positions [nm], shape (..., n_particles, 3).
+        box: Box vectors as rows [nm], shape (..., 3, 3), or None.
+        pairs: Particles, shape (n, 2).
+    """
+    return np.asarray(np.linalg.norm(_vectors(positions, box, pairs[:, 0], pairs[:, 1]), axis=-1))
+
+
+def bond_angles(positions: NDArray[Any], box: NDArray[Any] | None, triples: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Angles at the middle particle [rad], 0 to pi, shape (..., n).
+
+    Args:
+        positions: Positions [nm], shape (..., n_particles, 3).
+        box: Box vectors as rows [nm], shape (..., 3, 3), or None.
+        triples: Particles, the middle one at index 1, shape (n, 3).
+    """
+    first, last = (_vectors(positions, box, triples[:, 1], triples[:, end]) for end in (0, 2))
+    sine = np.linalg.norm(np.cross(first, last), axis=-1)
+    return np.asarray(np.arctan2(sine, (first * last).sum(axis=-1)))
+
+
+def torsion_angles(
+    positions: NDArray[Any], box: NDArray[Any] | None, quadruples: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Torsions [rad], -pi to pi, 0 for cis, shape (..., n).
+
+    Args:
+        positions: Positions [nm], shape (..., n_particles, 3).
+        box: Box vectors as rows [nm], shape (..., 3, 3), or None.
+        quadruples: Particles in the order of their bonds, shape (n, 4).
+    """
+    one, two, three = (_vectors(positions, box, quadruples[:, k], quadruples[:, k + 1]) for k in range(3))
+    left, right = np.cross(one, two), np.cross(two, three)
+    sine = (one * right).sum(axis=-1) * np.linalg.norm(two, axis=-1)
+    return np.asarray(np.arctan2(sine, (left * right).sum(axis=-1)))
+
+
+def _vectors(
+    positions: NDArray[Any], box: NDArray[Any] | None, start: NDArray[np.int64], end: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Minimum-image vectors from start to end [nm], shape (..., n, 3)."""
+    positions = np.asarray(positions)
+    vectors = np.asarray(positions[..., end, :], np.float64) - np.asarray(positions[..., start, :], np.float64)
+    return minimum_image(vectors, None if box is None else np.asarray(box)[..., None, :, :])
+
+
+def _orthorhombic(positions: NDArray[np.float64], box: NDArray[np.float64], cutoff: float) -> NDArray[np.int64]:
+    edges = np.diag(box)
+    wrapped = positions - np.floor(positions / edges) * edges
+    wrapped = np.where((wrapped < 0) | (wrapped >= edges), 0.0, wrapped)  # rounding can leave a bead just outside
+    return cKDTree(wrapped, boxsize=edges).query_pairs(cutoff, output_type="ndarray")
+
+
+def _triclinic(positions: NDArray[np.float64], box: NDArray[np.float64], cutoff: float) -> NDArray[np.int64]:
+    """Pairs from the box and the images that lie within the cutoff of its faces."""
+    inverse = np.linalg.inv(box)
+    fractional = positions @ inverse
+    fractional -= np.floor(fractional)
+    margin = cutoff * np.linalg.norm(inverse, axis=0) * (1 + 1e-9)  # the cutoff over the width between faces
+    n_beads = len(positions)
+    images, owners = [fractional], [np.arange(n_beads)]
+    for shift in itertools.product((-1, 0, 1), repeat=3):
+        if any(shift):
+            moved = fractional + shift
+            near = np.flatnonzero(((moved >= -margin) & (moved <= 1 + margin)).all(axis=1))
+            images.append(moved[near])
+            owners.append(near)
+    owner = np.concatenate(owners)
+    found = cKDTree(np.concatenate(images) @ box).query_pairs(cutoff, output_type="ndarray")
+    found = found[found[:, 0] < n_beads]  # query_pairs puts the lower index first, and beads come before images
+    pairs = owner[found]
+    return pairs[pairs[:, 0] < pairs[:, 1]]

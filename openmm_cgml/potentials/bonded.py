@@ -1,0 +1,206 @@
+"""Bonded potentials: a function of a bond length, an angle or a torsion, the same for all with the same bead types."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_cgml.config import Config
+from openmm_cgml.errors import InputError
+from openmm_cgml.potentials.coordinate import Coordinate, Lengths
+from openmm_cgml.potentials.inversion import Samples, fit_linear
+from openmm_cgml.potentials.potential import Period, Potential
+
+_N_POINTS = 4000  # of a numerical integral
+_MOST_HALVINGS = 10
+
+Fit = Literal["fit"]
+Parameters = Mapping[str, float]
+"""Values of all parameters of one term, in the units that its form states."""
+
+
+class BondedConfig(Config):
+    """Which bonded form a kind of coordinate gets.
+
+    Attributes:
+        form: Name of the form without the kind, such as "harmonic".
+    """
+
+    form: str
+
+    def settings(self) -> dict[str, Any]:
+        """What may differ between bead types: each of them "fit", one value for all, or a mapping from bead types."""
+        return {}
+
+
+class BondedPotential(Potential):
+    """A bonded form. Its energy is linear in coefficients, which is what fitting and refinement work with.
+
+    With x the coordinate and an origin o, usually the mean of the data, U(x) = sum over i of c_i f_i(x - o) up to a
+    constant, where the f_i are the features; `to_coefficients` and `from_coefficients` convert.
+    """
+
+    coordinate: ClassVar[Coordinate]
+    """What it is a function of."""
+    Config: ClassVar[type[BondedConfig]]
+    """Its settings in a configuration of priors."""
+    indices: NDArray[np.int64]
+    """Beads of each term, shape (n_terms, coordinate.n_beads)."""
+
+    @classmethod
+    def n_types(cls) -> int:
+        """One for each bead."""
+        return cls.coordinate.n_beads
+
+    @classmethod
+    @abc.abstractmethod
+    def features(cls, values: NDArray[np.float64], origin: float, n: int) -> NDArray[np.float64]:
+        """The first n functions that the coefficients weigh, shape (*values.shape, n).
+
+        Args:
+            values: Values of the coordinate [nm or rad], any shape.
+            origin: Where they count from [nm or rad].
+            n: How many.
+        """
+
+    @classmethod
+    @abc.abstractmethod
+    def to_coefficients(cls, parameters: Parameters, origin: float) -> NDArray[np.float64]:
+        """Coefficients of the features of one term [kJ/mol and powers of nm], without trailing ones that do nothing."""
+
+    @classmethod
+    @abc.abstractmethod
+    def from_coefficients(cls, coefficients: NDArray[np.float64], origin: float) -> dict[str, float]:
+        """The parameters that have these coefficients.
+
+        Raises:
+            InputError: If no parameters of the form have them.
+        """
+
+    @abc.abstractmethod
+    def minima(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where each term is lowest [nm or rad], and its second derivative there, the force constant.
+
+        Two arrays of shape (n_terms,), the second in kJ/mol/nm^2 or kJ/mol/rad^2.
+        """
+
+    @classmethod
+    def bind(cls, indices: NDArray[np.int64], terms: Sequence[Parameters]) -> Self:
+        """The form for the beads of each term.
+
+        Args:
+            indices: Beads, shape (n_terms, coordinate.n_beads).
+            terms: Parameters of each.
+        """
+        columns = {name: np.array([term[name] for term in terms]) for name in cls.parameters}
+        return cls(indices=indices, **columns)  # type: ignore[call-arg]
+
+    @classmethod
+    def fit(cls, samples: Samples, kt: float, given: Mapping[str, Any], config: BondedConfig) -> dict[str, float]:
+        """The most likely parameters of one term.
+
+        Args:
+            samples: Samples of its coordinate.
+            kt: Thermal energy [kJ/mol].
+            given: `BondedConfig.settings` for its bead types, at least one of them "fit".
+            config: All settings of the form.
+
+        Raises:
+            InputError: If the data have none, or a form that cannot do so is to fit one parameter and keep another.
+        """
+        by_hand = [name for name, value in given.items() if value != "fit"]
+        if by_hand:
+            raise InputError(f"fits all of its parameters or none, but {', '.join(by_hand)} is given by hand")
+        origin = samples.mean
+        return cls.from_coefficients(cls.invert(samples, kt, origin, cls.n_coefficients(config)), origin)
+
+    @classmethod
+    def invert(cls, samples: Samples, kt: float, origin: float, n: int) -> NDArray[np.float64]:
+        """Coefficients of the n features in the energy whose distribution is nearest to the samples, shape (n,).
+
+        Raises:
+            InputError: If the samples are too few or too narrow for so many.
+        """
+        return fit_linear(samples, cls.features(samples.values, origin, n), kt)
+
+    @classmethod
+    def n_coefficients(cls, config: BondedConfig) -> int:
+        """How many coefficients a fit has; as many as there are parameters."""
+        return len(cls.parameters)
+
+    @classmethod
+    def changed(cls, parameters: Parameters, change: NDArray[np.float64], origin: float) -> dict[str, float]:
+        """Parameters with a change of the coefficients, or the largest half, quarter, ... of it that the form allows.
+
+        Args:
+            parameters: Those before.
+            change: What to add to the coefficients, shape (n,).
+            origin: Where the features count from [nm or rad].
+        """
+        before = cls.to_coefficients(parameters, origin)
+        for share in 0.5 ** np.arange(_MOST_HALVINGS):
+            try:
+                return cls.from_coefficients(before + share * change, origin)
+            except InputError:
+                continue
+        return dict(parameters)
+
+    @classmethod
+    def from_settings(cls, given: Mapping[str, Any], config: BondedConfig) -> dict[str, float]:
+        """The parameters of one term that are given by hand. Arguments as those of `fit`."""
+        return dict(given)
+
+    @classmethod
+    def doubts(cls, parameters: Parameters, samples: NDArray[np.float64] | None, kt: float) -> tuple[str, ...]:
+        """What speaks against a term, for warnings.
+
+        Args:
+            parameters: Its parameters.
+            samples: Samples of its coordinate [nm or rad], shape (n,), or None if it was given by hand.
+            kt: Thermal energy [kJ/mol].
+        """
+        return ()
+
+    @classmethod
+    def energy_of(cls, parameters: Parameters, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Energy of one term at values of its coordinate [kJ/mol], up to a constant, shape (n,)."""
+        origin = float(values.mean())
+        coefficients = cls.to_coefficients(parameters, origin)
+        return np.asarray(cls.features(values, origin, len(coefficients)) @ coefficients)
+
+    @classmethod
+    def moments(cls, parameters: Parameters, kt: float) -> tuple[float, float]:
+        """Mean and standard deviation of the coordinate under the term alone [nm or rad], with its Jacobian.
+
+        Args:
+            parameters: Parameters of the term.
+            kt: Thermal energy [kJ/mol].
+        """
+        low, high = cls.coordinate.limits
+        if not math.isfinite(high):
+            beads = np.arange(cls.coordinate.n_beads)[None]
+            center, force_constant = (float(of[0]) for of in cls.bind(beads, [parameters]).minima())
+            reach = 12 * math.sqrt(kt / force_constant)
+            low, high = max(low, center - reach), center + reach
+        values = low + (high - low) * (np.arange(_N_POINTS) + 0.5) / _N_POINTS
+        energies = cls.energy_of(parameters, values)
+        weights = cls.coordinate.jacobian(values) * np.exp(-(energies - energies.min()) / kt)
+        mean = float(np.average(values, weights=weights))
+        return mean, math.sqrt(float(np.average((values - mean) ** 2, weights=weights)))
+
+    def period(self, masses: NDArray[np.float64], lengths: Lengths, kt: float) -> Period | None:
+        """The period at the minimum of the stiffest term. See `Potential.period`."""
+        found = []
+        for beads, center, constant in zip(self.indices.tolist(), *map(np.ndarray.tolist, self.minima()), strict=True):
+            inverse = self.coordinate.inverse_mass(tuple(beads), center, masses, lengths)
+            if constant > 0 and inverse is not None:
+                found.append((constant * inverse, f"{self.coordinate.kind} {'-'.join(map(str, beads))}"))
+        if not found:
+            return None
+        rate, term = max(found, key=lambda entry: entry[0])
+        return Period(period=2 * math.pi / math.sqrt(rate), term=term)

@@ -1,0 +1,68 @@
+"""How close beads come to each other in frames, by pair of bead types."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_cgml.frames import Frames
+from openmm_cgml.periodic import find_pairs, pair_distances
+from openmm_cgml.potentials.coordinate import type_key
+from openmm_cgml.topology import CGTopology
+
+_FIRST_LOOK = 20  # frames that set the search radius for the closest approach
+
+
+def closest_approach(
+    topology: CGTopology, frames: Frames, *, cutoff: float, exclude_bonds: int = 2, contacts_per_bead: float = 0.0
+) -> dict[tuple[str, ...], float]:
+    """Closest approach [nm] of each pair of bead types; types that do not come that close within the cutoff are absent.
+
+    Args:
+        topology: Beads and bonds.
+        frames: Mapped frames.
+        cutoff: Search radius [nm].
+        exclude_bonds: Beads up to this many bonds apart do not count.
+        contacts_per_bead: The distance at which a bead (of the rarer type) has this many neighbors on average, which
+            depends neither on the size of the system nor on the number of frames; 0 for the one smallest distance.
+
+    Raises:
+        InputError: If a box is below twice the cutoff.
+    """
+    exclusions = topology.exclusions(exclude_bonds)
+    first = np.unique(np.linspace(0, len(frames) - 1, min(_FIRST_LOOK, len(frames))).astype(int))
+    look = _contacts(topology, frames[first], cutoff, exclusions, contacts_per_bead)
+    # Farther pairs cannot matter, which makes all but the first frames cheap.
+    radius = cutoff if None in look.values() else min(cutoff, 1.2 * max(filter(None, look.values()), default=cutoff))
+    found = _contacts(topology, frames, radius, exclusions, contacts_per_bead)
+    if radius < cutoff and None in found.values():
+        found = _contacts(topology, frames, cutoff, exclusions, contacts_per_bead)
+    return {types: distance for types, distance in found.items() if distance is not None}
+
+
+def _contacts(
+    topology: CGTopology, frames: Frames, radius: float, exclusions: NDArray[np.int64], contacts_per_bead: float
+) -> dict[tuple[str, ...], float | None]:
+    """The distance that is wanted for each pair of bead types that occur, None where it lies beyond the radius."""
+    n_types = len(topology.type_names)
+    keys, distances = [np.zeros(0, np.int64)], [np.zeros(0)]
+    for index in range(len(frames)):
+        positions = np.asarray(frames.positions[index], np.float64)
+        box = None if frames.box is None else np.asarray(frames.box[index], np.float64)
+        i, j = find_pairs(positions, box, radius, exclusions=exclusions)
+        low, high = np.sort(topology.bead_types[np.stack([i, j])], axis=0)
+        keys.append(low * n_types + high)
+        distances.append(pair_distances(positions, box, i, j))
+    key, distance = np.concatenate(keys), np.concatenate(distances)
+    counts = np.bincount(topology.bead_types, minlength=n_types)
+    present = np.flatnonzero(counts)
+    result: dict[tuple[str, ...], float | None] = {}
+    for a, b in ((a, b) for k, a in enumerate(present) for b in present[k:]):
+        found = np.sort(distance[key == a * n_types + b])
+        beads = len(frames) * (counts[a] / 2 if a == b else min(counts[a], counts[b]))
+        rank = max(math.ceil(contacts_per_bead * beads) - 1, 0)
+        types = type_key((topology.type_names[a], topology.type_names[b]))
+        result[types] = float(found[rank]) if rank < len(found) else None
+    return result

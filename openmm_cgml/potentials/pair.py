@@ -1,0 +1,246 @@
+"""Pair potentials: a function of the distance of two beads by their types, within a cutoff, but for excluded pairs."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_cgml.config import Config
+from openmm_cgml.errors import InputError
+from openmm_cgml.frames import Frames
+from openmm_cgml.periodic import find_pairs
+from openmm_cgml.potentials.coordinate import Lengths, type_key
+from openmm_cgml.potentials.potential import Period, Potential, frozen_array, minimum_image, norm
+from openmm_cgml.topology import CGTopology
+from openmm_cgml.wholeness import BondForest
+
+if TYPE_CHECKING:
+    import torch
+
+_PairSearch = Callable[[NDArray[np.float64], NDArray[np.float64] | None], NDArray[np.int64]]
+
+COLLISION_ENERGY = 5.0
+"""Energy in kT that less than one collision of a hundred exceeds; the curvature there limits the time step."""
+
+
+class PairConfig(Config):
+    """Settings of a pair form.
+
+    Attributes:
+        form: Its key without "pair" and the like, such as "power".
+    """
+
+    form: str
+
+    def settings(self) -> dict[str, Any]:
+        """What may differ between pairs of bead types: each of them one value for all, or a mapping from bead types."""
+        return {}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PairData:
+    """What a pair form is fitted to.
+
+    Attributes:
+        topology: Beads and bonds.
+        frames: Mapped frames, molecules whole.
+        kt: Thermal energy [kJ/mol].
+        exclude_bonds: Beads up to this many bonds apart do not interact.
+    """
+
+    topology: CGTopology
+    frames: Frames
+    kt: float
+    exclude_bonds: int
+
+    @cached_property
+    def types(self) -> tuple[tuple[str, ...], ...]:
+        """Every pair of bead types that occur."""
+        present = [self.topology.type_names[t] for t in np.unique(self.topology.bead_types)]
+        return tuple(dict.fromkeys(type_key((a, b)) for i, a in enumerate(present) for b in present[i:]))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PairFit:
+    """What a fit of a pair form found.
+
+    Attributes:
+        parameters: Parameters of each pair of bead types.
+        provenance: What they were made from, plain JSON content.
+    """
+
+    parameters: Mapping[tuple[str, ...], Mapping[str, float]]
+    provenance: Mapping[str, Any]
+
+
+class PairPotential(Potential):
+    """A pair form, bound to the beads of a system."""
+
+    Config: ClassVar[type[PairConfig]]
+    """Its settings in a configuration of priors."""
+    bead_types: NDArray[np.int64]
+    """Row of each bead in the tables of its parameters, shape (n_beads,)."""
+    cutoff: float
+    """Distance from which the energy is zero [nm]."""
+    exclusions: NDArray[np.int64]
+    """Pairs that do not interact, i < j, shape (n_exclusions, 2)."""
+
+    @classmethod
+    def n_types(cls) -> int:
+        """Two."""
+        return 2
+
+    @abc.abstractmethod
+    def pair_energy(
+        self, distance: torch.Tensor, type_i: torch.Tensor | int, type_j: torch.Tensor | int
+    ) -> torch.Tensor:
+        """Energy [kJ/mol] of pairs, shape (n_pairs,), differentiable, and zero with its derivative at the cutoff.
+
+        Args:
+            distance: Distances [nm], shape (n_pairs,).
+            type_i: Bead types of the first beads, shape (n_pairs,), or one for all.
+            type_j: Likewise of the second beads.
+        """
+
+    @abc.abstractmethod
+    def contact(self, type_i: int, type_j: int, energy: float) -> tuple[float, float]:
+        """Where the wall of two types reaches an energy [nm], and its curvature there [kJ/mol/nm^2].
+
+        Args:
+            type_i: One bead type.
+            type_j: The other.
+            energy: Energy, positive [kJ/mol].
+        """
+
+    @classmethod
+    @abc.abstractmethod
+    def fit(cls, data: PairData, config: PairConfig) -> PairFit:
+        """Parameters for every pair of bead types of the data.
+
+        Args:
+            data: Frames of the beads.
+            config: The settings of this form.
+
+        Raises:
+            InputError: If the data cannot give a value that is to be fitted.
+        """
+
+    @classmethod
+    def bind(
+        cls,
+        bead_types: NDArray[np.int64],
+        tables: Mapping[str, NDArray[np.float64]],
+        exclusions: NDArray[np.int64],
+    ) -> Self:
+        """The form for beads.
+
+        Args:
+            bead_types: Row of each bead in the tables, shape (n_beads,).
+            tables: Each parameter by two types, shape (n_types, n_types).
+            exclusions: Pairs that do not interact, i < j, shape (n_exclusions, 2).
+        """
+        values = {n: float(t.flat[0]) if cls.parameters[n].shared else t for n, t in tables.items()}
+        return cls(bead_types=bead_types, exclusions=exclusions, **values)  # type: ignore[call-arg]
+
+    def with_exclusions(self, exclusions: NDArray[np.int64]) -> Self:
+        """The same with other pairs excluded, shape (n_exclusions, 2)."""
+        return dataclasses.replace(self, exclusions=exclusions)  # type: ignore[type-var]
+
+    def energy(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
+        """Energy [kJ/mol], shape (...). See `Potential.energy`.
+
+        Raises:
+            InputError: If the cutoff exceeds half the box, where the minimum image would miss pairs.
+        """
+        return self._energy_of(self._find, positions, box)
+
+    def inter_energy(
+        self, forest: BondForest, positions: torch.Tensor, box: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The part of `energy` that acts between different molecules, or a molecule and its own periodic images.
+
+        Args:
+            forest: The molecules.
+            positions: As for `energy`.
+            box: As for `energy`.
+
+        Raises:
+            InputError: If the cutoff exceeds half the box, where the minimum image would miss pairs.
+        """
+
+        def find(frame: NDArray[np.float64], cell: NDArray[np.float64] | None) -> NDArray[np.int64]:
+            pairs = self._find(frame, cell)
+            return pairs[:, ~forest.is_intra(frame, cell, pairs)]
+
+        return self._energy_of(find, positions, box)
+
+    def period(self, masses: NDArray[np.float64], lengths: Lengths, kt: float) -> Period | None:
+        """The period of two beads that collide with 5 kT. See `Potential.period`."""
+        types = np.unique(self.bead_types).tolist()
+        lightest = {t: float(masses[self.bead_types == t].min()) for t in types}
+        found = []
+        for index, a in enumerate(types):
+            for b in types[index:]:
+                distance, curvature = self.contact(a, b, COLLISION_ENERGY * kt)
+                rate = curvature * (1 / lightest[a] + 1 / lightest[b])
+                if rate > 0:
+                    term = f"{self.name} at {COLLISION_ENERGY:g} kT, {distance:.3f} nm"
+                    found.append(Period(period=float(2 * np.pi / np.sqrt(rate)), term=term))
+        return min(found, default=None)
+
+    def check_pairs(self, n_types: int) -> None:
+        """Freeze and check bead types and exclusions; for `__post_init__`.
+
+        Raises:
+            InputError: If a bead type is outside the tables, or exclusions are not pairs i < j of beads.
+        """
+        object.__setattr__(self, "bead_types", frozen_array(self.bead_types, np.int64, (None,), "bead_types"))
+        object.__setattr__(self, "exclusions", frozen_array(self.exclusions, np.int64, (None, 2), "exclusions"))
+        n_beads = len(self.bead_types)
+        if n_beads and not 0 <= self.bead_types.min() <= self.bead_types.max() < n_types:
+            raise InputError(f"bead_types must lie within 0..{n_types - 1}, as there are parameters of {n_types} types")
+        i, j = self.exclusions.T
+        if ((i < 0) | (i >= j) | (j >= n_beads)).any():
+            raise InputError(f"exclusions must be pairs 0 <= i < j < {n_beads}, the number of beads")
+
+    def _energy_of(self, find: _PairSearch, positions: torch.Tensor, box: torch.Tensor | None) -> torch.Tensor:
+        """Energy [kJ/mol] of the pairs that a search finds in each frame, shape (...)."""
+        import torch
+
+        shape, n_beads = positions.shape[:-2], positions.shape[-2]
+        flat = positions.reshape(-1, n_beads, 3)
+        boxes = None if box is None else box.to(positions).expand(*shape, 3, 3).reshape(-1, 3, 3)
+        frames, pairs = _find_in_all(find, flat, boxes)
+        beads = flat.reshape(-1, 3)
+        offset = frames * n_beads
+        vectors = beads.index_select(0, offset + pairs[1]) - beads.index_select(0, offset + pairs[0])
+        if boxes is not None:
+            vectors = minimum_image(vectors[:, None, :], boxes[frames])[:, 0, :]
+        types = torch.tensor(self.bead_types, device=positions.device)
+        energies = self.pair_energy(norm(vectors), types[pairs[0]], types[pairs[1]])
+        return flat.new_zeros(len(flat)).index_add(0, frames, energies).reshape(shape)
+
+    def _find(self, frame: NDArray[np.float64], cell: NDArray[np.float64] | None) -> NDArray[np.int64]:
+        """Pairs that interact, shape (2, n_pairs)."""
+        return find_pairs(frame, cell, self.cutoff, exclusions=self.exclusions)
+
+
+def _find_in_all(
+    find: _PairSearch, positions: torch.Tensor, boxes: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Frame index of each pair, shape (n_pairs,), and its beads, shape (2, n_pairs)."""
+    import torch
+
+    coordinates = positions.detach().cpu().numpy().astype(np.float64)
+    cells = None if boxes is None else boxes.detach().cpu().numpy().astype(np.float64)
+    found = [find(frame, None if cells is None else cells[index]) for index, frame in enumerate(coordinates)]
+    frames = np.repeat(np.arange(len(found)), [pairs.shape[1] for pairs in found])
+    pairs = np.concatenate(found, axis=1) if found else np.zeros((2, 0), np.int64)
+    return torch.from_numpy(frames).to(positions.device), torch.from_numpy(pairs).to(positions.device)
