@@ -27,8 +27,8 @@ def find_form(key: str) -> type[Potential]:
         if form.key == key:
             return form
     raise InputError(
-        f"unknown prior form {key!r}; known are {', '.join(form.key for form in POTENTIALS)}. Append a form of your own "
-        "to openmm_cgml.potentials.POTENTIALS first"
+        f"unknown prior form {key!r}; known are {', '.join(form.key for form in POTENTIALS)}. "
+        "Append a form of your own to openmm_cgml.potentials.POTENTIALS first"
     )
 
 
