@@ -121,6 +121,34 @@ class PairPotential(Potential):
 
     @classmethod
     @abc.abstractmethod
+    def features(cls, parameters: Mapping[str, float], distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The functions of the distance that a term weighs, shape (n_pairs, n); its energy is features @ coefficients.
+
+        Args:
+            parameters: Parameters of the term; those that say what the functions are.
+            distances: Distances within the cutoff [nm], shape (n_pairs,).
+        """
+
+    @classmethod
+    @abc.abstractmethod
+    def to_coefficients(cls, parameters: Mapping[str, float]) -> NDArray[np.float64]:
+        """Coefficients of the features of a term, shape (n,)."""
+
+    @classmethod
+    @abc.abstractmethod
+    def from_coefficients(cls, coefficients: NDArray[np.float64], parameters: Mapping[str, float]) -> dict[str, float]:
+        """A term with other coefficients.
+
+        Args:
+            coefficients: Shape (n,).
+            parameters: The term before.
+
+        Raises:
+            InputError: If no parameters of the form have them.
+        """
+
+    @classmethod
+    @abc.abstractmethod
     def fit(cls, data: PairData, config: PairConfig) -> PairFit:
         """Parameters for every pair of bead types of the data.
 

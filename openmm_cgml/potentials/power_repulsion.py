@@ -169,6 +169,28 @@ class PowerRepulsion(PairPotential):
         return float(distance), float(power * (power + 1) * energy / distance**2)
 
     @classmethod
+    def features(cls, parameters: Mapping[str, float], distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """r^-n S(r). See `PairPotential.features`."""
+        begin, end = parameters["switch_distance"], parameters["cutoff"]
+        x = np.clip((distances - begin) / (end - begin), 0, 1)
+        switch = 1 + x**3 * (x * (15 - 6 * x) - 10)
+        return np.asarray(distances ** -parameters["exponent"] * switch)[:, None]
+
+    @classmethod
+    def to_coefficients(cls, parameters: Mapping[str, float]) -> NDArray[np.float64]:
+        """Epsilon sigma^n. See `PairPotential.to_coefficients`."""
+        return np.array([parameters["epsilon"] * parameters["sigma"] ** parameters["exponent"]])
+
+    @classmethod
+    def from_coefficients(cls, coefficients: NDArray[np.float64], parameters: Mapping[str, float]) -> dict[str, float]:
+        """Another sigma with the same epsilon. See `PairPotential.from_coefficients`."""
+        value = float(coefficients[0])
+        if not value > 0:
+            raise InputError(f"has the coefficient {value:g}; a repulsion needs a positive one")
+        sigma = (value / parameters["epsilon"]) ** (1 / parameters["exponent"])
+        return {**parameters, "sigma": sigma}
+
+    @classmethod
     def fit(cls, data: PairData, config: PairConfig) -> PairFit:
         """Sigma from the closest approach, or by hand. See `PairPotential.fit`.
 

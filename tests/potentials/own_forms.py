@@ -145,6 +145,21 @@ class ExponentialRepulsion(PairPotential):
         return distance, energy / self.decay**2
 
     @classmethod
+    def features(cls, parameters, distances):
+        end = (1 - np.minimum(distances / parameters["cutoff"], 1) ** 2) ** 2
+        return (np.exp(-distances / parameters["decay"]) * end)[:, None]
+
+    @classmethod
+    def to_coefficients(cls, parameters):
+        return np.array([parameters["height"]])
+
+    @classmethod
+    def from_coefficients(cls, coefficients, parameters):
+        if not coefficients[0] > 0:
+            raise InputError(f"has a height of {coefficients[0]:g} kJ/mol; it must be positive")
+        return {**parameters, "height": float(coefficients[0])}
+
+    @classmethod
     def fit(cls, data: PairData, config: PairConfig) -> PairFit:
         assert isinstance(config, ExponentialConfig)
         values = {"height": 5e4, "decay": config.decay, "cutoff": 0.6}

@@ -441,3 +441,16 @@ def test_arrays_of_a_potential_cannot_be_changed() -> None:
     bond = HarmonicBond(indices=[[0, 1]], length=[0.2], stiffness=[100.0])
     with pytest.raises(ValueError, match="read-only"):
         bond.length[0] = 1
+
+
+def test_features_of_a_pair_form_times_its_coefficients_are_its_energy() -> None:
+    parameters = {"sigma": 0.36, "epsilon": 3.0, "exponent": 9.0, "cutoff": 0.8, "switch_distance": 0.6}
+    tables = {name: np.array([[value]]) for name, value in parameters.items()}
+    potential = PowerRepulsion.bind(np.zeros(2, np.int64), tables, np.zeros((0, 2), np.int64))
+    r = np.linspace(0.25, 0.8, 50)
+    found = PowerRepulsion.features(parameters, r) @ PowerRepulsion.to_coefficients(parameters)
+    np.testing.assert_allclose(found, potential.pair_energy(torch.tensor(r), 0, 0).numpy(), rtol=1e-10, atol=1e-12)
+    half = PowerRepulsion.from_coefficients(PowerRepulsion.to_coefficients(parameters) / 2, parameters)
+    np.testing.assert_allclose(PowerRepulsion.features(half, r) @ PowerRepulsion.to_coefficients(half), found / 2)
+    with pytest.raises(InputError, match="a repulsion needs a positive one"):
+        PowerRepulsion.from_coefficients(np.array([-1.0]), parameters)
