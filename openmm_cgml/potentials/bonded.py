@@ -34,7 +34,10 @@ class BondedConfig(Config):
     form: str
 
     def settings(self) -> dict[str, Any]:
-        """What may differ between bead types: each of them "fit", one value for all, or a mapping from bead types."""
+        """What may be given by hand: each of them "fit", one value for all, or a mapping from bead types.
+
+        A form that has none is always fitted.
+        """
         return {}
 
 
@@ -107,7 +110,7 @@ class BondedPotential(Potential):
         Args:
             samples: Samples of its coordinate.
             kt: Thermal energy [kJ/mol].
-            given: `BondedConfig.settings` for its bead types, at least one of them "fit".
+            given: `BondedConfig.settings` for its bead types, at least one of them "fit" if there are any.
             config: All settings of the form.
 
         Raises:

@@ -100,7 +100,7 @@ def fit_bonded_priors(
     for types, members in groups.items():
         what = f"{form.key} {'-'.join(types)}"
         samples = None
-        if "fit" in given[types].values():
+        if not given[types] or "fit" in given[types].values():
             samples = _checked(coordinate.samples(frames, members), what)
             try:
                 parameters = form.fit(Samples.of(coordinate, samples), kt, given[types], config)
