@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -81,6 +82,12 @@ class FrameWriter:
             if file.name not in listed:
                 self.removed.append(file.name)
                 file.unlink()
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """JSON content stored beside the frames."""
+        metadata: Mapping[str, Any] = self._manifest["metadata"]
+        return metadata
 
     @property
     def n_frames(self) -> int:
@@ -240,6 +247,14 @@ class FrameStore:
             offset += shard["n_frames"]
         return Frames.concatenate(parts)
 
+    def read_scalars(self) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
+        """Times [ps] and energies by name [kJ/mol] of all frames, without reading what is stored per particle."""
+        shards = [_read_scalars(self.path / shard["file"]) for shard in self._manifest["shards"]]
+        times = [times for times, _ in shards if times is not None]
+        names = set(shards[0][1]).intersection(*(energies for _, energies in shards)) if shards else set()
+        energies = {name: np.concatenate([energies[name] for _, energies in shards]) for name in sorted(names)}
+        return np.concatenate(times) if shards and len(times) == len(shards) else None, energies
+
     def chunks(self, size: int = 100) -> Iterator[Frames]:
         """All frames in order, at most `size` at a time."""
         for start in range(0, self.n_frames, size):
@@ -268,21 +283,33 @@ def _store(file: h5py.File, name: str, array: np.ndarray) -> None:
 
 
 def _read_shard(path: Path, start: int, stop: int) -> Frames:
+    with _opened(path) as file:
+        arrays = {name: _load(file, name, start, stop) for name in (*PER_PARTICLE, "box", "times") if name in file}
+        group = file.get("energies", {})
+        energies = {name: _load(file, f"energies/{name}", start, stop) for name in group}
+    return Frames(**arrays, energies=energies)
+
+
+def _read_scalars(path: Path) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
+    with _opened(path) as file:
+        times = _load(file, "times", 0, None) if "times" in file else None
+        return times, {name: _load(file, f"energies/{name}", 0, None) for name in file.get("energies", {})}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
-            arrays = {name: _load(file, name, start, stop) for name in (*PER_PARTICLE, "box", "times") if name in file}
-            group = file.get("energies", {})
-            energies = {name: _load(file, f"energies/{name}", start, stop) for name in group}
+            yield file
     except (OSError, KeyError) as error:
         if "lock" in str(error):
             raise ArtifactError(
                 f"{path}: cannot be locked ({error}); if the file system has none, set HDF5_USE_FILE_LOCKING=FALSE"
             ) from error
         raise ArtifactError(f"{path}: cannot be read ({error}); restore it or make its frames again") from error
-    return Frames(**arrays, energies=energies)
 
 
-def _load(file: h5py.File, name: str, start: int, stop: int) -> np.ndarray:
+def _load(file: h5py.File, name: str, start: int, stop: int | None) -> np.ndarray:
     link = file.get(name, getlink=True)
     data = file[name]
     if not isinstance(link, h5py.HardLink) or not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:

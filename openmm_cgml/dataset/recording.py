@@ -15,7 +15,13 @@ from openmm_cgml.dataset.force_matching import (
 )
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.frames import Frames
-from openmm_cgml.mapping import ForceMapReport, Mapping, mapping_from_specification, optimal_force_weights
+from openmm_cgml.mapping import (
+    ForceMapReport,
+    Mapping,
+    mapping_from_specification,
+    optimal_force_weights,
+    templates_of_masses,
+)
 from openmm_cgml.shards import FrameStore
 from openmm_cgml.specification import SystemSpecification
 from openmm_cgml.storage import read_json, write_json
@@ -74,7 +80,7 @@ def map_recording(
         temperature=store.metadata["temperature"],
         mapping_fingerprint=mapping.fingerprint,
         source=_source(store, mapping),
-        templates=specification.templates(),
+        templates=templates_of_masses(specification.templates(), mapping.target),
         chains=specification.chain_templates(),
         kind="instantaneous",
     )

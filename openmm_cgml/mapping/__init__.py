@@ -7,7 +7,7 @@ from openmm_cgml.mapping.force_weights import (
     uniform_force_weights,
 )
 from openmm_cgml.mapping.operator import Mapping
-from openmm_cgml.mapping.templates import mapping_from_specification
+from openmm_cgml.mapping.templates import mapping_from_specification, templates_of_masses
 from openmm_cgml.wholeness import BondForest
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "check_constraints",
     "mapping_from_specification",
     "optimal_force_weights",
+    "templates_of_masses",
     "uniform_force_weights",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.mapping.force_weights import check_constraints, uniform_force_weights
 from openmm_cgml.mapping.operator import Mapping
 from openmm_cgml.specification import ResidueSpecification, SystemSpecification
-from openmm_cgml.topology import AtomTopology, CGTopology, connected_components
+from openmm_cgml.topology import AtomTopology, CGTopology, ResidueTemplate, connected_components
 
 
 def mapping_from_specification(specification: SystemSpecification, atoms: AtomTopology) -> Mapping:
@@ -51,6 +53,35 @@ def mapping_from_specification(specification: SystemSpecification, atoms: AtomTo
         source_bonds=atoms.bonds,
         provenance={"specification": specification.name, "positions": "center of mass", "forces": "uniform"},
     )
+
+
+def templates_of_masses(templates: Sequence[ResidueTemplate], target: CGTopology) -> list[ResidueTemplate]:
+    """Returns the templates with the bead masses of a mapped topology, where these are not sums of atomic masses.
+
+    United atoms and isotopes have masses that no element tells.
+
+    Args:
+        templates: The kinds of residues.
+        target: The beads, with the masses of the recorded atoms.
+
+    Raises:
+        InputError: Residues of one kind differ in their masses.
+    """
+    names = np.asarray(target.residue_names)[target.residues]
+    changed = []
+    for template in templates:
+        masses = target.masses[names == template.name].reshape(-1, len(template.masses))
+        wrong = np.argwhere(np.abs(masses - masses[:1]) > 1e-3)
+        if len(wrong):
+            copy, bead = wrong[0]
+            raise InputError(
+                f"bead {template.bead_names[bead]} of residue {template.name} weighs {masses[0, bead]:.4f} Da in the "
+                f"first of these residues and {masses[copy, bead]:.4f} Da in number {copy} of them: give residues of "
+                "other masses another name"
+            )
+        same = not len(masses) or np.allclose(masses[0], template.masses, rtol=0, atol=1e-6)
+        changed.append(template if same else replace(template, masses=tuple(masses[0].tolist())))
+    return changed
 
 
 _Kinds = list[tuple[ResidueSpecification, NDArray[np.int64]]]

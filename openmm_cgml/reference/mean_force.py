@@ -24,7 +24,7 @@ from openmm_cgml.dataset.force_matching import dataset_metadata, dataset_writer,
 from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.frames import Frames
 from openmm_cgml.interruption import Interruption
-from openmm_cgml.mapping import Mapping, mapping_from_specification
+from openmm_cgml.mapping import Mapping, mapping_from_specification, templates_of_masses
 from openmm_cgml.reference.atomistic_models import find_atomistic_model
 from openmm_cgml.reference.interaction_split import has_interaction_split
 from openmm_cgml.reference.liquid_box import create_reference_system
@@ -156,7 +156,7 @@ def compute_mean_forces(
             "frames_in_recording": store.n_frames,
             "sampling": config.model_dump(mode="json", exclude={"platform", "threads"}),
         },
-        templates=specification.templates(),
+        templates=templates_of_masses(specification.templates(), mapping.target),
         chains=specification.chain_templates(),
         kind="mean-force",
     )

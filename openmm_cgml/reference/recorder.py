@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import openmm
+from numpy.typing import NDArray
 from openmm import app, unit
 
 from openmm_cgml.dataset.recording import RECORDING_KIND
 from openmm_cgml.errors import InputError, SimulationError
-from openmm_cgml.frames import Frames
-from openmm_cgml.reference.interaction_split import ENERGY_GROUPS, has_interaction_split
-from openmm_cgml.topology import AtomTopology
+from openmm_cgml.frames import PER_PARTICLE, Frames
+from openmm_cgml.reference.force_components import read_components
+from openmm_cgml.reference.interaction_split import has_interaction_split, intramolecular_pairs
+from openmm_cgml.reference.recorded_atoms import count_degrees_of_freedom, has_frozen_atoms, recorded_atoms
+from openmm_cgml.reference.recording_checks import (
+    check_components,
+    check_continues,
+    check_extent,
+    check_integrated,
+    check_temperature,
+)
+from openmm_cgml.reference.virtual_sites import is_virtual_site
 
 if TYPE_CHECKING:
     from openmm_cgml.reference.isolated_molecules import IsolatedMolecules
@@ -28,8 +38,9 @@ class ForceRecorder:
     Records, as float32, positions with whole molecules, total forces, the box and the time. If the System was prepared
     by `split_interactions`, also the intermolecular part of the forces and the energies "inter", "bonded",
     "intra_nonbonded"; always the energy "kinetic". Constraint forces are not part of OpenMM's forces: they cancel in a
-    bead that holds both atoms of every constraint. Forces that do not belong to the physical model (restraints,
-    biases) are left out when their force groups are named in `exclude_groups`.
+    bead that holds both atoms of every constraint. Virtual sites are left out: their forces act on the atoms that place
+    them. Forces that do not belong to the physical model (restraints, biases) are left out when their force groups are
+    named in `exclude_groups`; what other groups from 3 on hold counts, as the energy "other" of a split System.
 
     Example:
         >>> metadata = recording_metadata(topology, system, temperature=300.0, source={})    # doctest: +SKIP
@@ -68,6 +79,8 @@ class ForceRecorder:
         self._require_split = require_split
         self._exclude_groups = tuple(exclude_groups)
         self._isolated = isolated
+        self._kept: NDArray[np.intp] | None = None  # numbers of the atoms, known with the first frame
+        self._within = np.zeros((0, 2), np.int64)
 
     def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:  # noqa: N802
         """When the next frame is due, as OpenMM asks of reporters."""
@@ -78,18 +91,35 @@ class ForceRecorder:
         """Appends one frame.
 
         Raises:
-            InputError: The System has no interaction split and the recorder requires one.
-            SimulationError: Positions or forces are not finite.
+            InputError: The System has no interaction split and the recorder requires one, its force groups or molecules
+                are not what they must be, it has another temperature than the recording, or an earlier time than what
+                was recorded before.
+            SimulationError: Positions or forces are not finite, or a molecule is longer than half the box.
         """
-        if self._require_split and self._isolated is None and not has_interaction_split(simulation.system):
+        if self._kept is None:
+            self._kept = self._begin(simulation)
+        frame = read_frame(simulation.context, exclude_groups=self._exclude_groups, isolated=self._isolated)
+        check_extent(frame, self._within)
+        self._writer.append(_atoms_of(frame, self._kept))
+
+    def _begin(self, simulation: app.Simulation) -> NDArray[np.intp]:
+        """Checks once what the first frame shows, and returns the numbers of the atoms to record."""
+        is_split = has_interaction_split(simulation.system)
+        if self._require_split and self._isolated is None and not is_split:
             raise InputError(
                 "the System's intermolecular forces cannot be told apart: call "
                 "openmm_cgml.reference.split_interactions(system, molecules) before the Simulation is made, "
                 "or record total forces only with ForceRecorder(..., require_split=False)"
             )
-        self._writer.append(
-            read_frame(simulation.context, exclude_groups=self._exclude_groups, isolated=self._isolated)
-        )
+        check_temperature(simulation.integrator, self._writer.metadata)
+        check_integrated(simulation.integrator, simulation.system)
+        check_continues(self._writer, simulation.context)
+        if is_split or self._isolated is not None:
+            parts, _ = read_components(simulation.context, self._exclude_groups, self._isolated)
+            check_components(parts, simulation.context.getMolecules())
+        if is_split and simulation.system.usesPeriodicBoundaryConditions():
+            self._within = intramolecular_pairs(simulation.system)
+        return np.flatnonzero(~is_virtual_site(simulation.system))
 
 
 def recording_metadata(
@@ -103,19 +133,25 @@ def recording_metadata(
     """Metadata that make the frames of a `FrameWriter` a recording, which `map_recording` and `openmm-cgml map` read.
 
     Args:
-        topology: The simulated atoms, all with elements, whose real masses are stored.
-        system: The simulated System, whose constraints are stored.
+        topology: The simulated atoms, all with elements. Their real masses are stored: those of the System, and those
+            of the elements where it has only moved mass to hydrogens.
+        system: The simulated System, whose masses, constraints and virtual sites are looked at.
         temperature: Temperature [K].
         source: Provenance, JSON content: force field, protocol, versions.
         density: Density of the box [g/cm^3], for boxes of constant volume.
+
+    Raises:
+        InputError: Topology and System do not fit each other, or an atom has no element.
     """
-    constraints = [system.getConstraintParameters(i)[:2] for i in range(system.getNumConstraints())]
+    atoms = recorded_atoms(topology, system)
     metadata = {
         "kind": RECORDING_KIND,
         "temperature": temperature,
-        "atoms": AtomTopology.from_openmm(topology, constraints=constraints).to_dict(),
+        "atoms": atoms.to_dict(),
         "source": dict(source),
     }
+    if has_frozen_atoms(system):
+        metadata["degrees_of_freedom"] = count_degrees_of_freedom(system)  # atoms alone do not tell which are frozen
     return metadata if density is None else {**metadata, "density": round(density, 6)}
 
 
@@ -124,34 +160,22 @@ def read_frame(
 ) -> Frames:
     """The present state of `context` as one frame, without the forces of `exclude_groups`.
 
-    Positions are as the context holds them, which keeps molecules whole. With `isolated`, the forces of group 1 less
-    those of the molecules alone are intermolecular; see `ForceRecorder`.
+    Positions are as the context holds them, which keeps molecules whole; there is no box where no force of the System
+    is periodic. Virtual sites have no force: OpenMM has added it to those of the atoms that place them. With
+    `isolated`, the forces of group 1 less those of the molecules alone are intermolecular; see `ForceRecorder`.
 
     Raises:
+        InputError: The force groups are not what a split System or `isolated` needs.
         SimulationError: Positions or forces are not finite.
     """
     system = context.getSystem()
-    positions_state = context.getState(positions=True, energy=True, groups=0)
-    energies = {"kinetic": positions_state.getKineticEnergy().value_in_unit(unit.kilojoule_per_mole)}
-    forces_inter = None
-    if isolated is not None or has_interaction_split(system):
-        parts = {}
-        for name, group in ENERGY_GROUPS.items():
-            parts[name], energies[name] = _forces_and_energy(context, {group})
-        if isolated is not None:
-            whole = positions_state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
-            energies["intra_nonbonded"], parts["intra_nonbonded"] = isolated.evaluate(np.asarray(whole))
-            energies["inter"] -= energies["intra_nonbonded"]
-            parts["inter"] = parts["inter"] - parts["intra_nonbonded"]
-        forces_inter = parts["inter"]
-        forces = parts["bonded"] + parts["inter"] + parts["intra_nonbonded"]
-        other = _used_groups(system) - set(ENERGY_GROUPS.values()) - set(exclude_groups)
-        if other:
-            forces = forces + _forces_and_energy(context, other)[0]
-    else:
-        forces, energies["potential"] = _forces_and_energy(context, _used_groups(system) - set(exclude_groups))
-    positions = positions_state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
-    time = positions_state.getTime().value_in_unit(unit.picosecond)
+    state = context.getState(positions=True, energy=True, groups=0)
+    energies = {"kinetic": state.getKineticEnergy().value_in_unit(unit.kilojoule_per_mole)}
+    parts, potential = read_components(context, exclude_groups, isolated)
+    energies |= potential
+    forces = np.sum(list(parts.values()), axis=0)
+    positions = state.getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    time = state.getTime().value_in_unit(unit.picosecond)
     if not (np.isfinite(positions).all() and np.isfinite(forces).all()):
         raise SimulationError(
             f"positions or forces at {time:.3f} ps are not finite; what was recorded before is kept. "
@@ -159,22 +183,19 @@ def read_frame(
         )
     return Frames(
         positions=_single(positions),
-        box=_box(positions_state),
+        box=_box(state) if system.usesPeriodicBoundaryConditions() else None,
         forces=_single(forces),
-        forces_inter=None if forces_inter is None else _single(forces_inter),
+        forces_inter=_single(parts["inter"]) if "inter" in parts else None,
         energies={name: np.array([value]) for name, value in energies.items()},
         times=np.array([time]),
     )
 
 
-def _forces_and_energy(context: openmm.Context, groups: set[int]) -> tuple[np.ndarray, float]:
-    state = context.getState(forces=True, energy=True, groups=groups)
-    forces = state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.nanometer)
-    return np.asarray(forces), state.getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
-
-
-def _used_groups(system: openmm.System) -> set[int]:
-    return {force.getForceGroup() for force in system.getForces()}
+def _atoms_of(frame: Frames, atoms: NDArray[np.intp]) -> Frames:
+    if len(atoms) == frame.n_particles:
+        return frame
+    kept = {name: array[:, atoms] for name in PER_PARTICLE if (array := getattr(frame, name)) is not None}
+    return frame.replace(**kept)
 
 
 def _single(values: np.ndarray) -> np.ndarray:
