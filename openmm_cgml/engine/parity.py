@@ -18,9 +18,10 @@ from openmm_cgml.errors import SimulationError
 from openmm_cgml.networks.schnet import PairList
 
 PARITY = 1e-3
-"""Largest accepted force difference from the exact network, as a fraction of the root mean square force."""
+"""Largest accepted force difference from the exact network, as a fraction of `force_scale`."""
 
 _CHECKED_BEADS = 1000
+_DIMER_DISTANCES = np.linspace(0.5, 0.9, 9)  # of the cutoff
 
 
 def require_parity(parity: float) -> None:
@@ -37,7 +38,7 @@ def require_parity(parity: float) -> None:
 
 
 def measure_parity(deployed: DeployedNetwork, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> float:
-    """Largest force error of the tables over the root mean square force, for at most a thousand of the beads.
+    """Largest force error of the tables over `force_scale`, for at most a thousand of the beads.
 
     Args:
         deployed: The network.
@@ -61,7 +62,7 @@ def measure_parity(deployed: DeployedNetwork, positions: NDArray[np.float64], bo
 def compare_with_network(
     network: torch.nn.Module, folded: FoldedNetwork, types: NDArray[np.int32], kinds: list[Pairs]
 ) -> float:
-    """Largest difference of tabulated from exact forces in float64 over the root mean square of the latter.
+    """Largest difference of tabulated from exact forces in float64 over `force_scale` of the latter.
 
     Compared are the pairs among at most a thousand beads, as if there were no others.
 
@@ -78,8 +79,33 @@ def compare_with_network(
     Crew(1).run(evaluation.phases())
     exact = _exact_slopes(network, types, pairs)
     difference = _forces(pairs, [a - b for a, b in zip(evaluation.slopes(0), exact, strict=True)], len(chosen))
-    scale = float(np.sqrt((_forces(pairs, exact, len(chosen)) ** 2).mean()))
-    return float(np.abs(difference).max()) / (scale or 1.0)
+    scale = force_scale(network, types, _forces(pairs, exact, len(chosen)))
+    return float(np.abs(difference).max()) / scale
+
+
+def force_scale(network: torch.nn.Module, types: NDArray[np.int32], forces: NDArray[np.float64]) -> float:
+    """What force errors are measured by [kJ/mol/nm]: the root mean square force, unless forces happen to be small.
+
+    On a lattice the forces on a bead cancel, near the cutoff they vanish. A tenth of what one pair typically exerts is
+    the least that errors are measured by.
+
+    Args:
+        network: The network itself.
+        types: Bead types, shape (n_beads,).
+        forces: Its forces [kJ/mol/nm], shape (n_beads, 3).
+    """
+    return max(float(np.sqrt((forces**2).mean())), 0.1 * _typical_pair_force(network, types)) or 1.0
+
+
+def _typical_pair_force(network: torch.nn.Module, types: NDArray[np.int32]) -> float:
+    """Median of |dE/dr| of two beads by themselves, for all pairs of types and at distances from half the cutoff on."""
+    present = np.unique(types)
+    dimers = np.array([(a, b) for k, a in enumerate(present) for b in present[k:] for _ in _DIMER_DISTANCES], np.int32)
+    distances = np.tile(_DIMER_DISTANCES, len(dimers) // len(_DIMER_DISTANCES)) * network.cutoff
+    first, second = np.arange(2 * len(dimers), dtype=np.int32).reshape(-1, 2).T
+    kind = Pairs(first, second, np.outer(distances, [1.0, 0.0, 0.0]), distances)
+    (slopes,) = _exact_slopes(network, dimers.ravel(), [kind])
+    return float(np.median(np.abs(slopes)))
 
 
 def _neighborhood(kinds: list[Pairs], n_beads: int, size: int) -> NDArray[np.int64]:

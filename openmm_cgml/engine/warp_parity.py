@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from openmm_cgml.engine.cpu import TabulatedNetwork
 from openmm_cgml.engine.deployed import DeployedNetwork
-from openmm_cgml.engine.parity import require_parity
+from openmm_cgml.engine.parity import force_scale, require_parity
 
 _EXACT_BEADS = 2000
 
@@ -22,7 +22,7 @@ def check_parity(
     box: NDArray[np.float64] | None,
     forces: NDArray[np.float64],
 ) -> float:
-    """Largest difference of forces from the network's own in float64 over their root mean square.
+    """Largest difference of forces from the network's own in float64 over their `force_scale`.
 
     A pair prior is left out: where beads overlap, its table is softer by intent. Many beads are compared with the
     tables of the CPU, which have been compared with the network.
@@ -38,7 +38,8 @@ def check_parity(
     """
     with ThreadPoolExecutor(1) as elsewhere:  # torch forbids to differentiate inside an operator
         exact = elsewhere.submit(_forces, deployed, positions, box).result()
-    scale = float(np.sqrt((exact**2).mean())) or 1.0
+        types = deployed.bead_types.cpu().numpy()
+        scale = elsewhere.submit(force_scale, deployed.network, types, exact).result()
     parity = float(np.abs(forces - exact).max()) / scale
     require_parity(parity)
     return parity

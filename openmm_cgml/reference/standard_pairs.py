@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import openmm
@@ -23,8 +24,9 @@ def plain_pair_energy() -> str:
 def pair_energy(force: openmm.NonbondedForce) -> str:
     """Energy [kJ/mol] of an ordinary pair, in r, charge_product, sigma and epsilon.
 
-    Ewald methods and no cutoff at all take all of Coulomb's energy; a cutoff takes its reaction field (OpenMM User
-    Guide, "Coulomb Interaction With Cutoff"). Lennard-Jones has the cutoff and the switch of the force.
+    No cutoff takes all of Coulomb's energy, Ewald methods all but what their cutoff in real space costs; a cutoff takes
+    its reaction field (OpenMM User Guide, "Coulomb Interaction With Cutoff"). Lennard-Jones has the cutoff and the
+    switch of the force.
     """
     method, cutoff = force.getNonbondedMethod(), force.getCutoffDistance().value_in_unit(unit.nanometer)
     if method == force.NoCutoff:
@@ -32,12 +34,21 @@ def pair_energy(force: openmm.NonbondedForce) -> str:
     switch = force.getSwitchingDistance().value_in_unit(unit.nanometer) if force.getUseSwitchingFunction() else None
     lennard_jones = f"{switch_expression(cutoff, switch)}*{_LENNARD_JONES}"
     if method in (force.PME, force.Ewald):
-        return f"{_COULOMB} + {lennard_jones}"
+        # The part in real space, erfc(alpha r)/r, ends at the cutoff.
+        return f"{_COULOMB}*(1 - step(r - {cutoff!r})*erfc({_ewald_alpha(force)!r}*r)) + {lennard_jones}"
     dielectric = force.getReactionFieldDielectric()
     k_rf = (dielectric - 1) / (2 * dielectric + 1) / cutoff**3
     c_rf = 3 * dielectric / (2 * dielectric + 1) / cutoff
     coulomb = f"{_COULOMB_CONSTANT}*charge_product*(1/r + {k_rf!r}*r^2 - {c_rf!r})"
     return f"step({cutoff!r} - r)*{coulomb} + {lennard_jones}"
+
+
+def _ewald_alpha(force: openmm.NonbondedForce) -> float:
+    """Inverse width of the charge clouds [1/nm], by OpenMM's rule where it is not set (NonbondedForceImpl)."""
+    given = force.getPMEParameters()[0]
+    alpha = given.value_in_unit(unit.nanometer**-1) if unit.is_quantity(given) else given
+    cutoff = force.getCutoffDistance().value_in_unit(unit.nanometer)
+    return float(alpha) or math.sqrt(-math.log(2 * force.getEwaldErrorTolerance())) / cutoff
 
 
 def switch_expression(cutoff: float, switch: float | None) -> str:

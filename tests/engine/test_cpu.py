@@ -135,6 +135,24 @@ def test_parity_of_a_large_system_is_measured_on_some_of_its_beads(monkeypatch):
         TabulatedNetwork(_deployed())(_positions().numpy(), BOX)
 
 
+def test_tables_are_not_refused_where_forces_cancel_or_vanish(monkeypatch):
+    """A lattice and a pair near the cutoff have next to no net force, by which no error can be measured."""
+    deployed = _deployed()
+    box = torch.eye(3, dtype=torch.float64) * 4.0
+    single = ResidueTemplate(name="S", bead_names=("A",), bead_type_names=("A",), masses=(10.0,))
+    lattice = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), -1).reshape(-1, 3) * (4.0 / 8)
+    pair = np.array([[0.0, 0.0, 0.0], [0.9999 * deployed.network.cutoff, 0.0, 0.0]])
+    for positions, cell in ((lattice, 0.5 * box), (pair, box)):
+        few = DeployedNetwork(deployed.network, CGTopology.from_residues([(single, len(positions))]))
+        tabulated = TabulatedNetwork(few)
+        forces = tabulated(positions, cell.numpy())[1]
+        assert np.abs(forces).max() < 1e-2 * parity.force_scale(deployed.network, np.zeros(1, np.int32), forces)
+        assert tabulated.parity < parity.PARITY
+    monkeypatch.setattr(cpu, "fold", lambda network: fold(network, 12))  # control: coarse tables are still refused
+    with pytest.raises(Exception, match="filter tables differ"):
+        TabulatedNetwork(_deployed())(_positions().numpy(), BOX)
+
+
 def test_threads_are_as_many_as_asked_for_where_there_is_work_for_them(monkeypatch):
     monkeypatch.setenv("OPENMM_CPU_THREADS", "4")
     assert [suggest_threads(n) for n in (10, 999, 1000, 100_000)] == [1, 1, 2, 4]

@@ -4,8 +4,16 @@ import pytest
 from openmm import app
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.reference import ENERGY_GROUPS, create_reference_system, split_interactions
-from tests.reference import liquids
+from openmm_cgml.reference import (
+    ENERGY_GROUPS,
+    IsolatedMolecules,
+    create_reference_system,
+    has_interaction_split,
+    read_frame,
+    split_interactions,
+)
+from openmm_cgml.reference.system_molecules import find_molecules
+from tests.reference import boxes, liquids
 
 MOLECULES = np.arange(liquids.N_MOLECULES * 12).reshape(-1, 12).tolist()
 
@@ -84,3 +92,153 @@ def test_system_without_nonbonded_force_is_refused():
     system.addForce(openmm.HarmonicBondForce())
     with pytest.raises(InputError, match=r"found 0 among: HarmonicBondForce"):
         split_interactions(system, [])
+
+
+SETTINGS = [
+    {"method": "PME"},
+    {"method": "PME", "switch": True},
+    {"method": "Ewald"},
+    {"method": "CutoffPeriodic"},
+    {"method": "CutoffPeriodic", "switch": True},
+    {"method": "CutoffNonPeriodic"},
+    {"method": "NoCutoff"},
+    {"method": "PME", "custom": True},
+    {"method": "CutoffPeriodic", "custom": True, "switch": True},
+    {"method": "NoCutoff", "custom": True},
+    {"method": "PME", "blend": True},
+]
+
+
+@pytest.mark.physics
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: "-".join(map(str, s.values())))
+def test_split_keeps_energy_and_forces_whatever_the_method_and_the_form(settings):
+    system, positions = boxes.chains(**settings)
+    energy, forces = boxes.state(system, positions)
+    split_interactions(system)
+    split_energy, split_forces = boxes.state(system, positions)
+    assert split_energy == pytest.approx(energy, rel=1e-10)
+    np.testing.assert_allclose(split_forces, forces, atol=1e-8 * np.abs(forces).max())
+    intra, _ = boxes.state(system, positions, {ENERGY_GROUPS["intra_nonbonded"]})
+    assert abs(intra) > 1e-2 * abs(energy)  # control: something was moved
+
+
+@pytest.mark.physics
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: "-".join(map(str, s.values())))
+def test_split_and_molecules_alone_give_the_same_intermolecular_forces(settings):
+    """Two ways that share no arithmetic: exclusions in the box, and each molecule by itself taken off."""
+    system, positions = boxes.chains(**settings, nonbonded_group=1)
+    isolated = IsolatedMolecules.from_system(system, boxes.PLATFORM)
+    alone = read_frame(boxes.context(system, positions), isolated=isolated)
+    total = boxes.state(system, positions)[1]
+    split_interactions(system)
+    split = read_frame(boxes.context(system, positions))
+    scale = np.abs(total).max()
+    error = 2e-3 if settings["method"] in ("PME", "Ewald") else 1e-6  # of the sum over reciprocal space
+    np.testing.assert_allclose(split.forces_inter, alone.forces_inter, atol=error * scale)
+    np.testing.assert_allclose(split.forces[0], total, atol=1e-5 * scale)
+    assert np.abs(split.forces_inter - split.forces).max() > 0.1 * scale  # control: leaving the molecules in would show
+
+
+def test_molecules_are_found_by_bonds_constraints_exceptions_and_virtual_sites():
+    system = openmm.System()
+    for mass in (16.0, 1.0, 0.0, 40.0, 12.0, 12.0):
+        system.addParticle(mass)
+    system.addConstraint(0, 1, 0.1)
+    system.setVirtualSite(2, openmm.TwoParticleAverageSite(0, 1, 0.5, 0.5))
+    bond = openmm.HarmonicBondForce()
+    bond.addBond(4, 5, 0.15, 1000.0)
+    restraint = openmm.CustomBondForce("r^2")
+    restraint.addBond(3, 4, [])
+    restraint.setForceGroup(5)
+    system.addForce(bond)
+    system.addForce(restraint)
+    assert find_molecules(system) == [[0, 1, 2], [3], [4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("molecules", "message"),
+    [
+        ([[2 * m, 2 * m + 1] for m in range(18)], r"bond of HarmonicBondForce joins particles 1 and 2.*molecule 0 and in"),
+        (boxes.CHAINS[:3], r"joins particles 18 and 19, which the list has in none"),
+        ([boxes.CHAINS[0] + boxes.CHAINS[1], *boxes.CHAINS[2:]], r"molecule 0 of the list holds particles 0 and 6"),
+        ([*boxes.CHAINS, [0]], r"particle 0 is in molecules 0 and 6"),
+        ([*boxes.CHAINS, [99]], r"holds particle 99; the System has 0 to 35"),
+    ],
+)  # fmt: skip
+def test_list_that_is_none_of_the_molecules_is_refused(molecules, message):
+    system, _ = boxes.chains()
+    before = openmm.XmlSerializer.serialize(system)
+    with pytest.raises(InputError, match=message):
+        split_interactions(system, molecules)
+    assert openmm.XmlSerializer.serialize(system) == before
+
+
+def test_restraint_keeps_its_group_and_is_left_out_of_the_recorded_forces():
+    system, positions = boxes.chains()
+    restraint = openmm.CustomExternalForce("1000*x")
+    restraint.setForceGroup(5)
+    distance = openmm.HarmonicBondForce()  # between two chains, which stay two
+    distance.addBond(0, 6, 0.1, 1000.0)
+    distance.setForceGroup(6)
+    for particle in range(len(positions)):
+        restraint.addParticle(particle)
+    free = boxes.state(system, positions)[1]
+    system.addForce(restraint)
+    system.addForce(distance)
+    split_interactions(system)
+    context = boxes.context(system, positions)
+    without = read_frame(context, exclude_groups=(5, 6))
+    np.testing.assert_allclose(without.forces[0], free, atol=1e-4 * np.abs(free).max())
+    assert "other" not in without.energies
+    everything = read_frame(context)
+    assert np.abs(everything.forces[0] - free).max() > 900.0  # control: they would show
+    assert everything.energies["other"][0] == pytest.approx(boxes.state(system, positions, {5, 6})[0])
+
+
+def gb(system):
+    force = openmm.GBSAOBCForce()
+    for _ in range(system.getNumParticles()):
+        force.addParticle(0.0, 0.1, 1.0)
+    return force
+
+
+def external(group):
+    def make(system):
+        force = openmm.CustomExternalForce("x^2")
+        force.setForceGroup(group)
+        force.addParticle(0)
+        return force
+
+    return make
+
+
+def grouped(system):
+    force = openmm.CustomNonbondedForce("1/r")
+    for _ in range(system.getNumParticles()):
+        force.addParticle([])
+    force.addInteractionGroup([0], [1])
+    return force
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (gb, r"GBSAOBCForce.*no sum over pairs.*require_split=False"),
+        (external(0), r"CustomExternalForce.*group 0.*from 3 to 31"),
+        (external(1), r"CustomExternalForce.*group 1.*from 3 to 31"),
+        (grouped, r"1 interaction groups"),
+        (lambda system: openmm.NonbondedForce(), r"found 2 among"),
+    ],
+)
+def test_force_that_cannot_be_split_is_refused_by_name(make, message):
+    system, _ = boxes.chains()
+    system.addForce(make(system))
+    with pytest.raises(InputError, match=message):
+        split_interactions(system)
+    assert not has_interaction_split(system)
+
+
+def test_lennard_jones_by_ewald_is_refused():
+    system, _ = boxes.chains("LJPME")
+    with pytest.raises(InputError, match="LJPME"):
+        split_interactions(system)

@@ -4,8 +4,8 @@ import pytest
 from openmm import app
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.reference import IsolatedMolecules, isolate_nonbonded
-from tests.reference import chains
+from openmm_cgml.reference import IsolatedMolecules, isolate_nonbonded, read_frame
+from tests.reference import boxes, chains
 
 PLATFORM = openmm.Platform.getPlatform("Reference")
 
@@ -90,3 +90,58 @@ def test_every_molecule_counts():
     double = isolated.evaluate(np.concatenate([one, one + 5.0]))
     assert double[0] == pytest.approx(2 * single[0])
     np.testing.assert_allclose(double[1], np.concatenate([single[1]] * 2), atol=1e-8)
+
+
+def test_molecules_that_differ_are_refused_where_one_would_stand_for_all():
+    system, _ = boxes.chains(blend=True, nonbonded_group=1)
+    with pytest.raises(InputError, match=r"molecule 3 has other .*from_system"):
+        isolate_nonbonded(system, boxes.LENGTH)
+    alike, _ = boxes.chains(nonbonded_group=1)
+    assert len(isolate_nonbonded(alike, boxes.LENGTH)) == 2  # control
+
+
+def test_number_of_atoms_that_makes_no_molecules_is_refused():
+    system, _ = boxes.chains()
+    with pytest.raises(InputError, match=r"36 particles are no whole number of molecules of 7"):
+        isolate_nonbonded(system, 7)
+    with pytest.raises(InputError, match=r"joins particles 2 and 3"):
+        isolate_nonbonded(system, 3)
+
+
+def test_positions_of_another_box_are_refused():
+    system, positions = boxes.chains()
+    isolated = IsolatedMolecules.from_system(system, PLATFORM)
+    with pytest.raises(InputError, match=r"35 positions for isolated molecules of 36 atoms"):
+        isolated.evaluate(positions[1:])
+
+
+@pytest.mark.physics
+def test_forces_of_virtual_sites_act_on_their_parents_once():
+    system, positions = water(4)
+    isolated = IsolatedMolecules.from_system(system, PLATFORM)
+    energy, forces = isolated.evaluate(positions)
+    assert energy == pytest.approx(0.0, abs=1e-9)  # all pairs of a rigid water are excluded
+    np.testing.assert_allclose(forces, 0.0, atol=1e-9)
+    total = boxes.state(system, positions)[1]
+    frame = read_frame(boxes.context(system, positions), isolated=isolated)
+    np.testing.assert_array_equal(frame.forces[0, 3::4], 0.0)
+    np.testing.assert_allclose(frame.forces[0, [0, 1, 2]], total[:3], atol=1e-3)
+    assert np.abs(total[3]).max() > 1.0  # control: OpenMM itself reports the force on the site too
+
+
+@pytest.mark.parametrize(("bond_group", "nonbonded_group", "name"), [(0, 0, "NonbondedForce"), (1, 1, "HarmonicBond")])
+def test_force_in_the_wrong_group_is_refused(bond_group, nonbonded_group, name):
+    system, positions = boxes.chains(bond_group=bond_group, nonbonded_group=nonbonded_group)
+    isolated = IsolatedMolecules.from_system(system, PLATFORM)
+    with pytest.raises(InputError, match=rf"{name}.*call setForceGroup"):
+        read_frame(boxes.context(system, positions), isolated=isolated)
+
+
+def water(n_molecules):
+    modeller = app.Modeller(app.Topology(), [])
+    force_field = app.ForceField("tip4pew.xml")
+    modeller.addSolvent(force_field, model="tip4pew", numAdded=n_molecules)
+    system = force_field.createSystem(modeller.topology, nonbondedMethod=app.NoCutoff)
+    for force in system.getForces():
+        force.setForceGroup(1 if isinstance(force, openmm.NonbondedForce) else 0)
+    return system, np.array(modeller.positions.value_in_unit(openmm.unit.nanometer))
