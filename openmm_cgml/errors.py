@@ -29,5 +29,9 @@ class SimulationError(OpenMMCGMLError, RuntimeError):
     """A simulation became unstable or produced values that are not finite."""
 
 
+class DatasetWarning(UserWarning):
+    """Data that are possible, but hardly what was meant."""
+
+
 class TrainingError(OpenMMCGMLError, RuntimeError):
     """Training produced values that are not finite or cannot be resumed as asked."""

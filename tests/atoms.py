@@ -6,6 +6,7 @@ from openmm_cgml.frames import Frames
 from openmm_cgml.shards import FrameWriter
 from openmm_cgml.specification import read_specification
 from openmm_cgml.topology import AtomTopology
+from openmm_cgml.units import BOLTZMANN
 
 NAMES = tuple(f"C{i}" for i in range(1, 7)) + tuple(f"H{i}" for i in range(1, 7))
 ELEMENTS = ("C",) * 6 + ("H",) * 6
@@ -45,12 +46,13 @@ def benzene_frames(n_molecules, n_frames, *, seed=0, box=CUBIC):
     positions = centers[:, :, None] + np.einsum("ai,fmij->fmaj", shape, turns)
     positions = positions.reshape(n_frames, -1, 3) + rng.normal(scale=0.003, size=(n_frames, 12 * n_molecules, 3))
     forces = rng.normal(scale=500.0, size=positions.shape)
+    kinetic = 0.5 * BOLTZMANN * 300.0 * 30 * n_molecules  # 36 coordinates less 6 constraints each
     return Frames(
         positions=positions,
         box=np.tile(box, (n_frames, 1, 1)),
         forces=forces,
         forces_inter=0.1 * forces + rng.normal(size=forces.shape),
-        energies={"inter": rng.normal(-100, 5, n_frames), "kinetic": rng.normal(50, 5, n_frames)},
+        energies={"inter": rng.normal(-100, 5, n_frames), "kinetic": rng.normal(kinetic, 5, n_frames)},
         times=0.5 * np.arange(n_frames),
     )
 

@@ -68,7 +68,11 @@ class DistanceRecord:
         """Takes more frames into account."""
         positions = np.asarray(frames.positions, dtype=np.float64)
         first, second = self._topology.bonds.T
-        lengths = np.linalg.norm(positions[:, first] - positions[:, second], axis=2)
+        vectors = positions[:, first] - positions[:, second]
+        if frames.box is not None:  # beads may be wrapped one by one
+            box = frames.box.astype(np.float64)
+            vectors = vectors - np.rint(vectors @ np.linalg.inv(box)) @ box
+        lengths = np.linalg.norm(vectors, axis=2)
         keys = self._keys(self._topology.bonds)
         for key, record in self._bonds.items():
             record.add(lengths[:, keys == key])

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from openmm_cgml.dataset.repeated_frames import FrameRegister
 from openmm_cgml.dataset.splits import split_blocks
 from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
 from openmm_cgml.frames import PER_PARTICLE, Frames
 from openmm_cgml.shards import FrameStore, FrameWriter
 from openmm_cgml.storage import lock_directory, prepare_output
 from openmm_cgml.topology import CGTopology, ChainTemplate, ResidueTemplate
+from openmm_cgml.wholeness import BondForest
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +111,8 @@ class ForceMatchingDataset:
 
         Args:
             path: Folder to make.
-            frames: Mapped frames in chunks, from the first one on; with `resume`, those already stored are skipped.
+            frames: Mapped frames in chunks, from the first one on, wrapped or whole; with `resume`, those already
+                stored are skipped.
             topology: The beads.
             temperature: Temperature of the reference [K].
             mapping_fingerprint: Fingerprint of the mapping.
@@ -121,7 +124,8 @@ class ForceMatchingDataset:
             resume: Go on with what is there.
 
         Raises:
-            InputError: Frames without forces, with all-zero forces or of another system.
+            InputError: Frames without forces, with all-zero forces, of another system or there twice, or a molecule
+                that cannot be made whole.
             OutputExistsError: The folder is not empty and neither flag is set, or another process writes it.
         """
         metadata = dataset_metadata(
@@ -129,10 +133,12 @@ class ForceMatchingDataset:
             templates=templates, chains=chains, kind=kind,
         )  # fmt: skip
         with dataset_writer(path, metadata, overwrite=overwrite, resume=resume) as writer:
-            skip = writer.n_frames
+            skip, register, forest = writer.n_frames, register_of(writer), BondForest.from_topology(topology)
             for chunk in frames:
                 if skip < len(chunk):
-                    writer.append(prepare_frames(chunk[skip:], metadata, first=writer.n_frames))
+                    prepared = _whole(prepare_frames(chunk[skip:], metadata, first=writer.n_frames), forest)
+                    register.require_new(prepared)
+                    writer.append(prepared)
                 skip = max(0, skip - len(chunk))
         return cls.open(path, verify=False)
 
@@ -269,6 +275,22 @@ def dataset_writer(
         if writer.removed:
             logger.warning("%s: deleted what a killed writer left unfinished: %s", path, ", ".join(writer.removed))
         yield writer
+
+
+def register_of(writer: FrameWriter) -> FrameRegister:
+    """Returns a register of the frames that a writer goes on from."""
+    register = FrameRegister()
+    if writer.n_stored:
+        for chunk in FrameStore.open(writer.path, verify=False).chunks():
+            register.add(chunk)
+    return register
+
+
+def _whole(frames: Frames, forest: BondForest) -> Frames:
+    if frames.box is None or not forest.has_bonds:
+        return frames
+    positions = forest.make_whole(np.asarray(frames.positions, np.float64), np.asarray(frames.box, np.float64))
+    return frames.replace(positions=positions.astype(np.float32))
 
 
 def _is_foreign(file: Path) -> bool:

@@ -12,7 +12,9 @@ from openmm_cgml.dataset.force_matching import (
     dataset_metadata,
     dataset_writer,
     prepare_frames,
+    register_of,
 )
+from openmm_cgml.dataset.recording_checks import check_temperature, check_times
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.mapping import (
@@ -61,13 +63,16 @@ def map_recording(
         progress: Called with the frames done and the frames in all.
 
     Raises:
-        InputError: A recording without forces, of another system, or mapped in another way before.
+        InputError: A recording without forces, of another system, with frames that are there twice, at another
+            temperature than it declares, or mapped in another way before.
         ArtifactError: No recording there, or a damaged one.
         OutputExistsError: The output is not empty and neither flag is set.
     """
     if force_map not in FORCE_MAPS:
         raise InputError(f"force map {force_map!r}; known are {', '.join(FORCE_MAPS)}")
     store = open_recording(recording)
+    check_temperature(store, specification.temperature)
+    check_times(store)
     atoms = AtomTopology.from_dict(store.metadata["atoms"])
     kept = Path(output) / MAPPING_FILE
     mapping = mapping_from_specification(specification, atoms)
@@ -94,8 +99,11 @@ def map_recording(
             write_json(kept, mapping.to_dict())
         if reports:
             write_json(Path(output) / REPORT_FILE, [report.to_dict() for report in reports])
+        register = register_of(writer)
         for mapped in _mapped(store, mapping, writer.n_frames, chunk_frames):
-            writer.append(prepare_frames(mapped, metadata, first=writer.n_frames))
+            prepared = prepare_frames(mapped, metadata, first=writer.n_frames)
+            register.require_new(prepared)
+            writer.append(prepared)
             if progress is not None:
                 progress(writer.n_frames, store.n_frames)
     return ForceMatchingDataset.open(output, verify=False)

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from openmm_cgml.dataset.distances import DistanceRecord, TypePairDistances
 from openmm_cgml.dataset.force_matching import ForceMatchingDataset
+from openmm_cgml.dataset.plausibility import ForceScale, compare_forces_with_positions, find_outliers
+from openmm_cgml.dataset.statistics import effective_samples
 from openmm_cgml.errors import ArtifactError
 from openmm_cgml.frames import Frames
 from openmm_cgml.topology import CGTopology
 
-OUTLIER_SIGMA = 50.0
 DALTON_PER_NM3 = 1.66053906660e-3
 """One dalton per cubic nanometer [g/cm^3]."""
 
@@ -57,6 +58,8 @@ class DatasetSummary:
         distances: Distances by pair of types.
         search_range: Range within which closest approaches were searched [nm].
         outlier_frames: Frames with a force component beyond 50 robust standard deviations of its type.
+        force_scale: How large forces are beside what positions and temperature ask for; None where the data do not
+            tell.
     """
 
     kind: str
@@ -73,6 +76,7 @@ class DatasetSummary:
     distances: tuple[TypePairDistances, ...]
     search_range: float
     outlier_frames: tuple[int, ...]
+    force_scale: ForceScale | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON content."""
@@ -98,6 +102,9 @@ class DatasetSummary:
         if self.outlier_frames:
             shown = ", ".join(map(str, self.outlier_frames[:10]))
             lines += ["", f"WARNING: {len(self.outlier_frames)} frames with forces beyond 50 sigma: {shown}"]
+        complaint = None if self.force_scale is None else self.force_scale.complaint(self.temperature)
+        if complaint:
+            lines += ["", f"WARNING: {complaint}"]
         return "\n".join(lines)
 
 
@@ -140,35 +147,9 @@ def summarize(dataset: ForceMatchingDataset, *, search_range: float = 0.8, chunk
         forces=forces.result(),
         distances=distances.result(),
         search_range=distances.search_range,
-        outlier_frames=_outliers(dataset, chunk_frames),
+        outlier_frames=find_outliers(dataset, chunk_frames),
+        force_scale=compare_forces_with_positions(dataset),
     )
-
-
-def effective_samples(series: NDArray[np.floating], *, centered: bool = False) -> float:
-    """Returns the number of independent samples among correlated ones, n / (1 + 2 sum of the autocorrelation).
-
-    The sum stops where the autocorrelation, averaged over the columns, first falls to zero (Chodera et al., J. Chem.
-    Theory Comput. 3, 26 (2007)).
-
-    Args:
-        series: Samples in order, shape (n_samples, n_series).
-        centered: The means are known to be zero and not subtracted.
-    """
-    n_samples = len(series)
-    if n_samples < 3:
-        return float(n_samples)
-    correlation = np.zeros(n_samples)
-    for column in range(0, series.shape[1], 30):
-        values = np.asarray(series[:, column : column + 30], dtype=np.float64)
-        values = values if centered else values - values.mean(axis=0)
-        spectrum = np.fft.rfft(values, n=2 * n_samples, axis=0)
-        correlation += np.fft.irfft(np.abs(spectrum) ** 2, axis=0)[:n_samples].sum(axis=1)
-    if correlation[0] <= 0:
-        return 1.0
-    correlation = correlation / correlation[0]  # with the weights 1 - t/n that a finite series has
-    below = np.flatnonzero(correlation <= 0)
-    stop = below[0] if len(below) else n_samples
-    return float(n_samples / (1 + 2 * correlation[1:stop].sum()))
 
 
 class _ForceSums:
@@ -213,19 +194,6 @@ def _forces(frames: Frames) -> NDArray[np.floating]:
             "the dataset holds frames without forces; it was not written by this program: make it again"
         )
     return frames.forces
-
-
-def _outliers(dataset: ForceMatchingDataset, chunk_frames: int) -> tuple[int, ...]:
-    """Returns the frames with a component beyond 50 robust standard deviations (1.4826 MAD of the first frames)."""
-    types = dataset.topology.bead_types
-    first = _forces(next(dataset.chunks(chunk_frames)))
-    medians = {number: float(np.median(np.abs(first[:, types == number]))) for number in np.unique(types).tolist()}
-    limits = OUTLIER_SIGMA * 1.4826 * np.array([medians[number] for number in types.tolist()])[None, :, None]
-    found: list[int] = []
-    for number, chunk in enumerate(dataset.chunks(chunk_frames)):
-        beyond = (np.abs(_forces(chunk)) > np.maximum(limits, np.finfo(np.float32).tiny)).any(axis=(1, 2))
-        found += (number * chunk_frames + np.flatnonzero(beyond)).tolist()
-    return tuple(found)
 
 
 def _cells(values: Any, digits: int) -> list[str]:

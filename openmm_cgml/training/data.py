@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from openmm_cgml.dataset import ForceMatchingDataset, compute_conformations, summarize
+from openmm_cgml.dataset.plausibility import warn_of_implausible_data
 from openmm_cgml.errors import InputError
 from openmm_cgml.priors import PriorSet, fit_priors
 from openmm_cgml.topology import ChainTemplate, ResidueTemplate
@@ -98,6 +99,8 @@ def prepare_data(config: FitConfig) -> FitData:
     data, training = config.data, config.training
     datasets, roles = _open(data)
     _check_alike(datasets)
+    for dataset in datasets:
+        warn_of_implausible_data(dataset)
     keys = _split(data, datasets, roles)
     first = datasets[0]
     own = np.array([frame for part, frame in keys["train"] if part == 0])

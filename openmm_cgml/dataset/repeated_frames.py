@@ -1,0 +1,50 @@
+"""Frames that are there twice, as after a restart from an earlier checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from openmm_cgml.errors import InputError
+from openmm_cgml.frames import Frames
+
+__all__ = ["FrameRegister"]
+
+
+class FrameRegister:
+    """Remembers the positions and forces of frames, in single precision, and tells which came before."""
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, int] = {}
+        self._n_frames = 0
+
+    def add(self, frames: Frames) -> list[tuple[int, int]]:
+        """Takes the next frames and returns those that came before: numbers of the earlier and the later one."""
+        pairs = []
+        for digest in _digests(frames):
+            earlier = self._seen.setdefault(digest, self._n_frames)
+            if earlier != self._n_frames:
+                pairs.append((earlier, self._n_frames))
+            self._n_frames += 1
+        return pairs
+
+    def require_new(self, frames: Frames) -> None:
+        """Takes the next frames.
+
+        Raises:
+            InputError: One of them came before.
+        """
+        pairs = self.add(frames)
+        if pairs:
+            earlier, later = pairs[0]
+            raise InputError(
+                f"frames {earlier} and {later} are the same ({len(pairs)} such pairs in this part), as after a restart "
+                "from an earlier checkpoint: leave one out. A frame that is trained on and tests too makes errors look "
+                "smaller than they are"
+            )
+
+
+def _digests(frames: Frames) -> list[bytes]:
+    arrays = [np.ascontiguousarray(a, np.float32) for a in (frames.positions, frames.forces) if a is not None]
+    return [hashlib.sha256(b"".join(array[k].tobytes() for array in arrays)).digest() for k in range(len(frames))]
