@@ -107,4 +107,4 @@ def _kinetic_temperature(
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, DatasetWarning, stacklevel=4)
+    warnings.warn(text, DatasetWarning, stacklevel=3)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from openmm_cgml.frames import Frames
 from openmm_cgml.periodic import find_pairs, pair_distances
 from openmm_cgml.potentials.coordinate import type_key
+from openmm_cgml.potentials.rare_pairs import SHELL, Contact
 from openmm_cgml.topology import CGTopology
 
 _FIRST_LOOK = 20  # frames that set the search radius for the closest approach
@@ -31,21 +32,32 @@ def closest_approach(
     Raises:
         InputError: If a box is below twice the cutoff.
     """
+    found = find_contacts(
+        topology, frames, cutoff=cutoff, exclude_bonds=exclude_bonds, contacts_per_bead=contacts_per_bead
+    )
+    return {types: contact.distance for types, contact in found.items()}
+
+
+def find_contacts(
+    topology: CGTopology, frames: Frames, *, cutoff: float, exclude_bonds: int = 2, contacts_per_bead: float = 0.0
+) -> dict[tuple[str, ...], Contact]:
+    """Closest approaches as in `closest_approach`, with how many pairs they rest on."""
     exclusions = topology.exclusions(exclude_bonds)
     first = np.unique(np.linspace(0, len(frames) - 1, min(_FIRST_LOOK, len(frames))).astype(int))
     look = _contacts(topology, frames[first], cutoff, exclusions, contacts_per_bead)
     # Farther pairs cannot matter, which makes all but the first frames cheap.
-    radius = cutoff if None in look.values() else min(cutoff, 1.2 * max(filter(None, look.values()), default=cutoff))
+    reached = [contact.distance for contact in look.values() if contact is not None]
+    radius = cutoff if None in look.values() else min(cutoff, SHELL * max(reached, default=cutoff))
     found = _contacts(topology, frames, radius, exclusions, contacts_per_bead)
     if radius < cutoff and None in found.values():
         found = _contacts(topology, frames, cutoff, exclusions, contacts_per_bead)
-    return {types: distance for types, distance in found.items() if distance is not None}
+    return {types: contact for types, contact in found.items() if contact is not None}
 
 
 def _contacts(
     topology: CGTopology, frames: Frames, radius: float, exclusions: NDArray[np.int64], contacts_per_bead: float
-) -> dict[tuple[str, ...], float | None]:
-    """The distance that is wanted for each pair of bead types that occur, None where it lies beyond the radius."""
+) -> dict[tuple[str, ...], Contact | None]:
+    """The closest approach of each pair of bead types that occur, None where it lies beyond the radius."""
     n_types = len(topology.type_names)
     keys, distances = [np.zeros(0, np.int64)], [np.zeros(0)]
     for index in range(len(frames)):
@@ -58,11 +70,17 @@ def _contacts(
     key, distance = np.concatenate(keys), np.concatenate(distances)
     counts = np.bincount(topology.bead_types, minlength=n_types)
     present = np.flatnonzero(counts)
-    result: dict[tuple[str, ...], float | None] = {}
+    result: dict[tuple[str, ...], Contact | None] = {}
     for a, b in ((a, b) for k, a in enumerate(present) for b in present[k:]):
         found = np.sort(distance[key == a * n_types + b])
         beads = len(frames) * (counts[a] / 2 if a == b else min(counts[a], counts[b]))
         rank = max(math.ceil(contacts_per_bead * beads) - 1, 0)
         types = type_key((topology.type_names[a], topology.type_names[b]))
-        result[types] = float(found[rank]) if rank < len(found) else None
+        result[types] = _contact(found, rank, radius) if rank < len(found) else None
     return result
+
+
+def _contact(distances: NDArray[np.float64], rank: int, radius: float) -> Contact:
+    shell = min(SHELL * float(distances[rank]), radius)
+    near = int(np.searchsorted(distances, shell, side="right"))
+    return Contact(distance=float(distances[rank]), rank=rank, n_near=near, shell=shell)

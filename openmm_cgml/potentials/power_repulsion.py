@@ -14,9 +14,10 @@ from pydantic import Field, model_validator
 from openmm_cgml.config import Energy, Length
 from openmm_cgml.errors import InputError
 from openmm_cgml.potentials.bonded import Fit
-from openmm_cgml.potentials.contacts import closest_approach
+from openmm_cgml.potentials.contacts import find_contacts
 from openmm_cgml.potentials.pair import PairConfig, PairData, PairFit, PairPotential
 from openmm_cgml.potentials.potential import Parameter, frozen_array
+from openmm_cgml.potentials.rare_pairs import supported_contacts
 from openmm_cgml.potentials.settings import by_types
 from openmm_cgml.units import KILOCALORIE
 
@@ -204,13 +205,15 @@ class PowerRepulsion(PairPotential):
         assert isinstance(config, PowerRepulsionConfig)  # the class that this form declares
         contacts: dict[tuple[str, ...], float] = {}
         if config.sigma == "fit" or isinstance(config.sigma, dict):
-            contacts = closest_approach(
+            seen = find_contacts(
                 data.topology,
                 data.frames,
                 cutoff=config.cutoff,
                 exclude_bonds=data.exclude_bonds,
                 contacts_per_bead=config.contacts_per_bead,
             )
+            given = by_types(config.settings(), data.types, "repulsion")
+            contacts = supported_contacts(seen, [pair for pair in data.types if given[pair]["sigma"] == "fit"])
         parameters = _parameters(config, data.types, contacts, data.kt)
         found = {"unit": "nm", **{"-".join(types): distance for types, distance in contacts.items()}}
         return PairFit(parameters=parameters, provenance={"closest_approach": found})

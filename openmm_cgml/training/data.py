@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from openmm_cgml.dataset import ForceMatchingDataset, compute_conformations, summarize
+from openmm_cgml.dataset import DatasetSummary, ForceMatchingDataset, compute_conformations, summarize
 from openmm_cgml.dataset.plausibility import warn_of_implausible_data
 from openmm_cgml.errors import InputError
 from openmm_cgml.priors import PriorSet, fit_priors
@@ -269,11 +270,22 @@ def _scales(parts: Sequence[LabeledFrames]) -> Scales:
     return Scales(**{name: max(value, 1e-12) for name, value in result.items()})
 
 
+def _closest_approach(priors: PriorSet, summary: DatasetSummary) -> dict[str, float]:
+    """Closest approach between molecules by pair of types [nm], less where the priors found pairs too rare to tell."""
+    supported = priors.provenance.get("closest_approach", {})
+    closest = {}
+    for distances in summary.distances:
+        name, other = "-".join(distances.types), "-".join(distances.types[::-1])
+        if distances.closest_inter is not None:
+            closest[name] = min(distances.closest_inter, supported.get(name, supported.get(other, math.inf)))
+    return closest
+
+
 def manifest_summary(data: FitData) -> dict[str, Any]:
     """What the manifest of a force field says about its data: keyword arguments of `TrainingSummary`."""
     first = data.datasets[0]
     summary = summarize(first)
-    closest = {"-".join(d.types): d.closest_inter for d in summary.distances if d.closest_inter is not None}
+    closest = _closest_approach(data.priors, summary)
     return {
         "temperature": first.temperature,
         "density": summary.density,

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.mapping import mapping_from_specification
+from openmm_cgml.mapping import mapping_from_specification, templates_of_masses
 from openmm_cgml.specification import SystemSpecification
-from openmm_cgml.topology import AtomTopology, CGTopology
+from openmm_cgml.topology import AtomTopology, CGTopology, ResidueTemplate
 from tests.atoms import benzene_atoms, benzene_frames, benzene_specification
 
 DIMER = {
@@ -133,3 +133,20 @@ def test_a_residue_that_matches_nothing_is_refused():
     )
     with pytest.raises(InputError, match="has no residue MID"):
         mapping_from_specification(two_kinds, atoms)
+
+
+def test_templates_take_masses_that_no_element_tells():
+    template = ResidueTemplate(name="BUT", bead_names=("A", "B"), bead_type_names=("A", "A"), masses=(24.0, 24.0))
+    mapped = CGTopology.from_residues([(dataclasses.replace(template, masses=(29.062, 29.062)), 3)])
+    (changed,) = templates_of_masses([template], mapped)
+    assert changed.masses == (29.062, 29.062)
+    (same,) = templates_of_masses([template], CGTopology.from_residues([(template, 3)]))
+    assert same is template
+
+
+def test_residues_of_one_name_and_different_masses_are_refused():
+    template = ResidueTemplate(name="HOH", bead_names=("W",), bead_type_names=("W",), masses=(18.0,))
+    heavy = dataclasses.replace(template, masses=(20.0,))
+    mixed = CGTopology.from_residues([(template, 2), (heavy, 1)])
+    with pytest.raises(InputError, match=r"bead W of residue HOH weighs 18.0000 Da .* 20.0000 Da in number 2"):
+        templates_of_masses([template], mixed)

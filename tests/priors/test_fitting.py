@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from openmm_cgml.config import read_config
-from openmm_cgml.errors import InputError
+from openmm_cgml.errors import DatasetWarning, InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.potentials import (
     CosineAngleConfig,
@@ -286,7 +286,8 @@ def test_bonded_beads_do_not_count_as_approach() -> None:
 def test_fitted_repulsion_has_the_contact_energy_at_the_closest_approach() -> None:
     topology = molecules("A", 64, bonded=False)
     config = PriorConfig(repulsion=PowerRepulsionConfig(exponent=9, contact_energy=4.0, contacts_per_bead=0))
-    priors = fit_priors(config, topology, gas(topology, 5, 0.37), 300.0)
+    with pytest.warns(DatasetWarning, match="A-A: only 1 pairs"):  # one planted pair is all that there is
+        priors = fit_priors(config, topology, gas(topology, 5, 0.37), 300.0)
     assert priors.pair_energy("A", "A", np.array([0.37]))[0] == pytest.approx(4.0 * KT)
     assert priors.provenance["closest_approach"]["A-A"] == pytest.approx(0.37)
 
