@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from openmm_cgml.dataset.force_matching import ForceMatchingDataset
 from openmm_cgml.errors import InputError
 from openmm_cgml.topology import CGTopology
+from openmm_cgml.wholeness import BondForest
 
 ANGLE_BINS = 60
 """Bins of angles, from 0 to pi."""
@@ -91,11 +92,15 @@ def compute_conformations(dataset: ForceMatchingDataset, *, n_frames: int = _FRA
     """Angles and torsions of the molecules of a dataset that have torsions; none in rings.
 
     Args:
-        dataset: The dataset; its molecules are whole.
+        dataset: The dataset.
         n_frames: Number of frames to take, spread over all.
     """
     chosen = np.unique(np.linspace(0, dataset.n_frames - 1, min(n_frames, dataset.n_frames)).round().astype(int))
-    return conformations_of(dataset.topology, dataset.frames(chosen).positions)
+    frames = dataset.frames(chosen)
+    positions = np.asarray(frames.positions, np.float64)
+    if frames.box is not None:
+        positions = BondForest.from_topology(dataset.topology).make_whole(positions, np.asarray(frames.box, np.float64))
+    return conformations_of(dataset.topology, positions)
 
 
 def conformations_of(topology: CGTopology, positions: NDArray[np.floating]) -> Conformations:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +19,21 @@ from openmm_cgml.frames import Frames
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import BOLTZMANN
 
-__all__ = ["ForceScale", "compare_forces_with_positions", "find_outliers", "warn_of_implausible_data"]
+__all__ = [
+    "ForceScale",
+    "compare_forces_with_positions",
+    "find_outliers",
+    "find_repeated",
+    "warn_of_implausible_data",
+    "warn_of_shared_frames",
+]
 
 OUTLIER_SIGMA = 50.0
 _FRAMES = 200  # that forces and positions are compared in
 _LEAST_FRAMES = 8
 _NEIGHBORS = 12  # per bead, that the forces of unbonded beads are compared with
 _SIGNIFICANT = 6.0  # standard errors
-_FACTOR = 2.0
+_FACTOR = 1.5
 _UNITS = {
     41.84: "kcal/mol/angstrom",
     4.184: "kcal/mol/nm",
@@ -45,7 +54,7 @@ class ForceScale:
     error: float
 
     def complaint(self, temperature: float) -> str | None:
-        """A warning, if the ratio is off by more than a factor of two and than its error allows; else None."""
+        """A warning, if the ratio is off by more than a factor of 1.5 and than its error allows; else None."""
         off = max(self.ratio, 0.0) * _FACTOR < 1 or self.ratio > _FACTOR
         if not off or abs(self.ratio - 1) < _SIGNIFICANT * self.error:
             return None
@@ -97,34 +106,38 @@ def compare_forces_with_positions(dataset: ForceMatchingDataset) -> ForceScale |
 
 def find_outliers(dataset: ForceMatchingDataset, chunk_frames: int = 100) -> tuple[int, ...]:
     """Frames with a force beyond 50 robust standard deviations (1.4826 MAD of the first frames) of its bead type."""
+    return tuple(np.flatnonzero(_largest_forces(dataset, chunk_frames) > OUTLIER_SIGMA).tolist())
+
+
+def _largest_forces(dataset: ForceMatchingDataset, chunk_frames: int = 100) -> NDArray[np.float64]:
+    """Largest force component of each frame in robust standard deviations of its bead type, shape (n_frames,)."""
     types = dataset.topology.bead_types
     first = _forces(next(dataset.chunks(chunk_frames)))
     medians = {number: float(np.median(np.abs(first[:, types == number]))) for number in np.unique(types).tolist()}
-    limits = OUTLIER_SIGMA * 1.4826 * np.array([medians[number] for number in types.tolist()])[None, :, None]
-    found: list[int] = []
-    for number, chunk in enumerate(dataset.chunks(chunk_frames)):
-        beyond = (np.abs(_forces(chunk)) > np.maximum(limits, np.finfo(np.float32).tiny)).any(axis=(1, 2))
-        found += (number * chunk_frames + np.flatnonzero(beyond)).tolist()
-    return tuple(found)
+    sigma = np.maximum(1.4826 * np.array([medians[n] for n in types.tolist()]), np.finfo(np.float32).tiny)
+    largest = [np.abs(_forces(chunk)).max(axis=2) / sigma for chunk in dataset.chunks(chunk_frames)]
+    return np.concatenate([ratios.max(axis=1) for ratios in largest])
 
 
 def find_repeated(dataset: ForceMatchingDataset) -> tuple[tuple[int, int], ...]:
-    """Pairs of frames with the same positions and forces, the earlier one first."""
+    """Pairs of frames with the same positions, the earlier one first."""
     register = FrameRegister()
     return tuple(pair for chunk in dataset.chunks() for pair in register.add(chunk))
 
 
 def warn_of_implausible_data(dataset: ForceMatchingDataset) -> None:
     """Warns of frames with absurd forces, frames that are there twice, and forces that do not fit the positions."""
-    outliers, repeated = find_outliers(dataset), find_repeated(dataset)
+    largest, repeated = _largest_forces(dataset), find_repeated(dataset)
+    outliers = np.flatnonzero(largest > OUTLIER_SIGMA).tolist()
     scale = compare_forces_with_positions(dataset)
     complaint = None if scale is None else scale.complaint(dataset.temperature)
     if outliers:
-        listed = ", ".join(map(str, outliers[:10]))
+        worst = sorted(outliers, key=lambda frame: -largest[frame])[:10]
+        listed = ", ".join(f"{frame} ({largest[frame]:.3g})" for frame in worst)
         _warn(
             f"{dataset.path}: {len(outliers)} of {dataset.n_frames} frames hold forces beyond {OUTLIER_SIGMA:g} robust "
-            f"standard deviations: {listed}. One such frame can ruin a fit; leave it out when the dataset is made, if "
-            "it is not meant (a start before minimization, a failed calculation)"
+            f"standard deviations, the worst are {listed}. One such frame can ruin a fit; leave it out "
+            "when the dataset is made, if it is not meant (a start before minimization, a failed calculation)"
         )
     if repeated:
         listed = ", ".join(f"{a} and {b}" for a, b in repeated[:5])
@@ -134,6 +147,24 @@ def warn_of_implausible_data(dataset: ForceMatchingDataset) -> None:
         )
     if complaint:
         _warn(f"{dataset.path}: {complaint}")
+
+
+def warn_of_shared_frames(datasets: Sequence[ForceMatchingDataset]) -> None:
+    """Warns of frames that two datasets have in common."""
+    register, n_frames = FrameRegister(), 0
+    ends: list[int] = []
+    for dataset in datasets:
+        pairs = [pair for chunk in dataset.chunks() for pair in register.add(chunk)]
+        shared = [(earlier, later) for earlier, later in pairs if earlier < n_frames]
+        if shared:
+            other = bisect_right(ends, shared[0][0])
+            _warn(
+                f"{dataset.path} and {datasets[other].path} have {len(shared)} frames in common, the first is frame "
+                f"{shared[0][1] - n_frames} of the former: they may be trained on in one and test in the other; make "
+                "the datasets without them"
+            )
+        n_frames += dataset.n_frames
+        ends.append(n_frames)
 
 
 def _warn(text: str) -> None:

@@ -13,7 +13,7 @@ __all__ = ["FrameRegister"]
 
 
 class FrameRegister:
-    """Remembers the positions and forces of frames, in single precision, and tells which came before."""
+    """Remembers the positions of frames, in single precision, and tells which came before."""
 
     def __init__(self) -> None:
         self._seen: dict[bytes, int] = {}
@@ -46,5 +46,5 @@ class FrameRegister:
 
 
 def _digests(frames: Frames) -> list[bytes]:
-    arrays = [np.ascontiguousarray(a, np.float32) for a in (frames.positions, frames.forces) if a is not None]
-    return [hashlib.sha256(b"".join(array[k].tobytes() for array in arrays)).digest() for k in range(len(frames))]
+    positions = np.ascontiguousarray(frames.positions, np.float32)
+    return [hashlib.sha256(frame.tobytes()).digest() for frame in positions]

@@ -37,10 +37,11 @@ class ForceRecorder:
 
     Records, as float32, positions with whole molecules, total forces, the box and the time. If the System was prepared
     by `split_interactions`, also the intermolecular part of the forces and the energies "inter", "bonded",
-    "intra_nonbonded"; always the energy "kinetic". Constraint forces are not part of OpenMM's forces: they cancel in a
-    bead that holds both atoms of every constraint. Virtual sites are left out: their forces act on the atoms that place
-    them. Forces that do not belong to the physical model (restraints, biases) are left out when their force groups are
-    named in `exclude_groups`; what other groups from 3 on hold counts, as the energy "other" of a split System.
+    "intra_nonbonded"; always the energy "kinetic", but of Brownian dynamics. Constraint forces are not part of OpenMM's
+    forces: they cancel in a bead that holds both atoms of every constraint. Virtual sites are left out: their forces
+    act on the atoms that place them. Forces that do not belong to the physical model (restraints, biases) are left out
+    when their force groups are named in `exclude_groups`; what other groups from 3 on hold counts, as the energy
+    "other" of a split System.
 
     Example:
         >>> metadata = recording_metadata(topology, system, temperature=300.0, source={})    # doctest: +SKIP
@@ -100,6 +101,8 @@ class ForceRecorder:
             self._kept = self._begin(simulation)
         frame = read_frame(simulation.context, exclude_groups=self._exclude_groups, isolated=self._isolated)
         check_extent(frame, self._within)
+        if isinstance(simulation.integrator, openmm.BrownianIntegrator):  # its velocities are those of no temperature
+            frame = frame.replace(energies={k: v for k, v in frame.energies.items() if k != "kinetic"})
         self._writer.append(_atoms_of(frame, self._kept))
 
     def _begin(self, simulation: app.Simulation) -> NDArray[np.intp]:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from openmm_cgml.dataset import DatasetSummary, ForceMatchingDataset, compute_conformations, summarize
-from openmm_cgml.dataset.plausibility import warn_of_implausible_data
+from openmm_cgml.dataset.plausibility import warn_of_implausible_data, warn_of_shared_frames
 from openmm_cgml.errors import InputError
 from openmm_cgml.priors import PriorSet, fit_priors
 from openmm_cgml.topology import ChainTemplate, ResidueTemplate
@@ -102,6 +102,7 @@ def prepare_data(config: FitConfig) -> FitData:
     _check_alike(datasets)
     for dataset in datasets:
         warn_of_implausible_data(dataset)
+    warn_of_shared_frames(datasets)
     keys = _split(data, datasets, roles)
     first = datasets[0]
     own = np.array([frame for part, frame in keys["train"] if part == 0])
