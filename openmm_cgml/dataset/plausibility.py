@@ -126,7 +126,7 @@ def find_repeated(dataset: ForceMatchingDataset) -> tuple[tuple[int, int], ...]:
 
 
 def warn_of_implausible_data(dataset: ForceMatchingDataset) -> None:
-    """Warns of frames with absurd forces, frames that are there twice, and forces that do not fit the positions."""
+    """Warns of absurd forces, frames that are there twice or in disorder, and forces that do not fit positions."""
     largest, repeated = _largest_forces(dataset), find_repeated(dataset)
     outliers = np.flatnonzero(largest > OUTLIER_SIGMA).tolist()
     scale = compare_forces_with_positions(dataset)
@@ -147,6 +147,21 @@ def warn_of_implausible_data(dataset: ForceMatchingDataset) -> None:
         )
     if complaint:
         _warn(f"{dataset.path}: {complaint}")
+    back = _times_backward(dataset)
+    if back is not None:
+        _warn(
+            f"{dataset.path}: times run backward at frame {back}. Frames are split into training, validation and test "
+            "parts by their order; make a dataset of its own of each run, and leave out what a restart repeated"
+        )
+
+
+def _times_backward(dataset: ForceMatchingDataset) -> int | None:
+    """The first frame that is not later than the one before, of instantaneous frames with times."""
+    parts = [chunk.times for chunk in dataset.chunks()]
+    if dataset.kind != "instantaneous" or any(part is None for part in parts):
+        return None
+    back = np.flatnonzero(np.diff(np.concatenate([part for part in parts if part is not None])) <= 0)
+    return int(back[0]) + 1 if len(back) else None
 
 
 def warn_of_shared_frames(datasets: Sequence[ForceMatchingDataset]) -> None:

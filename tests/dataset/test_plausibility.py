@@ -64,11 +64,11 @@ def argon():
     return np.array(positions), np.array(forces), edge
 
 
-def dataset(path, positions, forces, edge, *, template=DIMER, temperature=300.0):
+def dataset(path, positions, forces, edge, *, template=DIMER, temperature=300.0, times=None):
     n = positions.shape[1] // len(template.bead_names)
     box = None if edge is None else np.tile(edge * np.eye(3), (len(positions), 1, 1))
     return ForceMatchingDataset.create(
-        path, [Frames(positions=positions, forces=forces, box=box)], topology=CGTopology.from_residues([(template, n)]),
+        path, [Frames(positions=positions, forces=forces, box=box, times=times)], topology=CGTopology.from_residues([(template, n)]),
         temperature=temperature, mapping_fingerprint="x", source={}, templates=[template],
     )  # fmt: skip
 
@@ -169,6 +169,14 @@ def test_wrapped_beads_are_made_whole_and_summarized_as_such(tmp_path):
     assert found.bonded_max < 0.5
     lengths = np.linalg.norm(np.diff(wrapped.frames().positions.reshape(N_FRAMES, N_DIMERS, 2, 3), axis=2), axis=-1)
     assert lengths.max() < 0.5
+
+
+def test_times_that_run_backward_are_told(tmp_path):
+    positions, forces, edge = dimers()
+    times = np.concatenate([np.arange(30.0), np.arange(25.0, 35.0)])
+    made = dataset(tmp_path / "d", positions, forces, edge, times=times)
+    with pytest.warns(DatasetWarning, match="times run backward at frame 30"):
+        warn_of_implausible_data(made)
 
 
 def test_frames_that_two_datasets_share_are_told(tmp_path):

@@ -220,3 +220,19 @@ def test_force_between_molecules_among_the_bonded_ones_is_noticed():
     parts, _ = read_components(boxes.context(system, positions), isolated=isolated)
     with pytest.raises(InputError, match=r"forces within molecule 0 .* add up to 1e\+03 kJ/mol/nm instead of 0"):
         check_components(parts, boxes.CHAINS)
+
+
+def test_reciprocal_space_in_a_group_of_its_own_is_recorded():
+    system, positions = boxes.chains("PME")
+    forces = boxes.state(system, positions)[1]
+    for force in system.getForces():
+        if isinstance(force, openmm.NonbondedForce):
+            force.setReciprocalSpaceForceGroup(7)
+    scale = np.abs(forces).max()
+    assert np.abs(boxes.state(system, positions, {0})[1] - forces).max() > 1e-2 * scale  # control
+    unsplit = read_frame(boxes.context(system, positions))
+    np.testing.assert_allclose(unsplit.forces[0], forces, atol=1e-5 * scale)
+    split_interactions(system)
+    split = read_frame(boxes.context(system, positions))
+    np.testing.assert_allclose(split.forces[0], forces, atol=1e-5 * scale)
+    assert "other" not in split.energies
