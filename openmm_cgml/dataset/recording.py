@@ -70,9 +70,7 @@ def map_recording(
     """
     if force_map not in FORCE_MAPS:
         raise InputError(f"force map {force_map!r}; known are {', '.join(FORCE_MAPS)}")
-    store = open_recording(recording)
-    check_temperature(store, specification.temperature)
-    check_times(store)
+    store = _checked_recording(recording, specification)
     atoms = AtomTopology.from_dict(store.metadata["atoms"])
     kept = Path(output) / MAPPING_FILE
     mapping = mapping_from_specification(specification, atoms)
@@ -132,6 +130,13 @@ def open_recording(path: str | os.PathLike[str]) -> FrameStore:
         )
     if store.n_frames == 0:
         raise ArtifactError(f"{path}: the recording holds no finished frames yet; wait, or resume it")
+    return store
+
+
+def _checked_recording(path: str | os.PathLike[str], specification: SystemSpecification) -> FrameStore:
+    store = open_recording(path)
+    check_temperature(store, specification.temperature)
+    check_times(store)
     return store
 
 

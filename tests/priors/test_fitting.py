@@ -295,7 +295,8 @@ def test_fitted_repulsion_has_the_contact_energy_at_the_closest_approach() -> No
 def test_benzene_gets_the_sigma_known_to_be_stable() -> None:
     topology = molecules("A", 2, bonded=False)
     frames = Frames(positions=np.array([[[0.0, 0, 0], [0.365, 0, 0]]]))
-    (term,), _ = fit_pair_priors(PowerRepulsionConfig(), topology, frames, 300.0, 2)
+    with pytest.warns(DatasetWarning, match="A-A: only 1 pairs"):
+        (term,), _ = fit_pair_priors(PowerRepulsionConfig(), topology, frames, 300.0, 2)
     assert term.parameters["sigma"] == pytest.approx(0.400, abs=0.001)
     assert term.parameters["switch_distance"] == pytest.approx(0.72)
 
