@@ -9,8 +9,8 @@ EDGE = 4.0
 CHAINS = [list(range(LENGTH * m, LENGTH * (m + 1))) for m in range(N_CHAINS)]
 
 
-def chains(method="PME", *, switch=False, custom=False, blend=False, nonbonded_group=0, bond_group=0, cutoff=1.0):
-    """System and positions of six chains of six particles of opposite charges; at 1 nm a chain reaches past the cutoff."""
+def chains(method="PME", *, switch=False, custom=False, blend=False, nonbonded_group=0, bond_group=0, cutoff=1.2):
+    """System and positions of six chains of six particles; ordinary pairs within them are nearer and farther than 1.2 nm."""
     system, standard, bonds = openmm.System(), openmm.NonbondedForce(), openmm.HarmonicBondForce()
     standard.setNonbondedMethod(getattr(standard, method))
     standard.setCutoffDistance(cutoff)

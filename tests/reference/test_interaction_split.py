@@ -242,3 +242,23 @@ def test_lennard_jones_by_ewald_is_refused():
     system, _ = boxes.chains("LJPME")
     with pytest.raises(InputError, match="LJPME"):
         split_interactions(system)
+
+
+@pytest.mark.physics
+@pytest.mark.slow
+def test_all_forces_on_rigid_water_are_intermolecular_with_lennard_jones_in_a_custom_force():
+    modeller = app.Modeller(app.Topology(), [])
+    force_field = app.ForceField("charmm36.xml", "charmm36/water.xml")
+    modeller.addSolvent(force_field, numAdded=20)
+    system = force_field.createSystem(modeller.topology, nonbondedMethod=app.NoCutoff)
+    assert any(isinstance(force, openmm.CustomNonbondedForce) for force in system.getForces())
+    split_interactions(system)
+    frame = read_frame(boxes.context(system, modeller.positions))
+    total, inter = (
+        forces[0].astype(float).reshape(-1, 3, 3).sum(axis=1) for forces in (frame.forces, frame.forces_inter)
+    )
+    np.testing.assert_allclose(inter, total, atol=1e-3 * np.abs(total).max())
+    charges = next(force for force in system.getForces() if isinstance(force, openmm.NonbondedForce))
+    charges.setForceGroup(9)
+    alone = boxes.state(system, modeller.positions, {9})[1].reshape(-1, 3, 3).sum(axis=1)
+    assert np.abs(alone - total).max() > 0.1 * np.abs(total).max()  # control: without Lennard-Jones they differ
