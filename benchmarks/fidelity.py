@@ -34,6 +34,7 @@ from openmm_cgml.potentials import HarmonicBondConfig
 from openmm_cgml.priors import PriorSet
 from openmm_cgml.priors.fitting import fit_bonded_priors
 from openmm_cgml.reference import MeanForceConfig, ReferenceConfig, compute_mean_forces, run_reference
+from openmm_cgml.runs.folder import RunFolder
 from openmm_cgml.simulation import SimulationConfig, simulate, simulate_system
 from openmm_cgml.specification import read_specification
 from openmm_cgml.storage import read_json, write_json
@@ -315,8 +316,8 @@ def collect(system: str, plan: Plan) -> dict[str, Any]:
 def figures_of_runs(folder: Path, name: str, seeds: Sequence[int], reference: Any) -> dict[str, Any]:
     """Figures of one model's simulations, averaged over the seeds, with the value of each seed beside them."""
     paths = [folder / "simulations" / f"{name}-{seed}" for seed in seeds]
-    paths = [path for path in paths if (path / "result.json").exists()]
-    outcomes = [read_json(path / "result.json") for path in paths]
+    paths = [path for path in paths if RunFolder(path).result.exists()]
+    outcomes = [RunFolder(path).describe_result() for path in paths]
     compared = [_compare(path, reference) for path in paths]
     result: dict[str, Any] = {
         "seeds": len(paths),
@@ -373,7 +374,7 @@ def _compare(path: Path, reference: Any) -> ValidationResult:
 
 def run_once(output: Path, run: Callable[[], Any]) -> None:
     """Run unless it is there; an unstable run is a result, not an error of the measurement."""
-    if (output / "result.json").exists() and read_json(output / "result.json")["status"] in ("complete", "unstable"):
+    if RunFolder(output).describe_result()["status"] in ("complete", "unstable"):
         return
     try:
         run()

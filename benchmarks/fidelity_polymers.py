@@ -27,6 +27,7 @@ from openmm_cgml.config import read_config
 from openmm_cgml.dataset import ForceMatchingDataset, map_recording
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.reference import ReferenceConfig, run_reference
+from openmm_cgml.runs.folder import RunFolder
 from openmm_cgml.simulation import SimulationConfig, simulate, simulate_system
 from openmm_cgml.specification import read_specification, with_protocol
 from openmm_cgml.storage import read_json, write_json
@@ -331,8 +332,8 @@ def collect(system: str, plan: Plan) -> dict[str, Any]:
 
 def figures_of_runs(paths: Sequence[Path], reference: Any) -> dict[str, Any]:
     """Every figure of the comparison, averaged over the runs, with that of each run and the error of the mean."""
-    paths = [path for path in paths if (path / "result.json").exists()]
-    outcomes = [read_json(path / "result.json") for path in paths]
+    paths = [path for path in paths if RunFolder(path).result.exists()]
+    outcomes = [RunFolder(path).describe_result() for path in paths]
     result: dict[str, Any] = {
         "seeds": len(paths),
         "stable_seeds": sum(outcome["status"] == "complete" for outcome in outcomes),
@@ -381,7 +382,7 @@ def _transfer_figures(paths: Sequence[Path]) -> dict[str, Any]:
     """Every quantity of the boxes with its error, and whether it differs from that of the shortest chains."""
     runs = [(path.name, read_run(path).summary) for path in paths]
     compared = compare_transfer([(name, summary) for name, summary in runs if summary is not None])
-    outcomes = {path.name: read_json(path / "result.json") for path in paths}
+    outcomes = {path.name: RunFolder(path).describe_result() for path in paths}
     kept = ("status", "time", "mean_temperature", "temperature_error")
     return {
         "runs": {name: {key: outcome[key] for key in kept} for name, outcome in outcomes.items()},
@@ -443,7 +444,7 @@ def _frame_interval(dataset: ForceMatchingDataset) -> float:
 
 
 def _is_done(path: Path) -> bool:
-    return (path / "result.json").exists() and read_json(path / "result.json")["status"] != "running"
+    return RunFolder(path).result.exists() and RunFolder(path).describe_result()["status"] != "running"
 
 
 if __name__ == "__main__":

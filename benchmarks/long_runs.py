@@ -19,6 +19,7 @@ from openmm_cgml.analysis import ReferenceSummary, read_reference_summary
 from openmm_cgml.analysis.report import read_run
 from openmm_cgml.builder import build_box
 from openmm_cgml.force_field import ForceField
+from openmm_cgml.runs.folder import RunFolder
 from openmm_cgml.shipped import find_system
 from openmm_cgml.simulation import SimulationConfig, simulate
 from openmm_cgml.storage import read_json, write_json
@@ -84,13 +85,13 @@ def run(force_field: ForceField, n_molecules: int, seed: int, duration: float, t
             progress=False,
         ),
     )
-    print(f"{output}: {read_json(output / 'result.json')}", flush=True)
+    print(f"{output}: {RunFolder(output).describe_result()}", flush=True)
 
 
 def figures(folder: Path, seeds: list[int], sizes: list[int], reference: ReferenceSummary) -> dict[str, Any]:
     """Figures of the finished runs."""
     result = {**figures_of_runs(folder, "shipped", seeds, reference), "simulations_command": "benchmarks/long_runs.py"}
-    ends = [read_json(folder / "simulations" / f"shipped-{seed}" / "result.json")["time"] for seed in seeds]
+    ends = [RunFolder(folder / "simulations" / f"shipped-{seed}").describe_result()["time"] for seed in seeds]
     result["simulated_ps_by_seed"] = ends
     energies = {
         str(size): read_run(folder / "sizes" / str(size)).summary.energies_per_bead["potential"].mean for size in sizes

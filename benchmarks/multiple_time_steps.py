@@ -27,7 +27,8 @@ from openmm_cgml.analysis.validation import compare_with_reference
 from openmm_cgml.builder import build_box
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.force_field import ForceField
-from openmm_cgml.shards import FrameStore
+from openmm_cgml.runs.folder import RunFolder
+from openmm_cgml.runs.log import KINETIC, POTENTIAL, TIME, read_log
 from openmm_cgml.simulation import SimulationConfig, simulate
 from openmm_cgml.simulation.integrator import create_integrator, share_group_of_priors
 from openmm_cgml.storage import read_json, write_json
@@ -176,7 +177,7 @@ def equilibrate(force_field: ForceField, case: Case, plan: Plan) -> tuple[Any, n
     output = plan.runs / force_field.name / "equilibration"
     config = settings(force_field, Row(step=case.time_step, interval=1), plan, duration=20.0 / plan.shorten)
     run_once(output, force_field, (topology, positions, box), config.model_copy(update={"minimize": True}))
-    frames = FrameStore.open(output / "trajectory").read()
+    frames = RunFolder(output).open_frames().read()
     return topology, frames.positions[-1].astype(np.float64), np.asarray(box)
 
 
@@ -209,8 +210,8 @@ def measure_drift(force_field: ForceField, start: Any, row: Row, case: Case, pla
     status = run_once(output, force_field, start, config)
     if status != "complete":
         return {"nve_status": status}
-    log = np.genfromtxt(output / "log.csv", delimiter=",", names=True)
-    times, energies = log["time_ps"], log["potential_kJ_per_mol"] + log["kinetic_kJ_per_mol"]
+    log = read_log(RunFolder(output).log)
+    times, energies = log[TIME], log[POTENTIAL] + log[KINETIC]
     slope, offset = np.polyfit(times, energies, 1)
     residues = energies - slope * times - offset
     independent = len(times) / max(1.0, 2 * estimate_correlation_time(residues))
@@ -269,12 +270,12 @@ def settings(force_field: ForceField, row: Row, plan: Plan, **changes: Any) -> S
 
 def run_once(output: Path, force_field: ForceField, start: Any, config: SimulationConfig) -> str:
     """Status of a run, which is made unless it is there."""
-    if not (output / "result.json").exists():
+    if not RunFolder(output).result.exists():
         try:
             simulate(force_field, *start, output=output, config=config, resume=output.exists(), progress=False)
         except SimulationError as error:
             print(f"{output}: {error}", flush=True)
-    return str(read_json(output / "result.json")["status"])
+    return str(RunFolder(output).describe_result()["status"])
 
 
 if __name__ == "__main__":

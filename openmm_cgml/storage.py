@@ -15,6 +15,10 @@ from typing import Any
 from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
 
 _JSON_LIMIT = 256 * 1024 * 1024
+LOCK = ".lock"
+"""Name of the file that holds a folder for one process."""
+VERB_RECORD = "run.json"
+"""Name of the file in which a verb of the command line notes what it was asked to do."""
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:
@@ -147,7 +151,7 @@ def lock_directory(path: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
         OutputExistsError: If another live process holds the folder.
     """
-    lock = Path(path) / ".lock"
+    lock = Path(path) / LOCK
     me = f"{os.getpid()} {socket.gethostname()}\n"
     for _ in range(2):
         try:

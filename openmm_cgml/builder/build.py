@@ -17,6 +17,7 @@ from openmm_cgml.builder.run_script import RunScript
 from openmm_cgml.builder.structure_file import write_structure
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
+from openmm_cgml.runs.folder import STRUCTURE
 from openmm_cgml.shipped import find_model, list_models
 from openmm_cgml.storage import prepare_output, write_atomically
 from openmm_cgml.system import TimeStep
@@ -99,7 +100,7 @@ def write_build(
         seed=seed + 1,
     )
     folder = prepare_output(output, overwrite=overwrite)
-    write_structure(folder / "topology.cif", topology, positions, vectors)
+    write_structure(folder / STRUCTURE, topology, positions, vectors)
     write_atomically(folder / "run.py", script.text())
     return BuildResult(
         folder=folder,

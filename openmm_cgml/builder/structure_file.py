@@ -12,6 +12,7 @@ from openmm import app, unit
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
+from openmm_cgml.runs.folder import STRUCTURE
 from openmm_cgml.storage import write_atomically
 from openmm_cgml.topology import CGTopology
 
@@ -73,16 +74,16 @@ def read_structure(force_field: ForceField, path: Path) -> tuple[CGTopology, NDA
 
     Args:
         force_field: The force field whose beads they are.
-        path: A PDBx/mmCIF or PDB file, or a folder with a `topology.cif`.
+        path: A PDBx/mmCIF or PDB file, or a folder that holds one, as `build` and `simulate` write it.
 
     Raises:
         InputError: If it is another kind of file, not there, or holds beads that the force field does not know.
     """
     if path.is_dir():
-        path = path / "topology.cif"
+        path = path / STRUCTURE
     reader = {".cif": app.PDBxFile, ".pdb": app.PDBFile}.get(path.suffix.lower())
     if reader is None:
-        raise InputError(f"{path}: structures are read from .cif and .pdb files, or from a folder with a topology.cif")
+        raise InputError(f"{path}: structures are read from .cif and .pdb files, or from a folder with a {STRUCTURE}")
     if not path.is_file():
         raise InputError(f"{path}: no such file; `openmm-cgml build` writes one")
     structure = reader(str(path))

@@ -13,8 +13,6 @@ import typer
 if TYPE_CHECKING:
     from openmm_cgml.shards import FrameStore
 
-_SIMULATION_SCHEMA = "openmm-cgml/simulation"  # followed by its version
-
 
 @dataclass(frozen=True)
 class Description:
@@ -77,11 +75,14 @@ def describe(target: str, *, verify: bool = True) -> list[Description]:
 
 def _describe_folder(path: Path, verify: bool) -> list[Description]:
     """What the known files of a folder say, the content first and the record of its making last."""
+    from openmm_cgml.runs.record import RECORD
+    from openmm_cgml.storage import VERB_RECORD
+
     readers: dict[str, Callable[[Path, bool], Description]] = {
         "manifest.json": _describe_manifest,
         "system.yaml": _describe_system,
-        "simulation.json": _describe_simulation,
-        "run.json": _describe_run,
+        RECORD: _describe_simulation,
+        VERB_RECORD: _describe_run,
     }
     return [read(path, verify) for name, read in readers.items() if (path / name).is_file()]
 
@@ -188,23 +189,19 @@ def _describe_system(path: Path, verify: bool) -> Description:
 
 
 def _describe_simulation(path: Path, verify: bool) -> Description:
-    from openmm_cgml.errors import ArtifactError
-    from openmm_cgml.storage import read_json
+    from openmm_cgml.runs.folder import RunFolder
 
-    record = read_json(path / "simulation.json")
-    schema = str(record.get("schema")) if isinstance(record, dict) else "none"
-    if not schema.startswith(_SIMULATION_SCHEMA):
-        raise ArtifactError(f"{path / 'simulation.json'}: schema {schema!r} is none of this program's")
-    facts = {name: value for name, value in record.items() if name != "schema"}
-    result = path / "result.json"
-    facts["result"] = read_json(result) if result.is_file() else "not finished"
+    folder = RunFolder(path)
+    facts = {name: value for name, value in folder.read_record().to_dict().items() if name != "schema"}
+    facts["result"] = folder.describe_result()
     return Description("simulation", path, facts)
 
 
 def _describe_run(path: Path, verify: bool) -> Description:
     from openmm_cgml.cli.run_record import read_run_record
+    from openmm_cgml.storage import VERB_RECORD
 
-    record = read_run_record(path / "run.json")
+    record = read_run_record(path / VERB_RECORD)
     facts = {name: value for name, value in record.items() if name not in ("schema", "earlier")}
     facts["earlier runs"] = len(record["earlier"])
     return Description("run", path, facts)

@@ -14,10 +14,9 @@ from typing import Any
 
 import openmm_cgml
 from openmm_cgml.errors import ArtifactError, InputError, MissingDependencyError, OutputExistsError
-from openmm_cgml.storage import read_json, write_json
+from openmm_cgml.storage import VERB_RECORD, read_json, write_json
 
 SCHEMA = "openmm-cgml/run"
-_FILE = "run.json"
 _PACKAGES = ("openmm", "openmmtorch", "torch", "torchmd-net", "numpy", "lightning", "mdtraj", "freud-analysis")
 _REFUSALS = (InputError, ArtifactError, OutputExistsError, MissingDependencyError)
 
@@ -63,10 +62,10 @@ def recorded(output: Path, verb: str, arguments: Mapping[str, Any]) -> Iterator[
                 "result": _plain(result),
                 "versions": versions(),
                 "host": {"platform": platform.platform(terse=True), "machine": platform.machine()},
-                "earlier": _earlier(output / _FILE),
+                "earlier": _earlier(output / VERB_RECORD),
             }
             with contextlib.suppress(OSError):  # a full disk must not hide the error that ended the run
-                write_json(output / _FILE, record)
+                write_json(output / VERB_RECORD, record)
 
 
 def read_run_record(path: Path) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def simulate(
     """
     from openmm_cgml.cli.run_record import recorded
     from openmm_cgml.force_field import ForceField
+    from openmm_cgml.runs import RunFolder
     from openmm_cgml.simulation import simulate as run_simulation
 
     given = {
@@ -112,7 +113,7 @@ def simulate(
     }
     given = {name: value for name, value in given.items() if value is not None}
     force_field = ForceField.load(model)
-    resuming = resume and (output / "simulation.json").is_file()
+    resuming = resume and RunFolder(output).holds_run
     topology, positions, box = (
         _read_run(output) if resuming else _make_start(force_field, molecules, density, start, seed or 0)
     )
@@ -153,20 +154,19 @@ def _read_run(output: Path) -> tuple[CGTopology, np.ndarray, Any]:
     """Topology, starting positions [nm] and box of the run in a folder."""
     from openmm import app, unit
 
-    from openmm_cgml.storage import read_json
-    from openmm_cgml.topology import CGTopology
+    from openmm_cgml.runs import RunFolder
 
-    topology = CGTopology.from_dict(read_json(output / "topology.json"))
-    positions = app.PDBxFile(str(output / "topology.cif")).getPositions(asNumpy=True).value_in_unit(unit.nanometer)
-    return topology, positions, read_json(output / "simulation.json")["box"]
+    run = RunFolder(output)
+    positions = app.PDBxFile(str(run.structure)).getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    return run.read_topology(), positions, run.read_record().box
 
 
 def _read_settings(output: Path, given: dict[str, Any]) -> SimulationConfig:
     """The settings that the run in a folder was started with, some of them given anew."""
+    from openmm_cgml.runs import RunFolder
     from openmm_cgml.simulation import SimulationConfig
-    from openmm_cgml.storage import read_json
 
-    return SimulationConfig(**{**read_json(output / "simulation.json")["config"], **given})
+    return SimulationConfig(**{**RunFolder(output).read_record().config, **given})
 
 
 def _settings(
@@ -187,6 +187,8 @@ def _settings(
 
 
 def _report(result: SimulationResult) -> None:
+    from openmm_cgml.runs import RunFolder
+
     together = "" if result.n_replicas == 1 else f" of {result.n_replicas} replicas together"
     typer.echo(
         f"{result.status}: {result.time:g} ps (CG time) in {result.wall_time:.0f} s, "
@@ -197,5 +199,5 @@ def _report(result: SimulationResult) -> None:
         typer.echo(f"mean temperature: {result.mean_temperature:.1f}{error} K")
     if result.mean_potential_energy is not None:
         typer.echo(f"mean potential energy: {result.mean_potential_energy:.4g} kJ/mol per bead")
-    trajectory = "trajectory.xtc" if result.n_replicas == 1 else "replica-*/trajectory.xtc"
-    typer.echo(f"frames: {result.n_frames} in {result.output / trajectory}")
+    trajectories = " ".join(str(replica.xtc) for replica in RunFolder(result.output).replicas())
+    typer.echo(f"frames: {result.n_frames} in {trajectories}")

@@ -20,7 +20,7 @@ from openmm_cgml.dataset.splits import split_blocks
 from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
 from openmm_cgml.frames import PER_PARTICLE, Frames
 from openmm_cgml.shards import FrameStore, FrameWriter
-from openmm_cgml.storage import lock_directory, prepare_output
+from openmm_cgml.storage import VERB_RECORD, lock_directory, prepare_output
 from openmm_cgml.topology import CGTopology, ChainTemplate, ResidueTemplate
 from openmm_cgml.wholeness import BondForest
 
@@ -295,7 +295,7 @@ def _whole(frames: Frames, forest: BondForest) -> Frames:
 
 def _is_foreign(file: Path) -> bool:
     """Whether a file is not one of those that a writer killed in its first moments leaves."""
-    return not file.name.startswith(".") and file.name != "run.json"
+    return not file.name.startswith(".") and file.name != VERB_RECORD
 
 
 def prepare_frames(frames: Frames, metadata: Mapping[str, Any], *, first: int = 0) -> Frames:

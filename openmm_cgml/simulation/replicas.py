@@ -1,10 +1,8 @@
-"""The copies of one system in a run: their folders, files and stability, each as those of a run of its own."""
+"""The copies of one system in a run: their starts, energies and stability, each as those of a run of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -12,23 +10,13 @@ import openmm
 from openmm import unit
 
 from openmm_cgml.errors import InputError, SimulationError
-from openmm_cgml.simulation.config import SimulationConfig
-from openmm_cgml.simulation.output import SimulationOutput, Snapshot, check_marks
+from openmm_cgml.runs.snapshot import Snapshot
 from openmm_cgml.simulation.platform import PlatformChoice
 from openmm_cgml.simulation.stability import StabilityMonitor, UnstableSimulationError
-from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import BOLTZMANN
 
 _ENERGY_TOLERANCE = 1e-3
 """Largest difference between the energy of all replicas together and the sum of theirs, relative to it."""
-
-
-def replica_folders(folder: Path, replicas: int) -> tuple[Path, ...]:
-    """Where the frames of each replica go: the run's own folder for one, `replica-1` and so on for more."""
-    if replicas == 1:
-        return (folder,)
-    digits = len(str(replicas))
-    return tuple(folder / f"replica-{number:0{digits}d}" for number in range(1, replicas + 1))
 
 
 def repeat_positions(positions: np.ndarray, n_beads: int, replicas: int) -> np.ndarray:
@@ -51,72 +39,6 @@ def repeat_positions(positions: np.ndarray, n_beads: int, replicas: int) -> np.n
             f" all the same, or from ({replicas}, {n_beads}, 3)"
         )
     return np.tile(positions, (replicas, 1))
-
-
-def check_replica_marks(folders: Sequence[Path], marks: dict[str, Any]) -> None:
-    """Check that the files of every replica hold what they held when `marks` were taken.
-
-    Raises:
-        ArtifactError: Naming the first file that does not.
-    """
-    for folder in folders:
-        check_marks(folder, marks if len(folders) == 1 else marks[folder.name])
-
-
-class ReplicaOutput:
-    """Appends the frames of each replica to files of its own.
-
-    Args:
-        folders: Where each replica's files go.
-        topology: The beads of one replica.
-        box: Box vectors [nm], shape (3, 3), or None.
-        config: Settings of the run.
-        marks: What `commit` returned at the checkpoint that the run goes on from; None for a new run.
-    """
-
-    def __init__(
-        self,
-        folders: Sequence[Path],
-        topology: CGTopology,
-        box: np.ndarray | None,
-        config: SimulationConfig,
-        marks: dict[str, Any] | None = None,
-    ) -> None:
-        self._folders = folders
-        self._outputs: list[SimulationOutput] = []
-        for folder in folders:
-            own = marks if marks is None or len(folders) == 1 else marks[folder.name]
-            self._outputs.append(SimulationOutput(folder, topology, box, config, own))
-
-    @property
-    def n_frames(self) -> int:
-        """Frames written of each replica."""
-        return self._outputs[0].n_frames
-
-    def append(self, snapshots: Sequence[Snapshot], steps_per_second: float) -> None:
-        """Write one frame and its log line for each replica."""
-        for output, snapshot in zip(self._outputs, snapshots, strict=True):
-            output.append(snapshot, steps_per_second)
-
-    def commit(self) -> dict[str, Any]:
-        """Put everything on disk, and return where the files stand, by folder where there are several."""
-        marks = [output.commit() for output in self._outputs]
-        if len(marks) == 1:
-            return marks[0]
-        return {folder.name: mark for folder, mark in zip(self._folders, marks, strict=True)}
-
-    def close(self) -> None:
-        """Put everything on disk and close the files."""
-        for output in self._outputs:
-            output.close()
-
-    def __enter__(self) -> ReplicaOutput:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class ReplicaMonitors:

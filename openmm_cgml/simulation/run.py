@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import logging
 import os
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,30 +18,25 @@ from safetensors.numpy import save
 
 from openmm_cgml.analysis.block_average import compute_average
 from openmm_cgml.builder.structure_file import write_structure
-from openmm_cgml.errors import InputError, OutputExistsError, SimulationError
+from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.interruption import Interruption
-from openmm_cgml.simulation.checkpoint import Checkpoint, discard_newer, find_checkpoint, write_checkpoint
+from openmm_cgml.runs.checkpoint import Checkpoint, discard_newer, find_checkpoint, write_checkpoint
+from openmm_cgml.runs.folder import RunFolder
+from openmm_cgml.runs.log import POTENTIAL, TEMPERATURE, read_log
+from openmm_cgml.runs.output import FrameSchedule
+from openmm_cgml.runs.progress import ProgressReport, ns_per_day, show_progress
+from openmm_cgml.runs.record import RunRecord, collect_versions
+from openmm_cgml.runs.replica_output import ReplicaOutput, check_replica_marks
+from openmm_cgml.runs.result import COMPLETE, INTERRUPTED, UNSTABLE, SimulationResult, combine_replicas
+from openmm_cgml.runs.snapshot import Snapshot
 from openmm_cgml.simulation.config import SimulationConfig
 from openmm_cgml.simulation.integrator import create_integrator
-from openmm_cgml.simulation.output import LOG, Snapshot
 from openmm_cgml.simulation.platform import choose_platform, fingerprint_system
-from openmm_cgml.simulation.progress import ProgressReport, ns_per_day, show_progress
 from openmm_cgml.simulation.replicas import (
     OneReplica,
     ReplicaMonitors,
-    ReplicaOutput,
-    check_replica_marks,
     repeat_positions,
-    replica_folders,
     split_snapshot,
-)
-from openmm_cgml.simulation.result import (
-    COMPLETE,
-    INTERRUPTED,
-    RESULT,
-    UNSTABLE,
-    SimulationResult,
-    combine_replicas,
 )
 from openmm_cgml.simulation.stability import ContactReferences, StabilityMonitor, UnstableSimulationError
 from openmm_cgml.simulation.start import (
@@ -54,20 +47,12 @@ from openmm_cgml.simulation.start import (
     check_shapes,
     check_time_step,
 )
-from openmm_cgml.storage import lock_directory, prepare_output, read_json, write_atomically, write_json
+from openmm_cgml.storage import lock_directory, prepare_output, write_atomically
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import BOLTZMANN
 
 logger = logging.getLogger(__name__)
 
-RUN, TOPOLOGY, STRUCTURE, CHECKPOINTS, LAST_GOOD = (
-    "simulation.json",
-    "topology.json",
-    "topology.cif",
-    "checkpoints",
-    "last_good.safetensors",
-)
-SCHEMA = "openmm-cgml/simulation/1"
 MAY_CHANGE = {"duration", "checkpoint_interval", "platform", "threads", "ml_backend", "minimize"}
 """Settings that a resumed run may give anew."""
 _MINIMIZATION_STEPS = 200
@@ -131,13 +116,13 @@ def simulate_system(
     if resume and overwrite:
         raise InputError("overwrite and resume exclude each other; choose one")
     run = _Run(system, topology, positions, box, config, identity, contacts, dict(record or {}), notes, system_of_one)
-    folder = prepare_output(output, resume=resume or overwrite)
-    _check_is_run(folder)
-    with lock_directory(folder), Interruption() as interruption:
+    folder = RunFolder(prepare_output(output, resume=resume or overwrite))
+    folder.check_is_run()
+    with lock_directory(folder.path), Interruption() as interruption:
         run.attach(folder, interruption)
         if resume and (checkpoint := run.find_checkpoint()) is not None:
-            if checkpoint.step >= config.n_steps and (folder / RESULT).exists():
-                return SimulationResult.read(folder)
+            if checkpoint.step >= config.n_steps and folder.result.exists():
+                return folder.read_result()
             run.go_on_from(checkpoint)
         else:
             run.start()
@@ -190,10 +175,10 @@ class _Run:
         self._wall_time, self._start_step, self._step = 0.0, 0, 0
         self._last_good: Snapshot | None = None
 
-    def attach(self, folder: Path, interruption: Interruption) -> None:
+    def attach(self, folder: RunFolder, interruption: Interruption) -> None:
         """Set where to write and what asks to stop."""
         self._folder, self._interruption = folder, interruption
-        self._folders = replica_folders(folder, self._config.replicas)
+        self._folders = folder.replica_folders(self._config.replicas)
 
     def _note(self, text: str) -> None:
         logger.warning(text)
@@ -237,14 +222,14 @@ class _Run:
         self._context.setVelocitiesToTemperature(config.temperature, config.seed + 1)
         if config.ensemble == "NVE":
             self._remove_drift()
-        _clear(self._folder)
+        self._folder.clear()
         self._write_run("start")
         for folder, positions in zip(self._folders, self._by_replica(relaxed), strict=True):
-            write_json(folder / TOPOLOGY, self._topology.to_dict())
-            write_structure(folder / STRUCTURE, self._topology, positions, self._box)
+            folder.write_topology(self._topology)
+            write_structure(folder.structure, self._topology, positions, self._box)
         if config.replicas > 1:
-            write_json(self._folder / TOPOLOGY, self._topology.to_dict())
-            write_structure(self._folder / STRUCTURE, self._topology, self._by_replica(relaxed)[0], self._box)
+            self._folder.write_topology(self._topology)
+            write_structure(self._folder.structure, self._topology, self._by_replica(relaxed)[0], self._box)
 
     def _check_start(self, positions: np.ndarray, forces: np.ndarray) -> None:
         """Check the starting structure of each replica; positions [nm] and forces are (replicas, n_beads, 3)."""
@@ -294,34 +279,35 @@ class _Run:
                 "properties": self._platform.properties,
                 "platform_reason": self._platform.reason,
                 "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                "versions": _versions(),
+                "versions": collect_versions(),
             }
         )
-        content = {
-            "schema": SCHEMA,
-            "config": self._config.model_dump(),
-            "n_steps": self._config.n_steps,
-            "steps_per_frame": self._config.steps_per_frame,
-            "n_beads": self._topology.n_beads,
-            "box": None if self._box is None else self._box.tolist(),
-            "topology_fingerprint": self._topology.fingerprint,
-            "system_fingerprint": self._fingerprint,
-            "segments": self._segments,
-            "notes": self._notes,
-            **self._record,
-        }
-        write_json(self._folder / RUN, content)
+        record = RunRecord(
+            config=self._config.model_dump(),
+            n_steps=self._config.n_steps,
+            steps_per_frame=self._config.steps_per_frame,
+            n_beads=self._topology.n_beads,
+            box=None if self._box is None else self._box.tolist(),
+            topology_fingerprint=self._topology.fingerprint,
+            system_fingerprint=self._fingerprint,
+            segments=tuple(self._segments),
+            notes=tuple(self._notes),
+            force_field=self._record.get("force_field"),
+            ml_backend=self._record.get("ml_backend"),
+            others={name: value for name, value in self._record.items() if name not in ("force_field", "ml_backend")},
+        )
+        record.write(self._folder.record)
         if self._config.replicas > 1:
             for number, folder in enumerate(self._folders, 1):
-                folder.mkdir(exist_ok=True)
-                write_json(folder / RUN, {**content, "replica": number})
+                folder.path.mkdir(exist_ok=True)
+                replace(record, replica=number).write(folder.record)
 
     # --- resuming --------------------------------------------------------------------------------------------------
 
     def find_checkpoint(self) -> Checkpoint | None:
         """The newest checkpoint that is whole and fits the run's files; None if the run never got to one."""
         checkpoint, rejected = find_checkpoint(
-            self._folder / CHECKPOINTS, lambda found: check_replica_marks(self._folders, found.meta["files"])
+            self._folder.checkpoints, lambda found: check_replica_marks(self._folders, found.meta["files"])
         )
         for reason in rejected:
             self._note(f"checkpoint passed over: {reason}")
@@ -331,8 +317,8 @@ class _Run:
         return checkpoint
 
     def _check_same_run(self, checkpoint: Checkpoint) -> None:
-        before = read_json(self._folder / RUN)
-        then = SimulationConfig(**before["config"]).model_dump()
+        before = self._folder.read_record()
+        then = SimulationConfig(**before.config).model_dump()
         changed = [
             f"{name} was {then[name]!r}, now {value!r}"
             for name, value in self._config.model_dump().items()
@@ -343,18 +329,18 @@ class _Run:
                 f"{self._folder} was started with other settings: {'; '.join(changed)}. Give the same, or start anew"
             )
         if checkpoint.meta["topology_fingerprint"] != self._topology.fingerprint:
-            raise InputError(f"{self._folder} was started with another topology ({self._folder / TOPOLOGY})")
+            raise InputError(f"{self._folder} was started with another topology ({self._folder.topology})")
         if checkpoint.meta["system_fingerprint"] != self._fingerprint:
             raise InputError(
                 f"{self._folder} was started with another System: its forces, parameters or force field have changed "
                 "since. Use the same model, or start anew in another folder"
             )
-        if (self._folder / RESULT).exists() and SimulationResult.read(self._folder).status == UNSTABLE:
+        if self._folder.result.exists() and self._folder.read_result().status == UNSTABLE:
             raise InputError(
                 f"{self._folder} became unstable; going on would repeat it. Start anew with a smaller time step; "
-                f"{LAST_GOOD} holds the last good state"
+                f"{self._folder.last_good.name} holds the last good state"
             )
-        self._segments = list(before["segments"])
+        self._segments = [dict(segment) for segment in before.segments]
 
     def go_on_from(self, checkpoint: Checkpoint) -> None:
         """Bring context and files to where they were at a checkpoint."""
@@ -364,8 +350,8 @@ class _Run:
         self._wall_time, self._start_step, self._step = checkpoint.meta["wall_time"], checkpoint.step, checkpoint.step
         self._monitors.restore(checkpoint.meta["temperature_history"])
         for folder in {self._folder, *self._folders}:
-            (folder / RESULT).unlink(missing_ok=True)
-        discard_newer(self._folder / CHECKPOINTS, checkpoint.step)
+            folder.result.unlink(missing_ok=True)
+        discard_newer(self._folder.checkpoints, checkpoint.step)
         self._write_run(mode)
 
     def _load(self, checkpoint: Checkpoint) -> str:
@@ -409,7 +395,9 @@ class _Run:
     def run(self, progress: bool) -> SimulationResult:
         """Do the remaining steps and write the result."""
         config = self._config
-        with ReplicaOutput(self._folders, self._topology, self._box, config, self._marks) as self._output:
+        with ReplicaOutput(
+            self._folders, self._topology, self._box, _schedule(config), config.temperature, self._marks
+        ) as self._output:
             if self._marks is None:
                 self._write_checkpoint(self._take_snapshot())
             aggregate = config.time_step * config.replicas
@@ -516,7 +504,7 @@ class _Run:
             context=context or self._context.createCheckpoint(),
             meta=meta,
         )
-        write_checkpoint(self._folder / CHECKPOINTS, checkpoint)
+        write_checkpoint(self._folder.checkpoints, checkpoint)
 
     # --- ending ----------------------------------------------------------------------------------------------------
 
@@ -524,8 +512,8 @@ class _Run:
         good = self._last_good
         if good is not None:
             arrays = {"positions": good.positions, "velocities": good.velocities}
-            write_atomically(self._folder / LAST_GOOD, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
-            self._notes.append(f"{LAST_GOOD} holds the state after {good.step} steps")
+            write_atomically(self._folder.last_good, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
+            self._notes.append(f"{self._folder.last_good.name} holds the state after {good.step} steps")
         self._finish(UNSTABLE, str(error))
 
     def _finish(self, status: str, reason: str | None = None) -> SimulationResult:
@@ -537,16 +525,18 @@ class _Run:
             each.write()
         if len(results) == 1:
             return results[0]
-        result = combine_replicas(self._folder, results)
+        result = combine_replicas(self._folder.path, results)
         result.write()
         return result
 
-    def _summarize(self, folder: Path, monitor: StabilityMonitor, status: str, reason: str | None) -> SimulationResult:
+    def _summarize(
+        self, folder: RunFolder, monitor: StabilityMonitor, status: str, reason: str | None
+    ) -> SimulationResult:
         """The result of one replica."""
         rate = self._step / self._wall_time if self._wall_time > 0 else 0.0
-        averages = _averages(folder / LOG, self._topology.n_beads)
+        averages = _averages(folder, self._topology.n_beads)
         return SimulationResult(
-            output=folder,
+            output=folder.path,
             status=status,
             steps=self._step,
             time=self._step * self._config.time_step,
@@ -591,41 +581,18 @@ def _masses(system: openmm.System) -> np.ndarray:
     return np.array([system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(system.getNumParticles())])
 
 
-def _check_is_run(folder: Path) -> None:
-    """Refuse a folder that holds something other than a run, which would be deleted."""
-    held = [path.name for path in folder.iterdir() if not path.name.startswith(".") and path.name != "run.json"]
-    if held and RUN not in held:
-        raise OutputExistsError(
-            f"{folder} holds {sorted(held)[0]!r} and no {RUN}, so it is no simulation; choose another folder"
-        )
+def _schedule(config: SimulationConfig) -> FrameSchedule:
+    return FrameSchedule(time_step=config.time_step, steps_per_frame=config.steps_per_frame, n_steps=config.n_steps)
 
 
-def _clear(folder: Path) -> None:
-    """Empty a run's folder; what says that it is one goes last, and the lock stays."""
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == RUN):
-        if path.name != ".lock":
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _averages(path: Path, n_beads: int) -> dict[str, float | None]:
+def _averages(folder: RunFolder, n_beads: int) -> dict[str, float | None]:
     """Mean temperature [K], its error, and mean potential energy per bead [kJ/mol] of a log after its equilibration."""
-    lines = path.read_text(encoding="utf8").splitlines()[1:]
-    rows = np.array([[float(value) for value in line.split(",")] for line in lines]).reshape(-1, 6)
-    rows = rows[int(_EQUILIBRATION_FRACTION * len(rows)) :]
-    error = compute_average(rows[:, 2]).standard_error if len(rows) >= _FEWEST_FOR_ERROR else None
+    columns = read_log(folder.log)
+    start = int(_EQUILIBRATION_FRACTION * len(columns[TEMPERATURE]))
+    temperatures, energies = columns[TEMPERATURE][start:], columns[POTENTIAL][start:]
+    enough = len(temperatures) >= _FEWEST_FOR_ERROR
     return {
-        "mean_temperature": float(rows[:, 2].mean()) if len(rows) else None,
-        "temperature_error": error,
-        "mean_potential_energy": float(rows[:, 3].mean()) / n_beads if len(rows) else None,
+        "mean_temperature": float(temperatures.mean()) if len(temperatures) else None,
+        "temperature_error": compute_average(temperatures).standard_error if enough else None,
+        "mean_potential_energy": float(energies.mean()) / n_beads if len(energies) else None,
     }
-
-
-def _versions() -> dict[str, str]:
-    names = ("openmm-cgml", "openmm", "torch", "openmmtorch", "numpy")
-    found = {}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -11,9 +11,9 @@ from openmm_cgml.engine import choose_backend, describe_evaluation, is_tabulable
 from openmm_cgml.engine.parity import measure_parity
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.force_field import ForceField
+from openmm_cgml.runs.result import SimulationResult
 from openmm_cgml.simulation.config import SimulationConfig
 from openmm_cgml.simulation.integrator import share_group_of_priors
-from openmm_cgml.simulation.result import SimulationResult
 from openmm_cgml.simulation.run import simulate_system
 from openmm_cgml.simulation.stability import ContactReferences
 from openmm_cgml.simulation.start import compare_with_period

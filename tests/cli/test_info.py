@@ -66,7 +66,7 @@ def test_a_simulation_is_told_with_its_result(tmp_path):
         '{"schema": "openmm-cgml/simulation/1", "config": {"temperature": 300.0}}'
     )
     (found,) = describe(str(tmp_path))
-    assert (found.kind, found.facts["result"]) == ("simulation", "not finished")
+    assert (found.kind, found.facts["result"]) == ("simulation", {"status": "unfinished"})
     (tmp_path / "result.json").write_text('{"status": "complete"}')
     assert describe(str(tmp_path))[0].facts["result"] == {"status": "complete"}
 

@@ -4,9 +4,9 @@ import numpy as np
 import openmm
 import pytest
 
+from openmm_cgml.runs.checkpoint import find_checkpoint
 from openmm_cgml.shards import FrameStore
 from openmm_cgml.simulation import SimulationConfig, simulate_system
-from openmm_cgml.simulation.checkpoint import find_checkpoint
 from openmm_cgml.topology import CGTopology, ResidueTemplate
 
 EDGE, N_PER_EDGE, CUTOFF = 2.5, 5, 0.72

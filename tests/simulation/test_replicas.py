@@ -7,6 +7,8 @@ import pytest
 
 from openmm_cgml.analysis.report.simulation_run import find_replicas, read_run
 from openmm_cgml.errors import InputError, SimulationError
+from openmm_cgml.runs.checkpoint import find_checkpoint, read_checkpoint
+from openmm_cgml.runs.snapshot import Snapshot
 from openmm_cgml.shards import FrameStore
 from openmm_cgml.simulation import (
     SimulationConfig,
@@ -15,8 +17,6 @@ from openmm_cgml.simulation import (
     simulate,
     simulate_system,
 )
-from openmm_cgml.simulation.checkpoint import find_checkpoint, read_checkpoint
-from openmm_cgml.simulation.output import Snapshot
 from openmm_cgml.simulation.replicas import ReplicaMonitors, repeat_positions
 from openmm_cgml.simulation.stability import StabilityMonitor
 from openmm_cgml.units import BOLTZMANN

@@ -9,9 +9,9 @@ import openmm
 import pytest
 
 from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError, SimulationError
+from openmm_cgml.runs.checkpoint import find_checkpoint
 from openmm_cgml.shards import FrameStore
 from openmm_cgml.simulation import SimulationConfig, SimulationResult, UnstableSimulationError, simulate_system
-from openmm_cgml.simulation.checkpoint import find_checkpoint
 from openmm_cgml.simulation.run import _Run
 from openmm_cgml.topology import CGTopology, ResidueTemplate
 

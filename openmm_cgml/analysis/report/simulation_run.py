@@ -15,8 +15,10 @@ from openmm_cgml.analysis.thermo import compute_temperatures, count_degrees_of_f
 from openmm_cgml.analysis.trajectory_summary import TrajectorySummary, summarize_trajectory
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.frames import Frames
+from openmm_cgml.runs.folder import RunFolder
+from openmm_cgml.runs.record import RunRecord
+from openmm_cgml.runs.result import COMPLETE
 from openmm_cgml.shards import FrameStore
-from openmm_cgml.storage import read_json
 from openmm_cgml.topology import CGTopology
 
 _MAX_FRAMES = 4000
@@ -65,23 +67,21 @@ def read_run(path: str | os.PathLike[str], *, discard: float | None = None) -> S
         ArtifactError: If the folder is not a simulation's, or its files are damaged.
         InputError: If `discard` leaves nothing of a complete run, or the run has replicas.
     """
-    path = Path(path)
-    if not (path / "topology.json").is_file():
-        raise ArtifactError(f"{path}: no topology.json, so this is not the folder of a simulation")
-    if (replicas := find_replicas(path)) != [path]:
-        raise InputError(f"{path} holds {len(replicas)} replicas; read each of them, {path / 'replica-*'}")
-    topology = CGTopology.from_dict(read_json(path / "topology.json"))
-    record = read_json(path / "simulation.json") if (path / "simulation.json").is_file() else {}
-    result = read_json(path / "result.json") if (path / "result.json").is_file() else {"status": "unfinished"}
-    frames, energies = _read_frames(FrameStore.open(path / "trajectory"))
-    ensemble = record.get("config", {}).get("ensemble", "NVT")
+    path, folder = Path(path), RunFolder.at(path)
+    if not folder.topology.is_file() or len(replicas := folder.replicas()) == 1:
+        topology = folder.read_topology()
+    else:
+        raise InputError(f"{path} holds {len(replicas)} replicas; read each of them: {replicas[0].path} and so on")
+    record, result = folder.read_record(), folder.describe_result()
+    frames, energies = _read_frames(folder.open_frames())
+    ensemble = record.config.get("ensemble", "NVT")
     degrees = count_degrees_of_freedom(topology.n_beads, center_of_mass_fixed=ensemble == "NVE")
     start = _find_start(energies, discard)
     production = None
     if frames is not None and frames.times is not None:
         production = frames[np.flatnonzero(frames.times >= start - 1e-9)]
-    status = str(result.get("status", "unfinished"))
-    if discard is not None and status == "complete" and (production is None or len(production) < 2):
+    status = str(result["status"])
+    if discard is not None and status == COMPLETE and (production is None or len(production) < 2):
         raise InputError(f"{path}: {discard:g} ps are left out and nothing remains of the run; discard less")
     summary = None
     if production is not None and len(production) >= 2:
@@ -103,11 +103,7 @@ def read_run(path: str | os.PathLike[str], *, discard: float | None = None) -> S
 
 def find_replicas(path: str | os.PathLike[str]) -> list[Path]:
     """The folders of a simulation's replicas, or its own where it has one."""
-    path = Path(path)
-    record = read_json(path / "simulation.json") if (path / "simulation.json").is_file() else {}
-    if record.get("config", {}).get("replicas", 1) == 1 or "replica" in record:
-        return [path]
-    return sorted(folder for folder in path.glob("replica-*") if folder.is_dir())
+    return [folder.path for folder in RunFolder.at(path).replicas()]
 
 
 def _read_frames(store: FrameStore) -> tuple[Frames | None, dict[str, np.ndarray]]:
@@ -142,23 +138,22 @@ def _find_start(energies: Mapping[str, np.ndarray], discard: float | None) -> fl
     return float(times[max(detect_equilibration(energies[name]) for name in ("potential", "kinetic"))])
 
 
-def _collect_settings(record: Mapping[str, Any], result: Mapping[str, Any], topology: CGTopology) -> dict[str, str]:
-    config, segments = record.get("config", {}), record.get("segments", [])
-    last = segments[-1] if segments else {}
+def _collect_settings(record: RunRecord, result: Mapping[str, Any], topology: CGTopology) -> dict[str, str]:
+    config, segments = record.config, record.segments
     settings = {
         "beads": f"{topology.n_beads} in {topology.n_molecules} molecules",
-        "force field": record.get("force_field") or record.get("model"),
+        "force field": record.force_field or record.others.get("model"),
         "ensemble": config.get("ensemble"),
         "temperature": _with_unit(config.get("temperature"), "K"),
         "time step": _with_unit(config.get("time_step"), "ps"),
         "friction": _with_unit(config.get("friction"), "1/ps"),
         "simulated": _with_unit(result.get("time"), "ps (CG time)"),
         "seed": config.get("seed"),
-        "platform": last.get("platform"),
-        "ML backend": record.get("ml_backend"),
+        "platform": record.platform,
+        "ML backend": record.ml_backend,
         "speed": _with_unit(result.get("ns_per_day"), "ns/day"),
         "resumed": f"{len(segments) - 1} times" if len(segments) > 1 else None,
-        "versions": ", ".join(f"{name} {version}" for name, version in last.get("versions", {}).items()),
+        "versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
     }
     return {name: str(value) for name, value in settings.items() if value not in (None, "")}
 

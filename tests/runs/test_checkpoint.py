@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from openmm_cgml.errors import ArtifactError
-from openmm_cgml.simulation.checkpoint import (
+from openmm_cgml.runs.checkpoint import (
     Checkpoint,
     discard_newer,
     find_checkpoint,
@@ -94,7 +94,7 @@ def test_a_failed_write_leaves_the_earlier_checkpoints_alone(tmp_path, monkeypat
     def fail(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("openmm_cgml.simulation.checkpoint._write", fail)
+    monkeypatch.setattr("openmm_cgml.runs.checkpoint._write", fail)
     with pytest.raises(OSError, match=r"No space"):
         write_checkpoint(tmp_path, make_checkpoint(100))
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000000050"]

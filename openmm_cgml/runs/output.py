@@ -1,4 +1,4 @@
-"""What a simulation writes as it runs: frames, a trajectory for viewers, a log; and where each stood at a time."""
+"""What a run writes as it goes on: frames, a trajectory for viewers, a log; and where each stood at a time."""
 
 from __future__ import annotations
 
@@ -16,42 +16,35 @@ from openmm import Vec3, app
 
 from openmm_cgml.errors import ArtifactError
 from openmm_cgml.frames import Frames
-from openmm_cgml.shards import FrameStore, FrameWriter
-from openmm_cgml.simulation.config import SimulationConfig
+from openmm_cgml.runs.folder import LOG, XTC, RunFolder
+from openmm_cgml.runs.log import LogWriter
+from openmm_cgml.runs.snapshot import Snapshot
+from openmm_cgml.shards import FrameWriter
 from openmm_cgml.storage import sync_file
 from openmm_cgml.topology import CGTopology
 
-TRAJECTORY, XTC, LOG = "trajectory", "trajectory.xtc", "log.csv"
-_LOG_HEADER = "step,time_ps,temperature_K,potential_kJ_per_mol,kinetic_kJ_per_mol,steps_per_s\n"
+FRAMES = "frames"
+"""Mark of the number of frames; those of files go by the name of the file."""
+KIND = "openmm-cgml/trajectory"
 _FRAMES_PER_SHARD = 50
 _MAX_XTC_STEP = 2**31 - 1
 _XTC_HEADER, _XTC_UNCOMPRESSED = 92, 9
 """Bytes before the packed coordinates of a frame, and the number of particles up to which they are not packed."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Snapshot:
-    """One state of a simulation.
+@dataclass(frozen=True, kw_only=True)
+class FrameSchedule:
+    """When frames are written.
 
     Attributes:
-        step: Steps done.
-        time: Simulated time [ps].
-        positions: Bead positions, unwrapped [nm], shape (n_beads, 3).
-        velocities: Bead velocities as the integrator keeps them [nm/ps], shape (n_beads, 3).
-        box: Box vectors [nm], shape (3, 3), or None.
-        potential_energy: Potential energy [kJ/mol].
-        kinetic_energy: Kinetic energy [kJ/mol].
-        temperature: Momentary temperature [K].
+        time_step: Integration step [ps].
+        steps_per_frame: Steps between frames.
+        n_steps: Steps of the whole run.
     """
 
-    step: int
-    time: float
-    positions: np.ndarray
-    velocities: np.ndarray
-    box: np.ndarray | None
-    potential_energy: float
-    kinetic_energy: float
-    temperature: float
+    time_step: float
+    steps_per_frame: int
+    n_steps: int
 
 
 class SimulationOutput:
@@ -60,8 +53,9 @@ class SimulationOutput:
     Args:
         folder: The run's folder.
         topology: The beads.
-        box: Box vectors [nm], shape (3, 3), or None.
-        config: Settings of the run.
+        box: Box vectors at the start [nm], shape (3, 3), or None.
+        schedule: When frames are written.
+        temperature: Temperature of the run [K].
         marks: Where the files stood at the checkpoint that the run goes on from; None for a new run.
 
     Raises:
@@ -70,28 +64,28 @@ class SimulationOutput:
 
     def __init__(
         self,
-        folder: Path,
+        folder: RunFolder,
         topology: CGTopology,
         box: np.ndarray | None,
-        config: SimulationConfig,
+        schedule: FrameSchedule,
+        temperature: float,
         marks: dict[str, Any] | None = None,
     ) -> None:
-        self._files = {name: _GrowingFile(folder / name) for name in (XTC, LOG)}
+        self._files = {name: _GrowingFile(path) for name, path in _growing(folder).items()}
         if marks is not None:
             for name, file in self._files.items():
                 file.restore(marks[name])
         else:
-            shutil.rmtree(folder / TRAJECTORY, ignore_errors=True)
+            shutil.rmtree(folder.trajectory, ignore_errors=True)
             for file in self._files.values():
                 file.path.unlink(missing_ok=True)
-            (folder / LOG).write_text(_LOG_HEADER, encoding="utf8")
-        metadata = {"kind": "openmm-cgml/trajectory", "temperature": config.temperature, "topology": topology.to_dict()}
+        metadata = {"kind": KIND, "temperature": temperature, "topology": topology.to_dict()}
         self._frames = FrameWriter(
-            folder / TRAJECTORY, metadata=metadata, frames_per_shard=_FRAMES_PER_SHARD, resume=True
+            folder.trajectory, metadata=metadata, frames_per_shard=_FRAMES_PER_SHARD, resume=True
         )
-        self._frames.truncate(marks["frames"] if marks is not None else 0)
-        self._xtc = _open_xtc(folder / XTC, topology, box, config)
-        self._log = open(folder / LOG, "a", encoding="utf8")  # noqa: SIM115
+        self._frames.truncate(marks[FRAMES] if marks is not None else 0)
+        self._xtc = _open_xtc(folder.xtc, topology, box, schedule)
+        self._log = LogWriter(folder.log)
 
     @property
     def n_frames(self) -> int:
@@ -112,11 +106,7 @@ class SimulationOutput:
             )
         )
         self._append_to_xtc(snapshot)
-        self._log.write(
-            f"{snapshot.step},{snapshot.time:.6f},{snapshot.temperature:.3f},{snapshot.potential_energy:.8g},"
-            f"{snapshot.kinetic_energy:.8g},{steps_per_second:.1f}\n"
-        )
-        self._log.flush()
+        self._log.append(snapshot, steps_per_second)
 
     def _append_to_xtc(self, snapshot: Snapshot) -> None:
         path = self._files[XTC].path
@@ -129,7 +119,7 @@ class SimulationOutput:
         """Put everything on disk, and return where the files stand."""
         self._frames.flush()
         self._log.flush()
-        return {"frames": self._frames.n_stored, **{name: file.mark() for name, file in self._files.items()}}
+        return {FRAMES: self._frames.n_stored, **{name: file.mark() for name, file in self._files.items()}}
 
     def close(self) -> None:
         """Put everything on disk and close the files."""
@@ -145,20 +135,25 @@ class SimulationOutput:
         self.close()
 
 
-def check_marks(folder: Path, marks: dict[str, Any]) -> None:
+def check_marks(folder: RunFolder, marks: dict[str, Any]) -> None:
     """Check that a run's files hold at least what they held when `marks` were taken, unchanged.
 
     Raises:
         ArtifactError: Naming the file that is shorter, changed or missing.
     """
-    for name in (XTC, LOG):
-        _GrowingFile(folder / name).check(marks[name])
-    if marks["frames"]:
-        store = FrameStore.open(folder / TRAJECTORY, verify=True)
-        if store.n_frames < marks["frames"]:
+    for name, path in _growing(folder).items():
+        _GrowingFile(path).check(marks[name])
+    if marks[FRAMES]:
+        store = folder.open_frames()
+        if store.n_frames < marks[FRAMES]:
             raise ArtifactError(
-                f"{folder / TRAJECTORY} holds {store.n_frames} frames, {marks['frames']} at the checkpoint; it was cut"
+                f"{folder.trajectory} holds {store.n_frames} frames, {marks[FRAMES]} at the checkpoint; it was cut"
             )
+
+
+def _growing(folder: RunFolder) -> dict[str, Path]:
+    """The files that are appended to, by the name that marks them."""
+    return {XTC: folder.xtc, LOG: folder.log}
 
 
 class _GrowingFile:
@@ -208,10 +203,10 @@ class _GrowingFile:
                 self._size += len(block)
 
 
-def _open_xtc(path: Path, topology: CGTopology, box: np.ndarray | None, config: SimulationConfig) -> app.XTCFile:
+def _open_xtc(path: Path, topology: CGTopology, box: np.ndarray | None, schedule: FrameSchedule) -> app.XTCFile:
     # XTC counts steps in 32 bits, and openmm rewrites the file when they run out: count frames there instead.
-    interval = config.steps_per_frame if config.n_steps <= _MAX_XTC_STEP else 1
-    time_step = config.time_step * config.steps_per_frame / interval
+    interval = schedule.steps_per_frame if schedule.n_steps <= _MAX_XTC_STEP else 1
+    time_step = schedule.time_step * schedule.steps_per_frame / interval
     return app.XTCFile(str(path), topology.to_openmm(box), time_step, interval, interval, append=path.exists())
 
 

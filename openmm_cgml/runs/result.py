@@ -14,6 +14,8 @@ from openmm_cgml.storage import read_json, write_json
 RESULT = "result.json"
 SCHEMA = "openmm-cgml/simulation-result/1"
 COMPLETE, INTERRUPTED, UNSTABLE = "complete", "interrupted", "unstable"
+UNFINISHED = "unfinished"
+"""Status of a run that was killed, which left no result."""
 
 
 @dataclass(frozen=True, kw_only=True)
