@@ -21,6 +21,8 @@ KILOCALORIE = 4.184
 """One thermochemical kilocalorie [kJ]."""
 DALTON_PER_NM3_IN_G_PER_CM3 = 1e21 / AVOGADRO
 """One Da/nm^3 [g/cm^3]."""
+KJ_PER_MOL_NM3_IN_BAR = 1e25 / AVOGADRO
+"""One kJ/mol/nm^3 [bar]."""
 
 # Exponents of (length, time, mass, energy per mole, temperature, angle, pressure): mole stays inside the energy, since
 # kJ/mol is the unit of energy here, and pressure is its own base unit (bar).

@@ -16,7 +16,7 @@ from openmm_cgml.storage import LOCK, VERB_RECORD, read_json, write_json
 from openmm_cgml.topology import CGTopology
 
 LOG, TRAJECTORY, XTC = "log.csv", "trajectory", "trajectory.xtc"
-TOPOLOGY, STRUCTURE = "topology.json", "topology.cif"
+TOPOLOGY, STRUCTURE, FINAL = "topology.json", "topology.cif", "final.cif"
 CHECKPOINTS, LAST_GOOD = "checkpoints", "last_good.safetensors"
 _REPLICA = "replica-"
 
@@ -73,6 +73,11 @@ class RunFolder:
     def structure(self) -> Path:
         """The beads and where they started, for viewers."""
         return self.path / STRUCTURE
+
+    @property
+    def final(self) -> Path:
+        """The beads and where they ended."""
+        return self.path / FINAL
 
     @property
     def checkpoints(self) -> Path:

@@ -13,7 +13,9 @@ from openmm_cgml.runs.snapshot import Snapshot
 
 STEP, TIME, TEMPERATURE = "step", "time_ps", "temperature_K"
 POTENTIAL, KINETIC, SPEED = "potential_kJ_per_mol", "kinetic_kJ_per_mol", "steps_per_s"
-COLUMNS = (STEP, TIME, TEMPERATURE, POTENTIAL, KINETIC, SPEED)
+DENSITY, PRESSURE = "density_g_per_cm3", "pressure_bar"
+COLUMNS = (STEP, TIME, TEMPERATURE, POTENTIAL, KINETIC, DENSITY, PRESSURE, SPEED)
+"""Density and pressure are empty without a box, and the pressure in frames where it was not measured."""
 
 
 class LogWriter:
@@ -83,5 +85,7 @@ def _describe(snapshot: Snapshot, steps_per_second: float) -> dict[str, str]:
         TEMPERATURE: f"{snapshot.temperature:.3f}",
         POTENTIAL: f"{snapshot.potential_energy:.8g}",
         KINETIC: f"{snapshot.kinetic_energy:.8g}",
+        DENSITY: "" if snapshot.density is None else f"{snapshot.density:.6f}",
+        PRESSURE: "" if snapshot.pressure is None else f"{snapshot.pressure:.3f}",
         SPEED: f"{steps_per_second:.1f}",
     }

@@ -26,6 +26,7 @@ class RunRecord:
         n_steps: Steps of the whole run.
         steps_per_frame: Steps between frames.
         n_beads: Beads of one replica.
+        degrees_of_freedom: Of one replica, those that carry kinetic energy.
         box: Box vectors at the start [nm], three rows, or None.
         topology_fingerprint: Of the beads.
         system_fingerprint: Of the System.
@@ -41,6 +42,7 @@ class RunRecord:
     n_steps: int | None = None
     steps_per_frame: int | None = None
     n_beads: int | None = None
+    degrees_of_freedom: int | None = None
     box: list[list[float]] | None = None
     topology_fingerprint: str | None = None
     system_fingerprint: str | None = None

@@ -35,6 +35,10 @@ class SimulationResult:
         temperature_error: Standard error of that mean, from its correlation time [K]; None with too few frames.
         mean_potential_energy: Mean per bead over the same frames [kJ/mol]; None without frames.
         largest_bond_deviation: Largest relative deviation of a bond from its reference length; None without bonds.
+        mean_density: Mean over those frames [g/cm^3]; None without a box.
+        density_error: Standard error of that mean; None with too few frames.
+        mean_pressure: Mean over those frames [bar]; None without a box and with beads that do not move.
+        pressure_error: Standard error of that mean; None with too few frames.
         closest_contact: Smallest distance between molecules as a fraction of the closest approach in the training data,
             1 if none was smaller; None where that approach is not known.
         reason: What was seen if the simulation is unstable, else None.
@@ -55,6 +59,10 @@ class SimulationResult:
     mean_potential_energy: float | None
     largest_bond_deviation: float | None
     closest_contact: float | None
+    mean_density: float | None = None
+    density_error: float | None = None
+    mean_pressure: float | None = None
+    pressure_error: float | None = None
     reason: str | None = None
     notes: tuple[str, ...] = ()
     n_replicas: int = 1
@@ -87,14 +95,17 @@ def combine_replicas(output: Path, results: Sequence[SimulationResult]) -> Simul
         output: Folder of the run.
         results: One of each replica.
     """
-    errors = _known(result.temperature_error for result in results)
     return replace(
         results[0],
         output=output,
         ns_per_day=sum(result.ns_per_day for result in results),
         mean_temperature=_mean(_known(result.mean_temperature for result in results)),
-        temperature_error=math.hypot(*errors) / len(errors) if errors else None,
+        temperature_error=_error(_known(result.temperature_error for result in results)),
         mean_potential_energy=_mean(_known(result.mean_potential_energy for result in results)),
+        mean_density=_mean(_known(result.mean_density for result in results)),
+        density_error=_error(_known(result.density_error for result in results)),
+        mean_pressure=_mean(_known(result.mean_pressure for result in results)),
+        pressure_error=_error(_known(result.pressure_error for result in results)),
         largest_bond_deviation=max(_known(result.largest_bond_deviation for result in results), default=None),
         closest_contact=min(_known(result.closest_contact for result in results), default=None),
         n_replicas=len(results),
@@ -107,3 +118,8 @@ def _known(values: Iterable[float | None]) -> list[float]:
 
 def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
+
+
+def _error(errors: list[float]) -> float | None:
+    """Error of the mean of independent values with these errors."""
+    return math.hypot(*errors) / len(errors) if errors else None

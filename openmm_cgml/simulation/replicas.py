@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import openmm
-from openmm import unit
 
-from openmm_cgml.errors import InputError, SimulationError
+from openmm_cgml.errors import InputError
 from openmm_cgml.runs.snapshot import Snapshot
-from openmm_cgml.simulation.platform import PlatformChoice
 from openmm_cgml.simulation.stability import StabilityMonitor, UnstableSimulationError
 from openmm_cgml.units import BOLTZMANN
-
-_ENERGY_TOLERANCE = 1e-3
-"""Largest difference between the energy of all replicas together and the sum of theirs, relative to it."""
 
 
 def repeat_positions(positions: np.ndarray, n_beads: int, replicas: int) -> np.ndarray:
@@ -81,63 +76,6 @@ class ReplicaMonitors:
                 raise UnstableSimulationError(error.step, f"in {name}, {error.reason}", error.hint) from error
 
 
-class OneReplica:
-    """A Context of one copy, in which copies are relaxed and their energies told apart.
-
-    Args:
-        system: The System of one copy.
-        platform: Where to evaluate it.
-        box: Box vectors [nm], shape (3, 3), or None.
-    """
-
-    def __init__(self, system: openmm.System, platform: PlatformChoice, box: np.ndarray | None) -> None:
-        integrator = openmm.VerletIntegrator(0.001)  # never used
-        self._context = openmm.Context(system, integrator, platform.platform, platform.properties)
-        if box is not None:
-            self._context.setPeriodicBoxVectors(*box)
-
-    def relax(self, positions: np.ndarray, max_iterations: int) -> np.ndarray:
-        """Minimized positions [nm], shape (replicas, n_beads, 3); replicas that start alike end alike."""
-        relaxed: list[np.ndarray] = []
-        for number, start in enumerate(positions):
-            if number and np.array_equal(start, positions[0]):
-                relaxed.append(relaxed[0])
-                continue
-            self._context.setPositions(start)
-            openmm.LocalEnergyMinimizer.minimize(self._context, maxIterations=max_iterations)
-            state = self._context.getState(positions=True)
-            relaxed.append(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
-        return np.stack(relaxed)
-
-    def energies(self, positions: np.ndarray) -> np.ndarray:
-        """Potential energy of each replica [kJ/mol], shape (replicas,), from (replicas, n_beads, 3) [nm]."""
-        found = []
-        for start in positions:
-            self._context.setPositions(start)
-            energy = self._context.getState(energy=True).getPotentialEnergy()
-            found.append(energy.value_in_unit(unit.kilojoule_per_mole))
-        return np.array(found)
-
-    def check_sum(self, positions: np.ndarray, total: float) -> None:
-        """Check that the replicas do not see each other.
-
-        Args:
-            positions: Positions of each [nm], shape (replicas, n_beads, 3).
-            total: Potential energy of all of them in their common System [kJ/mol].
-
-        Raises:
-            SimulationError: If it is not the sum of theirs.
-        """
-        energies = self.energies(positions)
-        if not np.isfinite(energies).all():
-            return  # beads overlap, which other checks say better
-        if not abs(total - energies.sum()) <= _ENERGY_TOLERANCE * max(np.abs(energies).sum(), 1.0):
-            raise SimulationError(
-                f"{len(energies)} replicas have {total:.6g} kJ/mol together and {energies.sum():.6g} kJ/mol one by one;"
-                " the System is not made of independent copies of the System of one"
-            )
-
-
 def split_snapshot(
     snapshot: Snapshot, energies: np.ndarray, shifted: np.ndarray, masses: np.ndarray, degrees_of_freedom: int
 ) -> list[Snapshot]:
@@ -154,12 +92,10 @@ def split_snapshot(
     kinetic = (0.5 * masses[:, None] * shifted**2).reshape(count, -1).sum(axis=1)
     positions, velocities = snapshot.positions.reshape(count, -1, 3), snapshot.velocities.reshape(count, -1, 3)
     return [
-        Snapshot(
-            step=snapshot.step,
-            time=snapshot.time,
+        replace(
+            snapshot,
             positions=positions[r],
             velocities=velocities[r],
-            box=snapshot.box,
             potential_energy=float(energies[r]),
             kinetic_energy=float(kinetic[r]),
             temperature=2 * float(kinetic[r]) / (BOLTZMANN * degrees_of_freedom),

@@ -94,6 +94,7 @@ def simulate(
         record=record,
         notes=notes,
         system_of_one=alone,
+        cutoffs=force_field.cutoffs,
     )
 
 

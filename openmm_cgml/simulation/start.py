@@ -63,12 +63,16 @@ def check_native_cutoffs(system: openmm.System, box: np.ndarray | None) -> None:
         InputError: With the width needed.
     """
     if box is not None:
-        cutoffs = {
-            force.getName(): force.getCutoffDistance().value_in_unit(unit.nanometer)
-            for force in system.getForces()
-            if hasattr(force, "getCutoffDistance") and force.usesPeriodicBoundaryConditions()
-        }
-        check_box(box, cutoffs)
+        check_box(box, native_cutoffs(system))
+
+
+def native_cutoffs(system: openmm.System) -> dict[str, float]:
+    """Cutoff [nm] of every native force that has one in the periodic box, by name."""
+    return {
+        force.getName(): force.getCutoffDistance().value_in_unit(unit.nanometer)
+        for force in system.getForces()
+        if hasattr(force, "getCutoffDistance") and force.usesPeriodicBoundaryConditions()
+    }
 
 
 def bond_references(system: openmm.System) -> BondReferences | None:
@@ -92,15 +96,21 @@ def check_time_step(time_step: float, bonds: BondReferences | None, masses: np.n
     Args:
         time_step: Integration step [ps].
         bonds: The bonds, or None.
-        masses: Bead masses [Da], shape (n_beads,).
+        masses: Bead masses [Da], shape (n_beads,); 0 for beads that do not move.
     """
     if bonds is None or not np.any(bonds.stiffness > 0):
         return None
     i, j = bonds.indices.T
-    reduced = masses[i] * masses[j] / (masses[i] + masses[j])
-    periods = 2 * np.pi * np.sqrt(reduced / np.maximum(bonds.stiffness, 1e-12))
+    inverse = invert_masses(masses)
+    rates = bonds.stiffness * (inverse[i] + inverse[j])
+    periods = 2 * np.pi / np.sqrt(np.maximum(rates, 1e-12))
     worst = int(np.argmin(periods))
     return compare_with_period(time_step, float(periods[worst]), f"bond {i[worst]}-{j[worst]}")
+
+
+def invert_masses(masses: np.ndarray) -> np.ndarray:
+    """Inverse masses [1/Da]; 0 for a bead of mass 0, which OpenMM holds where it is."""
+    return np.divide(1.0, masses, out=np.zeros_like(masses, dtype=np.float64), where=masses > 0)
 
 
 def compare_with_period(time_step: float, period: float, term: str) -> str | None:
@@ -139,7 +149,7 @@ def check_forces(
         raise InputError(
             f"the force on bead {bad[0]} is {forces[bad[0]].tolist()}. {_nearest(positions, box, bad[:1])}"
         )
-    kicks = (np.linalg.norm(forces, axis=1) * time_step) ** 2 / (2 * masses) / (BOLTZMANN * temperature)
+    kicks = (np.linalg.norm(forces, axis=1) * time_step) ** 2 * invert_masses(masses) / 2 / (BOLTZMANN * temperature)
     if kicks.max() > MAX_KICK:
         worst = np.argsort(kicks)[::-1][: min(3, int((kicks > MAX_KICK).sum()))]
         raise InputError(

@@ -12,7 +12,8 @@ from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError, Sim
 from openmm_cgml.runs.checkpoint import find_checkpoint
 from openmm_cgml.shards import FrameStore
 from openmm_cgml.simulation import SimulationConfig, SimulationResult, UnstableSimulationError, simulate_system
-from openmm_cgml.simulation.run import _Run
+from openmm_cgml.simulation.recorder import Recorder
+from openmm_cgml.simulation.sampler import Sampler
 from openmm_cgml.topology import CGTopology, ResidueTemplate
 
 
@@ -35,27 +36,28 @@ def changed(config, **changes):
 
 def interrupt_at(monkeypatch, step, number=signal.SIGINT):
     """Send a signal to this process once, when a run reaches a step."""
-    advance = _Run._advance
+    advance = Sampler._advance
 
     def send(self, n):
-        before = self._step
+        before = self.step_count
         advance(self, n)
-        if before < step <= self._step:
+        if before < step <= self.step_count:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(_Run, "_advance", send)
+    monkeypatch.setattr(Sampler, "_advance", send)
 
 
-def fail_at(monkeypatch, name, step):
+def fail_at(monkeypatch, owner, name, step):
     """Raise from a method of a run once it has reached a step, as a full disk would."""
-    method = getattr(_Run, name)
+    method = getattr(owner, name)
 
     def fail(self, *args):
-        if self._step >= step:
+        sampler = next(part for part in (self, *args) if isinstance(part, Sampler))
+        if sampler.step_count >= step:
             raise OSError(28, "No space left on device")
         return method(self, *args)
 
-    monkeypatch.setattr(_Run, name, fail)
+    monkeypatch.setattr(owner, name, fail)
 
 
 def read_all(folder):
@@ -146,12 +148,14 @@ def test_sigterm_leaves_with_status_143_and_a_checkpoint(liquid, config, tmp_pat
     assert find_checkpoint(tmp_path / "run" / "checkpoints")[0].step >= 30
 
 
-@pytest.mark.parametrize("name", ["_record_frame", "_write_checkpoint", "_take_snapshot"])
+@pytest.mark.parametrize(
+    ("owner", "name"), [(Recorder, "append"), (Recorder, "write_checkpoint"), (Sampler, "take_snapshot")]
+)
 @pytest.mark.parametrize("step", [0, 45, 80])
-def test_a_run_that_failed_to_write_resumes_bit_identically(liquid, config, tmp_path, monkeypatch, name, step):
+def test_a_run_that_failed_to_write_resumes_bit_identically(liquid, config, tmp_path, monkeypatch, owner, name, step):
     run(liquid, tmp_path / "whole", config)
     with monkeypatch.context() as patch:
-        fail_at(patch, name, step)
+        fail_at(patch, owner, name, step)
         with pytest.raises(OSError, match=r"No space"):
             run(liquid, tmp_path / "parts", config)
     run(liquid, tmp_path / "parts", config, resume=True)

@@ -75,7 +75,9 @@ def read_run(path: str | os.PathLike[str], *, discard: float | None = None) -> S
     record, result = folder.read_record(), folder.describe_result()
     frames, energies = _read_frames(folder.open_frames())
     ensemble = record.config.get("ensemble", "NVT")
-    degrees = count_degrees_of_freedom(topology.n_beads, center_of_mass_fixed=ensemble == "NVE")
+    degrees = record.degrees_of_freedom or count_degrees_of_freedom(
+        topology.n_beads, center_of_mass_fixed=ensemble == "NVE"
+    )
     start = _find_start(energies, discard)
     production = None
     if frames is not None and frames.times is not None:
@@ -147,6 +149,8 @@ def _collect_settings(record: RunRecord, result: Mapping[str, Any], topology: CG
         "temperature": _with_unit(config.get("temperature"), "K"),
         "time step": _with_unit(config.get("time_step"), "ps"),
         "friction": _with_unit(config.get("friction"), "1/ps"),
+        "density": _with_error(result, "mean_density", "density_error", "g/cm^3"),
+        "pressure": _with_error(result, "mean_pressure", "pressure_error", "bar"),
         "simulated": _with_unit(result.get("time"), "ps (CG time)"),
         "seed": config.get("seed"),
         "platform": record.platform,
@@ -156,6 +160,13 @@ def _collect_settings(record: RunRecord, result: Mapping[str, Any], topology: CG
         "versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
     }
     return {name: str(value) for name, value in settings.items() if value not in (None, "")}
+
+
+def _with_error(result: Mapping[str, Any], name: str, error: str, unit: str) -> str | None:
+    if result.get(name) is None:
+        return None
+    spread = "" if result.get(error) is None else f" +- {result[error]:.2g}"
+    return f"{result[name]:.4g}{spread} {unit}"
 
 
 def _with_unit(value: Any, unit: str) -> str | None:
