@@ -17,6 +17,7 @@ from openmm import unit
 from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.runs.checkpoint import Checkpoint
 from openmm_cgml.runs.snapshot import Snapshot
+from openmm_cgml.simulation.barostat import find_barostats
 from openmm_cgml.simulation.config import SimulationConfig
 from openmm_cgml.simulation.integrator import create_integrator
 from openmm_cgml.simulation.preparation import Start, prepare_start
@@ -395,7 +396,9 @@ class Sampler:
                 self.note(f"OpenMM refused its own checkpoint ({error}); continuing from positions and velocities")
             else:
                 if self._agrees_with(checkpoint):
-                    return "bit-identical" if self.start.platform.name == "Reference" else "continuous"
+                    # A barostat's random numbers are in no checkpoint.
+                    exact = self.start.platform.name == "Reference" and not find_barostats(self.start.system)
+                    return "bit-identical" if exact else "continuous"
                 self.note("OpenMM's checkpoint does not hold the recorded positions; continuing from the recorded ones")
         else:
             before = checkpoint.meta["engine"]
