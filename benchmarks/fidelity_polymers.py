@@ -19,9 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from openmm_cgml.analysis.report import read_run, summarize_dataset, validate
-from openmm_cgml.analysis.transfer import compare_transfer
-from openmm_cgml.analysis.validation import ValidationResult, compare_with_reference
 from openmm_cgml.builder import build_box
 from openmm_cgml.config import read_config
 from openmm_cgml.dataset import ForceMatchingDataset, map_recording
@@ -33,6 +30,9 @@ from openmm_cgml.specification import read_specification, with_protocol
 from openmm_cgml.storage import read_json, write_json
 from openmm_cgml.training import PriorRefineConfig, fit, refine_priors
 from openmm_cgml.training.config import read_fit_config
+from openmm_cgml.validation import read_run, summarize_dataset, validate
+from openmm_cgml.validation.transfer import compare_transfer
+from openmm_cgml.validation.verdict import ValidationResult, compare_with_reference
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import pair_spline

@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from openmm_cgml.analysis import ReferenceSummary, read_reference_summary
-from openmm_cgml.analysis.report import read_run
 from openmm_cgml.builder import build_box
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.runs.folder import RunFolder
 from openmm_cgml.shipped import find_system
 from openmm_cgml.simulation import SimulationConfig, simulate
 from openmm_cgml.storage import read_json, write_json
+from openmm_cgml.validation import ReferenceSummary, read_reference_summary, read_run
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fidelity import RESULTS, SYSTEMS, TIME_STEP, figures_of_runs, run_once

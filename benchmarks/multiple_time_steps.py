@@ -22,8 +22,6 @@ import openmm
 
 from openmm_cgml.analysis.block_average import estimate_correlation_time
 from openmm_cgml.analysis.compare import compare_rdf, compute_half_rmse
-from openmm_cgml.analysis.report import load_reference, read_run
-from openmm_cgml.analysis.validation import compare_with_reference
 from openmm_cgml.builder import build_box
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.force_field import ForceField
@@ -33,6 +31,8 @@ from openmm_cgml.simulation import SimulationConfig, simulate
 from openmm_cgml.simulation.integrator import create_integrator, share_group_of_priors
 from openmm_cgml.storage import read_json, write_json
 from openmm_cgml.units import BOLTZMANN
+from openmm_cgml.validation import load_reference, read_run
+from openmm_cgml.validation.verdict import compare_with_reference
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from timing import time_in_rounds

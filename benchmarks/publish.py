@@ -16,12 +16,17 @@ from typing import Any
 
 from fidelity import LIMITS, RESULTS, SYSTEMS, shipped
 
-from openmm_cgml.analysis import ValidationLimits, read_reference_summary, write_reference_summary
-from openmm_cgml.analysis.report import summarize_dataset, validate
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.force_field.manifest import TrainingSummary
 from openmm_cgml.storage import read_json, write_atomically
+from openmm_cgml.validation import (
+    ValidationLimits,
+    read_reference_summary,
+    summarize_dataset,
+    validate,
+    write_reference_summary,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = {

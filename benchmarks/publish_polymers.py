@@ -17,11 +17,11 @@ from fidelity import RESULTS
 from fidelity_polymers import SYSTEMS, shipped
 from publish import ROOT, add_pictures
 
-from openmm_cgml.analysis import ValidationLimits, write_box_picture, write_reference_summary
-from openmm_cgml.analysis.report import summarize_dataset, validate
+from openmm_cgml.analysis import write_box_picture
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.storage import read_json
+from openmm_cgml.validation import ValidationLimits, summarize_dataset, validate, write_reference_summary
 
 LIMITS = {
     "polyethylene-2bead": ValidationLimits(gr_inter_rmse=0.05, gr_intra_rmse=0.05, bond_std_deviation=0.1),

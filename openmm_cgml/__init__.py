@@ -7,7 +7,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from openmm_cgml.analysis.report import validate
     from openmm_cgml.builder import build_box
     from openmm_cgml.dataset import ForceMatchingDataset
     from openmm_cgml.errors import OpenMMCGMLError
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from openmm_cgml.training.fit import fit
     from openmm_cgml.training.prior_refinement import refine_priors
     from openmm_cgml.training.refinement import refine
+    from openmm_cgml.validation import validate
 
 __version__ = "0.1.0"
 
@@ -41,7 +41,7 @@ _MODULE_OF = {
     "refine_priors": "training",
     "run_reference": "reference",
     "simulate": "simulation",
-    "validate": "analysis.report",
+    "validate": "validation",
 }
 
 __all__ = [

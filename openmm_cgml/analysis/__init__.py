@@ -12,22 +12,11 @@ from openmm_cgml.analysis.distributions import (
     compute_bond_distributions,
     compute_torsion_distributions,
 )
-from openmm_cgml.analysis.figure import Figure
 from openmm_cgml.analysis.gyration import compute_squared_gyration
 from openmm_cgml.analysis.molecules import compute_centers_of_mass
 from openmm_cgml.analysis.rdf import PairDistributions, RadialDistribution, compute_pair_distributions, compute_rdf
-from openmm_cgml.analysis.reference_summary import (
-    ReferenceSummary,
-    ValidationLimits,
-    read_reference_summary,
-    summarize_reference,
-    write_reference_summary,
-)
 from openmm_cgml.analysis.relaxation import EndToEndRelaxation, compute_relaxation
 from openmm_cgml.analysis.thermo import compute_temperatures, count_degrees_of_freedom
-from openmm_cgml.analysis.trajectory_summary import TrajectorySummary, summarize_trajectory
-from openmm_cgml.analysis.transfer import Transfer, TransferLimits, compare_transfer
-from openmm_cgml.analysis.validation import Validation, ValidationResult, compare_with_reference
 
 __all__ = [
     "Average",
@@ -35,21 +24,11 @@ __all__ = [
     "DiffusionCoefficient",
     "Distribution",
     "EndToEndRelaxation",
-    "Figure",
     "MeanSquareDisplacement",
     "PairDistributions",
     "RadialDistribution",
-    "ReferenceSummary",
     "SeparationCurve",
-    "TrajectorySummary",
-    "Transfer",
-    "TransferLimits",
-    "Validation",
-    "ValidationLimits",
-    "ValidationResult",
     "compare_rdf",
-    "compare_transfer",
-    "compare_with_reference",
     "compute_angle_distributions",
     "compute_average",
     "compute_bond_distributions",
@@ -69,9 +48,5 @@ __all__ = [
     "find_chains",
     "find_linear_molecules",
     "fit_diffusion",
-    "read_reference_summary",
-    "summarize_reference",
-    "summarize_trajectory",
     "write_box_picture",
-    "write_reference_summary",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from openmm_cgml.analysis import TransferLimits, ValidationLimits
+    from openmm_cgml.validation import TransferLimits, ValidationLimits
 
 Limits = TypeVar("Limits", "ValidationLimits", "TransferLimits")
 
@@ -56,11 +56,10 @@ def validate(
     Prints a table and writes report.html, validation.json and pictures/ into OUTPUT; with --transfer, transfer.html and
     transfer.json.
     """
-    from openmm_cgml.analysis import ValidationLimits, write_reference_summary
-    from openmm_cgml.analysis.report import load_reference
-    from openmm_cgml.analysis.report import validate as validate_runs
     from openmm_cgml.errors import InputError, OutputExistsError
     from openmm_cgml.units import parse_quantity
+    from openmm_cgml.validation import ValidationLimits, load_reference, write_reference_summary
+    from openmm_cgml.validation import validate as validate_runs
 
     settle = None if discard is None else parse_quantity(discard, "time")
     if transfer:
@@ -97,8 +96,7 @@ def validate(
 def _validate_transfer(
     runs: list[Path], output: Path, discard: float | None, changes: list[str], *, overwrite: bool, strict: bool
 ) -> None:
-    from openmm_cgml.analysis import TransferLimits
-    from openmm_cgml.analysis.report import validate_transfer
+    from openmm_cgml.validation import TransferLimits, validate_transfer
 
     limits = _replace_limits(TransferLimits(), changes)
     found = validate_transfer(runs, output=output, discard=discard, limits=limits, overwrite=overwrite)

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from openmm_cgml.analysis.reference_summary import read_reference_summary
-from openmm_cgml.analysis.transfer import Transfer
 from openmm_cgml.cli.app import main
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.frames import Frames
 from openmm_cgml.shards import FrameWriter
 from openmm_cgml.storage import write_json
 from openmm_cgml.topology import CGTopology, ResidueTemplate
+from openmm_cgml.validation.reference_summary import read_reference_summary
+from openmm_cgml.validation.transfer import Transfer
 from tests.analysis.chain_models import make_chains, phantom_melt
 
 BEAD = ResidueTemplate(name="X", bead_names=("X",), bead_type_names=("X",), masses=(40.0,))

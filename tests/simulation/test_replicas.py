@@ -5,7 +5,6 @@ import numpy as np
 import openmm
 import pytest
 
-from openmm_cgml.analysis.report.simulation_run import find_replicas, read_run
 from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.runs.checkpoint import find_checkpoint, read_checkpoint
 from openmm_cgml.runs.snapshot import Snapshot
@@ -20,6 +19,7 @@ from openmm_cgml.simulation import (
 from openmm_cgml.simulation.replicas import ReplicaMonitors, repeat_positions
 from openmm_cgml.simulation.stability import StabilityMonitor
 from openmm_cgml.units import BOLTZMANN
+from openmm_cgml.validation.simulation_run import find_replicas, read_run
 from tests.fixtures import benzene_box, tiny_force_field
 from tests.simulation.test_run import changed, interrupt_at, read_all
 

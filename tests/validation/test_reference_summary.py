@@ -3,14 +3,14 @@ import json
 import numpy as np
 import pytest
 
-from openmm_cgml.analysis.reference_summary import (
+from openmm_cgml.errors import ArtifactError
+from openmm_cgml.shipped import find_system
+from openmm_cgml.validation.reference_summary import (
     ValidationLimits,
     read_reference_summary,
     summarize_reference,
     write_reference_summary,
 )
-from openmm_cgml.errors import ArtifactError
-from openmm_cgml.shipped import find_system
 
 
 def test_a_summary_is_written_and_read(tmp_path, make_frames, make_topology):

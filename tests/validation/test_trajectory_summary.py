@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from openmm_cgml.analysis.trajectory_summary import TrajectorySummary, find_interval, summarize_trajectory
 from openmm_cgml.errors import InputError
 from openmm_cgml.topology import CGTopology, ResidueTemplate
+from openmm_cgml.validation.trajectory_summary import TrajectorySummary, find_interval, summarize_trajectory
 
 
 def test_a_trajectory_is_summarized(make_frames, make_topology):

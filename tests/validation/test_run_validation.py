@@ -4,12 +4,12 @@ import re
 import numpy as np
 import pytest
 
-from openmm_cgml.analysis.reference_summary import write_reference_summary
-from openmm_cgml.analysis.report import compare_runs, load_reference, read_run, summarize_dataset, validate
-from openmm_cgml.analysis.report.run_validation import name_apart
 from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
 from openmm_cgml.shards import FrameWriter
 from openmm_cgml.storage import write_json
+from openmm_cgml.validation import compare_runs, load_reference, read_run, summarize_dataset, validate
+from openmm_cgml.validation.reference_summary import write_reference_summary
+from openmm_cgml.validation.run_validation import name_apart
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from openmm_cgml.analysis.compare import RMSE_RANGE
 from openmm_cgml.analysis.diffusion import MeanSquareDisplacement
 from openmm_cgml.analysis.distributions import Distribution
 from openmm_cgml.analysis.rdf import RadialDistribution
-from openmm_cgml.analysis.report.simulation_run import SimulationRun
+from openmm_cgml.validation.simulation_run import SimulationRun
 
 REFERENCE_COLOR = "#3a3a3a"
 RUN_COLORS = ("#1f6fb4", "#d2691e", "#2e8b57", "#8a4f9e", "#b8860b", "#5f7d8c")

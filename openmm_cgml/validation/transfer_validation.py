@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from openmm_cgml.analysis.report.page import Plate, render_document
-from openmm_cgml.analysis.report.run_validation import PICTURES, name_apart
-from openmm_cgml.analysis.report.simulation_run import SimulationRun, read_run
-from openmm_cgml.analysis.report.transfer_pictures import draw_transfer
-from openmm_cgml.analysis.transfer import Transfer, TransferLimits, compare_transfer, describe_quantity
 from openmm_cgml.errors import InputError, OutputExistsError
 from openmm_cgml.storage import write_atomically
+from openmm_cgml.validation.report.page import Plate, render_document
+from openmm_cgml.validation.report.transfer_pictures import draw_transfer
+from openmm_cgml.validation.run_validation import PICTURES, name_apart
+from openmm_cgml.validation.simulation_run import SimulationRun, read_run
+from openmm_cgml.validation.transfer import Transfer, TransferLimits, compare_transfer, describe_quantity
 
 TRANSFER_PAGE, TRANSFER_FIGURES = "transfer.html", "transfer.json"
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 
 from openmm_cgml.analysis.conformation import ChainStatistics
-from openmm_cgml.analysis.report.pictures import REFERENCE_COLOR, REFERENCE_LABEL, pick_colors, render_picture
+from openmm_cgml.validation.report.pictures import REFERENCE_COLOR, REFERENCE_LABEL, pick_colors, render_picture
 
 Chains = Sequence[tuple[str, ChainStatistics]]
 """Names and chain statistics of runs."""

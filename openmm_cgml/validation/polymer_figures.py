@@ -16,10 +16,10 @@ from openmm_cgml.analysis.compare import (
 )
 from openmm_cgml.analysis.conformation import ChainStatistics, MeanSquare
 from openmm_cgml.analysis.distributions import Distribution
-from openmm_cgml.analysis.figure import Figure, name_worst
 from openmm_cgml.analysis.rdf import RadialDistribution
-from openmm_cgml.analysis.reference_summary import ReferenceSummary, ValidationLimits
-from openmm_cgml.analysis.trajectory_summary import TrajectorySummary
+from openmm_cgml.validation.metric import Figure, name_worst
+from openmm_cgml.validation.reference_summary import ReferenceSummary, ValidationLimits
+from openmm_cgml.validation.trajectory_summary import TrajectorySummary
 
 
 def compute_polymer_figures(

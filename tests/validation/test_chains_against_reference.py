@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from openmm_cgml.analysis.reference_summary import ReferenceSummary, ValidationLimits, summarize_reference
-from openmm_cgml.analysis.trajectory_summary import summarize_trajectory
-from openmm_cgml.analysis.validation import compare_with_reference
+from openmm_cgml.validation.reference_summary import ReferenceSummary, ValidationLimits, summarize_reference
+from openmm_cgml.validation.trajectory_summary import summarize_trajectory
+from openmm_cgml.validation.verdict import compare_with_reference
 from tests.analysis.chain_models import make_chains, phantom_melt
 
 KEYS = {

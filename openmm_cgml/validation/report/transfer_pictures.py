@@ -11,9 +11,9 @@ from matplotlib.figure import Figure as Picture
 from openmm_cgml.analysis.diffusion import MeanSquareDisplacement
 from openmm_cgml.analysis.distributions import Distribution
 from openmm_cgml.analysis.rdf import RadialDistribution
-from openmm_cgml.analysis.report.pictures import pick_colors, render_picture
-from openmm_cgml.analysis.trajectory_summary import TrajectorySummary
-from openmm_cgml.analysis.transfer import combine_pairs, longest_chains
+from openmm_cgml.validation.report.pictures import pick_colors, render_picture
+from openmm_cgml.validation.trajectory_summary import TrajectorySummary
+from openmm_cgml.validation.transfer import combine_pairs, longest_chains
 
 Runs = Sequence[tuple[str, TrajectorySummary]]
 """Names and summaries of runs."""

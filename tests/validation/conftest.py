@@ -48,6 +48,6 @@ def make_topology_fixture():
 
 @pytest.fixture
 def reference():
-    from openmm_cgml.analysis.reference_summary import summarize_reference
+    from openmm_cgml.validation.reference_summary import summarize_reference
 
     return summarize_reference(make_frames(n_frames=60), make_topology(), system="dumbbells", temperature=300.0)

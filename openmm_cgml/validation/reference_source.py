@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from openmm_cgml.analysis.reference_summary import (
+from openmm_cgml.dataset import ForceMatchingDataset
+from openmm_cgml.errors import ArtifactError, InputError
+from openmm_cgml.shipped import find_system
+from openmm_cgml.validation.reference_summary import (
     ReferenceSummary,
     ValidationLimits,
     read_reference_summary,
     summarize_reference,
 )
-from openmm_cgml.dataset import ForceMatchingDataset
-from openmm_cgml.errors import ArtifactError, InputError
-from openmm_cgml.shipped import find_system
 
 REFERENCE = "reference.json"
 MODEL_REFERENCE = "card/reference.json"

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from openmm_cgml.analysis.reference_summary import ReferenceSummary, ValidationLimits
-from openmm_cgml.analysis.report.page import render_page
-from openmm_cgml.analysis.report.plates import draw_plates
-from openmm_cgml.analysis.report.reference_source import load_reference
-from openmm_cgml.analysis.report.simulation_run import SimulationRun, find_replicas, read_run
-from openmm_cgml.analysis.validation import Validation, ValidationResult, compare_sizes, compare_with_reference
 from openmm_cgml.errors import InputError, OutputExistsError
 from openmm_cgml.storage import write_atomically
+from openmm_cgml.validation.reference_source import load_reference
+from openmm_cgml.validation.reference_summary import ReferenceSummary, ValidationLimits
+from openmm_cgml.validation.report.page import render_page
+from openmm_cgml.validation.report.plates import draw_plates
+from openmm_cgml.validation.simulation_run import SimulationRun, find_replicas, read_run
+from openmm_cgml.validation.verdict import Validation, ValidationResult, compare_sizes, compare_with_reference
 
 REPORT, FIGURES, PICTURES = "report.html", "validation.json", "pictures"
 

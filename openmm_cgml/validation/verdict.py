@@ -18,13 +18,13 @@ from openmm_cgml.analysis.compare import (
 )
 from openmm_cgml.analysis.diffusion import CM2_PER_S
 from openmm_cgml.analysis.distributions import Distribution
-from openmm_cgml.analysis.figure import Figure, format_reference, format_value, name_worst
-from openmm_cgml.analysis.polymer_figures import compute_polymer_figures, compute_polymer_notes
 from openmm_cgml.analysis.rdf import RadialDistribution
-from openmm_cgml.analysis.reference_summary import ReferenceSummary, ValidationLimits
 from openmm_cgml.analysis.result import Result
-from openmm_cgml.analysis.trajectory_summary import TrajectorySummary
 from openmm_cgml.errors import InputError
+from openmm_cgml.validation.metric import Figure, format_reference, format_value, name_worst
+from openmm_cgml.validation.polymer_figures import compute_polymer_figures, compute_polymer_notes
+from openmm_cgml.validation.reference_summary import ReferenceSummary, ValidationLimits
+from openmm_cgml.validation.trajectory_summary import TrajectorySummary
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,13 +9,13 @@ import numpy as np
 from openmm_cgml.analysis.compare import POLYMER_RMSE_RANGE
 from openmm_cgml.analysis.diffusion import MeanSquareDisplacement
 from openmm_cgml.analysis.rdf import RadialDistribution
-from openmm_cgml.analysis.reference_summary import ReferenceSummary
-from openmm_cgml.analysis.report.chain_pictures import draw_internal_distances, draw_relaxation
-from openmm_cgml.analysis.report.page import Plate
-from openmm_cgml.analysis.report.pictures import draw_distributions, draw_msd, draw_rdf, draw_rdf_grid, draw_series
-from openmm_cgml.analysis.report.simulation_run import SimulationRun
-from openmm_cgml.analysis.trajectory_summary import TrajectorySummary
-from openmm_cgml.analysis.transfer import longest_chains
+from openmm_cgml.validation.reference_summary import ReferenceSummary
+from openmm_cgml.validation.report.chain_pictures import draw_internal_distances, draw_relaxation
+from openmm_cgml.validation.report.page import Plate
+from openmm_cgml.validation.report.pictures import draw_distributions, draw_msd, draw_rdf, draw_rdf_grid, draw_series
+from openmm_cgml.validation.simulation_run import SimulationRun
+from openmm_cgml.validation.trajectory_summary import TrajectorySummary
+from openmm_cgml.validation.transfer import longest_chains
 
 Done = Sequence[tuple[str, TrajectorySummary]]
 """Names and summaries of the runs that have one."""

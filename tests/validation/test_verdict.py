@@ -2,9 +2,10 @@ import dataclasses
 
 import pytest
 
-from openmm_cgml.analysis.reference_summary import ValidationLimits
-from openmm_cgml.analysis.trajectory_summary import summarize_trajectory
-from openmm_cgml.analysis.validation import (
+from openmm_cgml.errors import InputError
+from openmm_cgml.validation.reference_summary import ValidationLimits
+from openmm_cgml.validation.trajectory_summary import summarize_trajectory
+from openmm_cgml.validation.verdict import (
     Figure,
     Validation,
     ValidationResult,
@@ -12,7 +13,6 @@ from openmm_cgml.analysis.validation import (
     compare_with_reference,
     format_value,
 )
-from openmm_cgml.errors import InputError
 
 WIDE = ValidationLimits(gr_com_rmse=0.5, gr_inter_rmse=0.5, gr_below_first_bin=0.2)  # few frames, much noise
 

@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from openmm_cgml.analysis.trajectory_summary import summarize_trajectory
-from openmm_cgml.analysis.transfer import Transfer, TransferLimits, _correct_holm, compare_transfer
 from openmm_cgml.errors import InputError
+from openmm_cgml.validation.trajectory_summary import summarize_trajectory
+from openmm_cgml.validation.transfer import Transfer, TransferLimits, _correct_holm, compare_transfer
 from tests.analysis.chain_models import make_chains, phantom_melt
 
 STRICT = TransferLimits(tolerance=1e-6)

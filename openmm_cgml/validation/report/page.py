@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from openmm_cgml.analysis.validation import (
+from openmm_cgml.validation.verdict import (
     Figure,
     Validation,
     align_figures,

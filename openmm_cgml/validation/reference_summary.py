@@ -12,11 +12,11 @@ from openmm_cgml.analysis.diffusion import ATOMISTIC_TIME
 from openmm_cgml.analysis.distributions import compute_angle_distributions, compute_torsion_distributions
 from openmm_cgml.analysis.rdf import RadialDistribution
 from openmm_cgml.analysis.result import Result
-from openmm_cgml.analysis.trajectory_summary import TrajectorySummary, summarize_trajectory
 from openmm_cgml.errors import ArtifactError
 from openmm_cgml.frames import Frames
 from openmm_cgml.storage import read_json, write_atomically
 from openmm_cgml.topology import CGTopology
+from openmm_cgml.validation.trajectory_summary import TrajectorySummary, summarize_trajectory
 
 SCHEMA = "openmm-cgml/reference-summary"
 VERSION = 2

@@ -21,11 +21,11 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from openmm_cgml.analysis.conformation import ChainStatistics
-from openmm_cgml.analysis.figure import format_value
 from openmm_cgml.analysis.rdf import RadialDistribution
 from openmm_cgml.analysis.result import Result
-from openmm_cgml.analysis.trajectory_summary import TrajectorySummary
 from openmm_cgml.errors import InputError
+from openmm_cgml.validation.metric import format_value
+from openmm_cgml.validation.trajectory_summary import TrajectorySummary
 
 _WINDOW = 0.1
 """Width of the windows over which g(r) is averaged before it is compared [nm]."""

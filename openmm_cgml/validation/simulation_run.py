@@ -12,7 +12,6 @@ import numpy as np
 
 from openmm_cgml.analysis.block_average import detect_equilibration
 from openmm_cgml.analysis.thermo import compute_temperatures, count_degrees_of_freedom
-from openmm_cgml.analysis.trajectory_summary import TrajectorySummary, summarize_trajectory
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.runs.folder import RunFolder
@@ -20,6 +19,7 @@ from openmm_cgml.runs.record import RunRecord
 from openmm_cgml.runs.result import COMPLETE
 from openmm_cgml.shards import FrameStore
 from openmm_cgml.topology import CGTopology
+from openmm_cgml.validation.trajectory_summary import TrajectorySummary, summarize_trajectory
 
 _MAX_FRAMES = 4000
 _MIN_FRAMES_TO_CUT = 20
