@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from openmm_cgml.analysis.compare import compute_half_rmse
 from openmm_cgml.builder import build_box
 from openmm_cgml.config import read_config
 from openmm_cgml.dataset import ForceMatchingDataset, map_recording
@@ -40,6 +41,7 @@ from openmm_cgml.topology import CGTopology
 from openmm_cgml.training import RefineConfig, fit, refine
 from openmm_cgml.training.config import read_fit_config
 from openmm_cgml.validation import read_run, summarize_dataset, validate
+from openmm_cgml.validation.quantities import ENERGY, STRUCTURE
 from openmm_cgml.validation.verdict import ValidationResult, compare_with_reference
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -285,13 +287,13 @@ def collect(system: str, plan: Plan) -> dict[str, Any]:
         "mean_force_configurations": held.n_frames,
         "cutoff_nm": cutoff,
         "time_step_fs": 1000 * TIME_STEP[system],
-        "gr_com_rmse_reference_error": reference.half_rmse["com"],
+        "gr_com_rmse_reference_error": compute_half_rmse(reference.trajectory.get(STRUCTURE).com),
         **figures_of_runs(folder, shipped(system), plan.seeds, reference),
         "gr_com_rmse_pair_spline": _compare(folder / "simulations" / "pair-spline", reference)
-        .figure("gr_com_rmse")
+        .metric("gr_com_rmse")
         .value,
         "energy_per_bead": {
-            str(size): read_run(folder / "sizes" / str(size)).summary.energies_per_bead["potential"].mean
+            str(size): read_run(folder / "sizes" / str(size)).summary.get(ENERGY).per_bead["potential"].mean
             for size in plan.sizes
             if (folder / "sizes" / str(size)).exists()
         },
@@ -333,7 +335,7 @@ def figures_of_runs(folder: Path, name: str, seeds: Sequence[int], reference: An
         "bond_mean_error",
         "bond_std_ratio",
     ):
-        values = [figure.value for each in compared for figure in each.figures if figure.key == key]
+        values = [metric.value for each in compared for metric in each.metrics if metric.key == key]
         if values:
             result[key] = float(np.mean(values))
             result[f"{key}_by_seed"] = values

@@ -342,8 +342,8 @@ def figures_of_runs(paths: Sequence[Path], reference: Any) -> dict[str, Any]:
         "reasons": [outcome["reason"] for outcome in outcomes if outcome["reason"]],
     }
     compared = [_compare(path, reference) for path, end in zip(paths, outcomes, strict=True) if end["n_frames"] > 20]
-    for key in dict.fromkeys(figure.key for each in compared for figure in each.figures):
-        values = [figure.value for each in compared for figure in each.figures if figure.key == key]
+    for key in dict.fromkeys(metric.key for each in compared for metric in each.metrics):
+        values = [metric.value for each in compared for metric in each.metrics if metric.key == key]
         values = [value for value in values if value is not None]
         if not values:
             continue

@@ -22,6 +22,7 @@ from openmm_cgml.shipped import find_system
 from openmm_cgml.simulation import SimulationConfig, simulate
 from openmm_cgml.storage import read_json, write_json
 from openmm_cgml.validation import ReferenceSummary, read_reference_summary, read_run
+from openmm_cgml.validation.quantities import ENERGY
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from fidelity import RESULTS, SYSTEMS, TIME_STEP, figures_of_runs, run_once
@@ -93,7 +94,8 @@ def figures(folder: Path, seeds: list[int], sizes: list[int], reference: Referen
     ends = [RunFolder(folder / "simulations" / f"shipped-{seed}").describe_result()["time"] for seed in seeds]
     result["simulated_ps_by_seed"] = ends
     energies = {
-        str(size): read_run(folder / "sizes" / str(size)).summary.energies_per_bead["potential"].mean for size in sizes
+        str(size): read_run(folder / "sizes" / str(size)).summary.get(ENERGY).per_bead["potential"].mean
+        for size in sizes
     }
     if energies:
         values = list(energies.values())

@@ -32,6 +32,7 @@ from openmm_cgml.simulation.integrator import create_integrator, share_group_of_
 from openmm_cgml.storage import read_json, write_json
 from openmm_cgml.units import BOLTZMANN
 from openmm_cgml.validation import load_reference, read_run
+from openmm_cgml.validation.quantities import STRUCTURE, TEMPERATURE
 from openmm_cgml.validation.verdict import compare_with_reference
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -192,15 +193,15 @@ def measure_structure(
         return {"status": status}, None
     run = read_run(output, discard=0.1 * duration)
     compared = compare_with_reference(run.summary, reference, name=run.name, status=run.status)
-    figures = {figure.key: figure.value for figure in compared.figures}
-    temperature = run.summary.temperature
+    figures = {metric.key: metric.value for metric in compared.metrics}
+    temperature = run.summary.get(TEMPERATURE)
     wanted = {key: figures[key] for key in ("gr_com_rmse", "gr_inter_rmse", "bond_std_ratio") if key in figures}
     return {
         "status": status,
         "temperature": temperature.mean,
         "temperature_error": temperature.standard_error,
         **wanted,
-    }, run.summary.com
+    }, run.summary.get(STRUCTURE).com
 
 
 def measure_drift(force_field: ForceField, start: Any, row: Row, case: Case, plan: Plan) -> dict[str, Any]:

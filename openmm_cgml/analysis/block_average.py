@@ -32,6 +32,15 @@ class Average(Result):
     n_samples: int
     n_effective: float
 
+    def check_ranges(self) -> None:
+        """Refuse an error that does not follow from scatter and samples."""
+        self.require(self.std >= 0, "std", "a standard deviation, not negative")
+        self.require(self.n_samples >= 2, "n_samples", "two or more")
+        self.require(1 <= self.n_effective <= self.n_samples, "n_effective", f"from 1 to {self.n_samples}")
+        expected = self.std / self.n_effective**0.5
+        self.require(abs(self.standard_error - expected) <= 1e-6 * expected, "standard_error", f"{expected:.6g}")
+        self.require(self.correlation_time > 0, "correlation_time", "positive")
+
 
 def compute_average(values: np.ndarray, *, interval: float = 1.0) -> Average:
     """Mean, error and correlation time of a series.

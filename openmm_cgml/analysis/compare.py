@@ -1,4 +1,4 @@
-"""Figures that compare a simulation with its reference."""
+"""Differences between two results of one kind, such as a simulation's and its reference's."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from openmm_cgml.errors import InputError
 
 RMSE_RANGE = (0.3, 1.2)
 """Distances over which g(r) of small molecules is compared [nm]."""
-POLYMER_RMSE_RANGE = (0.0, 1.5)
-"""Distances over which g(r) of chains is compared, as far as the box allows [nm]."""
 
 
 def compute_gr_rmse(
@@ -26,7 +24,7 @@ def compute_gr_rmse(
         r_range: First and last distance compared [nm].
 
     Raises:
-        InputError: If the bins do not reach the end of the range.
+        InputError: If the bins do not reach the end of the range, or none is within it.
     """
     tolerance = 1e-6
     if bin_edges[-1] < r_range[1] - tolerance:
@@ -34,6 +32,10 @@ def compute_gr_rmse(
             f"g(r) ends at {bin_edges[-1]:g} nm and the comparison at {r_range[1]:g} nm; use a larger r_max"
         )
     inside = (bin_edges[:-1] >= r_range[0] - tolerance) & (bin_edges[1:] <= r_range[1] + tolerance)
+    if not inside.any():
+        raise InputError(
+            f"g(r) has no bin between {r_range[0]:g} and {r_range[1]:g} nm, so there is nothing to compare"
+        )
     return float(np.sqrt(np.mean((g - reference)[inside] ** 2)))
 
 

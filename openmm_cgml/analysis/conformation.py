@@ -40,6 +40,12 @@ class MeanSquare(Result):
     standard_error: float | None
     n_chains: int
 
+    def check_ranges(self) -> None:
+        """Refuse squares below zero."""
+        self.require(self.mean > 0, "mean", "positive")
+        self.require(self.standard_error is None or self.standard_error >= 0, "standard_error", "not negative")
+        self.require(self.n_chains >= 1, "n_chains", "one or more")
+
     @property
     def root(self) -> float:
         """Square root of the mean [nm]."""
@@ -66,6 +72,18 @@ class SeparationCurve(Result):
     mean: np.ndarray
     standard_error: np.ndarray
     n_sections: np.ndarray
+
+    def check_ranges(self) -> None:
+        """Refuse separations that do not rise and curves of another length."""
+        shape = self.separations.shape
+        whole = self.separations.dtype.kind == "i" and len(shape) == 1 and len(self.separations) > 0
+        rising = whole and self.separations[0] >= 0 and np.all(np.diff(self.separations) > 0)
+        self.require(rising, "separations", "rising whole numbers")
+        self.require(self.mean.shape == shape, "mean", f"of shape {shape}")
+        good = self.standard_error.shape == shape and self.standard_error.min() >= 0
+        self.require(good, "standard_error", f"of shape {shape}, not negative")
+        whole = self.n_sections.dtype.kind == "i" and self.n_sections.shape == shape
+        self.require(whole and self.n_sections.min() >= 1, "n_sections", f"whole numbers of shape {shape} from one")
 
     def at(self, separation: int) -> int:
         """Index of a separation.
@@ -102,6 +120,19 @@ class ChainStatistics(Result):
     internal: SeparationCurve
     orientation: SeparationCurve
     relaxation: EndToEndRelaxation | None
+
+    def check_ranges(self) -> None:
+        """Refuse dimensions that contradict one another."""
+        self.require(self.n_beads >= 2, "n_beads", "two or more")
+        self.require(self.n_frames >= 1, "n_frames", "one or more")
+        self.require(self.n_chains == self.end_to_end.n_chains == self.gyration.n_chains, "n_chains", "the same in all")
+        self.require(self.internal.mean.min() > 0, "internal", "positive")
+        self.require(self.internal.separations[-1] == self.n_beads - 1, "internal", f"up to {self.n_beads - 1} bonds")
+        longest = self.end_to_end.mean
+        self.require(abs(self.internal.mean[-1] - longest) <= 1e-6 * longest, "internal", f"up to {longest:g} nm^2")
+        self.require(np.abs(self.orientation.mean).max() <= 1 + 1e-6, "orientation", "cosines")
+        stretched = (self.n_beads - 1) ** 2 * self.internal.mean[0]
+        self.require(self.gyration.mean <= stretched, "gyration", "within a stretched chain")
 
     @property
     def characteristic_ratio(self) -> np.ndarray:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from openmm_cgml.analysis.result import Result
+from openmm_cgml.analysis.result import Result, is_average_of, is_even_grid
 from openmm_cgml.errors import InputError
 
 CM2_PER_S = 1e-2
 """One nm^2/ps [cm^2/s]."""
 CG_TIME = "CG time"
 ATOMISTIC_TIME = "atomistic time"
+TIME_SCALES = (CG_TIME, ATOMISTIC_TIME)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,6 +36,15 @@ class MeanSquareDisplacement(Result):
     msd: np.ndarray
     group_msd: np.ndarray
     time_scale: str
+
+    def check_ranges(self) -> None:
+        """Refuse displacements that do not start at zero, fall below it, or are not the average of their groups."""
+        self.require(is_even_grid(self.times) and self.times[0] == 0, "times", "evenly spaced from zero")
+        shaped = self.msd.shape == self.times.shape
+        self.require(shaped and self.msd[0] == 0 and self.msd.min() >= 0, "msd", f"{len(self.times)} values from zero")
+        self.require(is_average_of(self.msd, self.group_msd), "group_msd", "groups whose average is msd")
+        self.require(self.group_msd.min() >= 0, "group_msd", "not negative")
+        self.require(self.time_scale in TIME_SCALES, "time_scale", " or ".join(TIME_SCALES))
 
     @property
     def standard_error(self) -> np.ndarray | None:
@@ -63,6 +73,12 @@ class DiffusionCoefficient(Result):
     fit_start: float
     fit_end: float
     time_scale: str
+
+    def check_ranges(self) -> None:
+        """Refuse a range of the fit that holds nothing, and errors below zero."""
+        self.require(0 <= self.fit_start < self.fit_end, "fit_end", f"later than {self.fit_start:g} ps")
+        self.require(self.standard_error is None or self.standard_error >= 0, "standard_error", "not negative")
+        self.require(self.time_scale in TIME_SCALES, "time_scale", " or ".join(TIME_SCALES))
 
 
 def compute_msd(

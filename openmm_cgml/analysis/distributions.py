@@ -12,7 +12,7 @@ import numpy as np
 
 from openmm_cgml.analysis.block_average import compute_average
 from openmm_cgml.analysis.periodic import minimum_image
-from openmm_cgml.analysis.result import Result
+from openmm_cgml.analysis.result import Result, is_even_grid
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.topology import CGTopology
@@ -44,6 +44,30 @@ class Distribution(Result):
     bin_edges: np.ndarray
     density: np.ndarray
     n_samples: int
+
+    def check_ranges(self) -> None:
+        """Refuse a histogram that is not one, or moments that are not those of the histogram."""
+        edges, n_bins = self.bin_edges, len(self.bin_edges) - 1
+        self.require(is_even_grid(edges), "bin_edges", "evenly spaced and rising")
+        self.require(self.n_samples >= 1, "n_samples", "one or more")
+        self.require(self.density.shape == (n_bins,) and self.density.min() >= 0, "density", f"{n_bins} values ≥ 0")
+        width = (edges[-1] - edges[0]) / n_bins
+        weights = self.density * width
+        self.require(abs(weights.sum() - 1) < 1e-7, "density", "a density whose integral is one")
+        counts = weights * self.n_samples
+        whole = np.abs(counts - np.rint(counts)) <= 0.01 + 1e-7 * counts
+        self.require(whole.all(), "density", f"whole numbers of {self.n_samples} samples in each bin")
+        slack = 1e-6 * width + 1e-8 * np.abs(edges).max()
+        self.require(edges[0] - slack <= self.minimum <= edges[1] + slack, "minimum", "in the first bin")
+        self.require(edges[-2] - slack <= self.maximum <= edges[-1] + slack, "maximum", "in the last bin")
+        centers = (edges[1:] + edges[:-1]) / 2
+        mean = weights @ centers
+        self.require(abs(self.mean - mean) <= width / 2 + slack, "mean", f"that of the histogram, {mean:.6g}")
+        std = np.sqrt(weights @ (centers - mean) ** 2)
+        self.require(self.std >= 0 and abs(self.std - std) <= width / 2 + slack, "std", f"near {std:.6g}")
+        span = self.maximum - self.minimum
+        self.require(self.standard_error is None or 0 <= self.standard_error <= span, "standard_error", "0 to the span")
+        self.require(self.std_error is None or self.std_error >= 0, "std_error", "not negative")
 
 
 def compute_bond_lengths(positions: np.ndarray, box: np.ndarray | None, bonds: np.ndarray) -> np.ndarray:

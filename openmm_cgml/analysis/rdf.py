@@ -18,7 +18,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from openmm_cgml.analysis.periodic import box_widths, check_r_max, pair_distances, wrap
-from openmm_cgml.analysis.result import Result
+from openmm_cgml.analysis.result import Result, is_average_of, is_even_grid
 from openmm_cgml.errors import InputError
 
 
@@ -63,6 +63,28 @@ class RadialDistribution(Result):
         occupied = np.flatnonzero(self.counts)
         return int(occupied[0]) if len(occupied) else len(self.counts)
 
+    @property
+    def scale(self) -> float | None:
+        """g(r) of one pair in a bin, times the bin's volume [nm^3], the same for all bins; None without a pair."""
+        n = self.counts.sum()
+        return float((self.g * _shell_volumes(self.bin_edges)).sum() / n) if n > 0 else None
+
+    def check_ranges(self) -> None:
+        """Refuse bins, counts and g(r) that do not belong together."""
+        n_bins = len(self.bin_edges) - 1
+        self.require(is_even_grid(self.bin_edges), "bin_edges", "evenly spaced and rising")
+        self.require(self.bin_edges[0] == 0, "bin_edges", "from zero")
+        self.require(self.n_frames >= 1, "n_frames", "one or more")
+        self.require(self.n_pairs >= 1, "n_pairs", "one or more")
+        are_counts = self.counts.dtype.kind == "i" and self.counts.shape == (n_bins,)
+        self.require(are_counts and self.counts.min() >= 0, "counts", f"{n_bins} whole numbers ≥ 0")
+        self.require(self.g.shape == (n_bins,) and self.g.min() >= 0, "g", f"{n_bins} values ≥ 0")
+        self.require(is_average_of(self.g, self.block_g), "block_g", "blocks whose average is g")
+        self.require(self.block_g.min() >= 0, "block_g", "not negative")
+        pairs = self.counts * (self.scale or 0.0)
+        agree = np.abs(self.g * _shell_volumes(self.bin_edges) - pairs) <= 1e-6 * pairs
+        self.require(agree.all(), "g", "the counts over the volumes of the bins")
+
     def halves(self) -> tuple[np.ndarray, np.ndarray] | None:
         """g(r) of the first and of the second half of the blocks, each (n_bins,); None with fewer than two blocks."""
         half = len(self.block_g) // 2
@@ -82,6 +104,13 @@ class PairDistributions(Result):
     inter: Mapping[str, RadialDistribution]
     intra: Mapping[str, RadialDistribution]
     excluded: Mapping[str, RadialDistribution]
+
+
+def _shell_volumes(bin_edges: np.ndarray) -> np.ndarray:
+    """Volumes of the bins [nm^3], shape (n_bins,), from edges that may have been rounded to nine digits."""
+    edges = np.linspace(0, bin_edges[-1], len(bin_edges))
+    volumes: np.ndarray = 4 / 3 * np.pi * np.diff(edges**3)
+    return volumes
 
 
 def compute_rdf(

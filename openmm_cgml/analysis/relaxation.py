@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from openmm_cgml.analysis.result import Result
+from openmm_cgml.analysis.diffusion import TIME_SCALES
+from openmm_cgml.analysis.result import Result, is_even_grid
 from openmm_cgml.errors import InputError
 
 _ENOUGH_TIMES = 10.0
@@ -32,6 +33,21 @@ class EndToEndRelaxation(Result):
     relaxation_time: float | None
     duration: float
     time_scale: str
+
+    def check_ranges(self) -> None:
+        """Refuse a correlation that does not start at one, and a relaxation time that is not its own."""
+        times, n_lags = self.times, len(self.times)
+        self.require(is_even_grid(times) and times[0] == 0, "times", "evenly spaced from zero")
+        starts_at_one = self.correlation.shape == times.shape and abs(self.correlation[0] - 1) < 1e-6
+        self.require(starts_at_one, "correlation", f"{n_lags} values from one")
+        error, found = self.standard_error, _find_decay(times, self.correlation)
+        good = error is None or (error.shape == times.shape and error.min() >= 0)
+        self.require(good, "standard_error", f"{n_lags} values, not negative")
+        stored, again = (-times[-1] if time is None else time for time in (self.relaxation_time, found))
+        self.require(abs(stored - again) <= 1e-4 * times[-1], "relaxation_time", f"{found} ps")
+        longest = 2 * times[-1] + times[1] / 2
+        self.require(times[-1] <= self.duration <= longest, "duration", f"{times[-1]:g} to {longest:g} ps")
+        self.require(self.time_scale in TIME_SCALES, "time_scale", " or ".join(TIME_SCALES))
 
     @property
     def is_relaxed(self) -> bool:

@@ -1,10 +1,9 @@
-"""The base of every result of `analysis`: a frozen dataclass with read-only arrays that goes to JSON and back."""
+"""The base of every result: a frozen dataclass with read-only arrays that goes to JSON and back."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 import types
 import typing
@@ -15,11 +14,16 @@ import numpy as np
 
 from openmm_cgml.errors import ArtifactError
 
+_LARGEST, _LARGEST_INTEGER = 1e300, 2**53
 _NUMBER_LIST = re.compile(r"\[\s+(-?[0-9][-+0-9.eE,\s]*?)\s+\]")
 
 
 class Result:
-    """Base of the result dataclasses: arrays become read-only, and `to_dict` / `from_dict` follow the annotations."""
+    """Base of the result dataclasses: arrays become read-only, and `to_dict` / `from_dict` follow the annotations.
+
+    A field with a default may be absent in what is read, so that results written before it was added are read. The
+    metadata "key" of a field is its name in JSON, where that is another.
+    """
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
@@ -33,24 +37,59 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers, texts and dicts; arrays of floats keep nine digits."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {_key(field): _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """The result that `to_dict` wrote.
 
         Raises:
-            ArtifactError: If a field is missing, unknown, or of another kind.
+            ArtifactError: If a field is missing, unknown, of another kind, or holds what no computation gives.
         """
         if not isinstance(content, Mapping):
             raise ArtifactError(f"{cls.__name__}: expected an object, found {type(content).__name__}")
         hints = typing.get_type_hints(cls)
-        names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        if missing := names - set(content):
+        names = {_key(field): field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        required = {_key(field) for field in dataclasses.fields(cls) if not _has_default(field)}  # type: ignore[arg-type]
+        if missing := required - set(content):
             raise ArtifactError(f"{cls.__name__}: {', '.join(sorted(missing))} missing; write the file again")
-        if unknown := set(content) - names:
+        if unknown := set(content) - set(names):
             raise ArtifactError(f"{cls.__name__}: unknown entries {', '.join(sorted(unknown))}; known: {sorted(names)}")
-        return cls(**{name: _restore(hints[name], content[name], f"{cls.__name__}.{name}") for name in names})
+        found = cls(
+            **{
+                name: _restore(hints[name], content[key], f"{cls.__name__}.{key}")
+                for key, name in names.items()
+                if key in content
+            }
+        )
+        with np.errstate(all="ignore"):  # huge numbers overflow to infinity, which no check accepts
+            found.check_ranges()
+        return found
+
+    def check_ranges(self) -> None:
+        """Refuse what no computation gives; `from_dict` calls it on what is read. Results with ranges override it.
+
+        Raises:
+            ArtifactError: If a value is out of its range, or two values contradict one another.
+        """
+
+    def require(self, condition: Any, name: str, wanted: str) -> None:
+        """Refuse a field that was read and is not what it must be.
+
+        Args:
+            condition: Whether the field is right.
+            name: Name of the field.
+            wanted: What it must be, in words.
+
+        Raises:
+            ArtifactError: If the condition is false.
+        """
+        if not condition:
+            value = " ".join(str(getattr(self, name)).split())
+            raise ArtifactError(
+                f"{type(self).__name__}.{name} must be {wanted}, found {value[:60]}{'…' * (len(value) > 60)}; the file "
+                "was edited or damaged: restore it or write it again"
+            )
 
     def to_json(self) -> str:
         """Readable JSON text with one line per list of numbers."""
@@ -68,6 +107,32 @@ class Result:
             return cls.from_dict(json.loads(text))
         except json.JSONDecodeError as error:
             raise ArtifactError(f"not readable as JSON ({error}); restore the file from the original") from error
+
+
+def is_even_grid(values: np.ndarray) -> bool:
+    """Whether values are evenly spaced and rising, up to the nine digits that are written."""
+    if values.ndim != 1 or len(values) < 2 or not values[-1] > values[0]:
+        return False
+    step = (values[-1] - values[0]) / (len(values) - 1)
+    off = np.abs(values - np.linspace(values[0], values[-1], len(values)))
+    return bool(np.all(off <= 1e-8 * np.abs(values).max() + 1e-7 * step) and step > 1e-8 * np.abs(values).max())
+
+
+def is_average_of(mean: np.ndarray, parts: np.ndarray) -> bool:
+    """Whether a mean, shape (n,), lies among the parts that it averages, shape (n_parts, n)."""
+    if parts.ndim != 2 or len(parts) == 0 or mean.shape != parts.shape[1:]:
+        return False
+    slack = 1e-7 * np.abs(parts).max(axis=0)
+    return bool(np.all((mean >= parts.min(axis=0) - slack) & (mean <= parts.max(axis=0) + slack)))
+
+
+def _key(field: dataclasses.Field[Any]) -> str:
+    """Name of a field in JSON."""
+    return str(field.metadata.get("key", field.name))
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
 
 def _plain(value: Any) -> Any:
@@ -98,9 +163,11 @@ def _restore(hint: Any, value: Any, where: str) -> Any:
         return {key: _restore(arguments[1], item, f"{where}[{key!r}]") for key, item in value.items()}
     if hint is Any:
         return value
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if hint is float and type(value) in (int, float) and abs(value) <= _LARGEST:  # false for NaN
         return float(value)
-    if hint in (int, str, bool) and type(value) is hint:
+    if hint is int and type(value) is int and abs(value) <= _LARGEST_INTEGER:
+        return value
+    if hint in (str, bool) and type(value) is hint:
         return value
     raise ArtifactError(f"{where}: {str(value)[:40]!r} is not {hint}; the file was edited or damaged")
 
@@ -110,6 +177,6 @@ def _restore_array(value: list[Any], where: str) -> np.ndarray:
         array = np.asarray(value)
     except ValueError as error:
         raise ArtifactError(f"{where}: not a regular array ({error}); the file was edited or damaged") from error
-    if array.dtype.kind not in "ifb" or not np.all(np.isfinite(array)):
+    if array.dtype.kind not in "if" or not np.all(np.isfinite(array)):
         raise ArtifactError(f"{where}: holds entries that are not finite numbers; the file was edited or damaged")
     return array

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from openmm_cgml.validation import TransferLimits, ValidationLimits
-
-Limits = TypeVar("Limits", "ValidationLimits", "TransferLimits")
 
 
 def validate(
@@ -48,7 +44,7 @@ def validate(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a report that is there.")] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Leave with exit code 4 if a figure misses its limit.")
+        bool, typer.Option("--strict", help="Leave with exit code 4 if a metric misses its limit.")
     ] = False,
 ) -> None:
     """Compare coarse-grained runs with the atomistic reference: g(r), bonds, temperature, energy, mobility.
@@ -58,7 +54,7 @@ def validate(
     """
     from openmm_cgml.errors import InputError, OutputExistsError
     from openmm_cgml.units import parse_quantity
-    from openmm_cgml.validation import ValidationLimits, load_reference, write_reference_summary
+    from openmm_cgml.validation import QUANTITIES, collect_limits, load_reference, write_reference_summary
     from openmm_cgml.validation import validate as validate_runs
 
     settle = None if discard is None else parse_quantity(discard, "time")
@@ -69,22 +65,22 @@ def validate(
         return
     if reference is None:
         raise InputError("no reference; give --reference, or --transfer for runs to compare with one another")
-    limits = _replace_limits(ValidationLimits(), limit or [])
+    changes = _parse_limits(limit or [], collect_limits(QUANTITIES))
     if write_reference:
         if output.exists() and not overwrite:
             raise OutputExistsError(f"{output} exists; use --overwrite or another name")
-        write_reference_summary(output, load_reference(reference, limits=limits))
+        write_reference_summary(output, load_reference(reference, limits=changes))
         typer.echo(f"reference: {output}")
         return
     if not runs:
         raise InputError("no runs to validate; give the folder of at least one simulation")
-    summary = load_reference(reference, limits=limits)
+    summary = load_reference(reference, limits=changes)
     validation = validate_runs(
         runs,
         reference=summary,
         output=output,
         discard=settle,
-        limits=_replace_limits(summary.limits, limit or []),
+        limits=changes,
         overwrite=overwrite,
     )
     typer.echo(validation.table())
@@ -98,7 +94,8 @@ def _validate_transfer(
 ) -> None:
     from openmm_cgml.validation import TransferLimits, validate_transfer
 
-    limits = _replace_limits(TransferLimits(), changes)
+    known = {field.name for field in dataclasses.fields(TransferLimits)}
+    limits = TransferLimits(**_parse_limits(changes, known))
     found = validate_transfer(runs, output=output, discard=discard, limits=limits, overwrite=overwrite)
     typer.echo(found.table())
     typer.echo(f"\nreport: {output / 'transfer.html'}")
@@ -106,10 +103,10 @@ def _validate_transfer(
         raise typer.Exit(4)
 
 
-def _replace_limits(limits: Limits, changes: list[str]) -> Limits:
+def _parse_limits(changes: list[str], known: Iterable[str]) -> dict[str, float]:
+    """Limits by name from texts like "gr_com_rmse=0.045"."""
     from openmm_cgml.errors import InputError
 
-    known = {field.name for field in dataclasses.fields(limits)}
     values = {}
     for change in changes:
         name, _, text = change.partition("=")
@@ -119,4 +116,4 @@ def _replace_limits(limits: Limits, changes: list[str]) -> Limits:
             raise InputError(f"--limit {change!r}: write it like gr_com_rmse=0.045") from error
         if name not in known:
             raise InputError(f"--limit {change!r}: no limit {name!r}; known are {', '.join(sorted(known))}")
-    return dataclasses.replace(limits, **values)
+    return values

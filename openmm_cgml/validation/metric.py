@@ -1,4 +1,4 @@
-"""One number of a simulation beside the reference's, with its limit, and how it is written."""
+"""Metric: one number of a simulation beside the reference's, with its limit, and how it is written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from openmm_cgml.analysis.result import Result
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Figure(Result):
+class Metric(Result):
     """One number of a simulation beside the reference's.
 
     Attributes:
@@ -68,11 +68,11 @@ def format_value(value: float, error: float | None) -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f}" if digits < 7 else f"{value:.3g} ± {error:.1g}"
 
 
-def format_reference(figure: Figure) -> str:
+def format_reference(metric: Metric) -> str:
     """The reference's value, or where there is none its own statistical error."""
-    if figure.reference is not None:
-        return format_value(figure.reference, figure.reference_error)
-    return "" if figure.reference_error is None else f"own halves: {figure.reference_error:.2g}"
+    if metric.reference is not None:
+        return format_value(metric.reference, metric.reference_error)
+    return "" if metric.reference_error is None else f"own halves: {metric.reference_error:.2g}"
 
 
 def name_worst(label: str, values: Mapping[str, float], worst: str) -> str:

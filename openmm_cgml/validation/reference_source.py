@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.shipped import find_system
-from openmm_cgml.validation.reference_summary import (
-    ReferenceSummary,
-    ValidationLimits,
-    read_reference_summary,
-    summarize_reference,
-)
+from openmm_cgml.validation.quantities import QUANTITIES
+from openmm_cgml.validation.quantity import Quantity
+from openmm_cgml.validation.reference_summary import ReferenceSummary, read_reference_summary, summarize_reference
 
 REFERENCE = "reference.json"
 MODEL_REFERENCE = "card/reference.json"
@@ -22,7 +21,10 @@ _MAX_FRAMES = 20_000
 
 
 def load_reference(
-    source: ReferenceSummary | str | os.PathLike[str], *, limits: ValidationLimits | None = None
+    source: ReferenceSummary | str | os.PathLike[str],
+    *,
+    limits: Mapping[str, float] | None = None,
+    quantities: Sequence[Quantity[Any]] = QUANTITIES,
 ) -> ReferenceSummary:
     """The reference that a name, a file or a folder means.
 
@@ -30,6 +32,7 @@ def load_reference(
         source: A summary, a `reference.json`, a folder with one, a model with `card/reference.json`, a mapped dataset,
             or the name of a shipped system.
         limits: Limits to keep in a summary that is made now from a dataset.
+        quantities: What to read, or to compute from a dataset.
 
     Raises:
         InputError: If there is no such system, or it has no reference yet.
@@ -39,30 +42,35 @@ def load_reference(
         return source
     path = Path(source)
     if path.is_file() and path.name != "system.yaml":
-        return read_reference_summary(path)
+        return read_reference_summary(path, quantities=quantities)
     for name in (REFERENCE, MODEL_REFERENCE):
         if (path / name).is_file():
-            return read_reference_summary(path / name)
+            return read_reference_summary(path / name, quantities=quantities)
     if (path / "manifest.json").is_file():
-        return summarize_dataset(ForceMatchingDataset.open(path), limits=limits)
+        return summarize_dataset(ForceMatchingDataset.open(path), limits=limits, quantities=quantities)
     folder = find_system(source)
     if not (folder / REFERENCE).is_file():
         raise InputError(
             f"system {folder.name!r} has no {REFERENCE}; give a mapped dataset as the reference, or write the "
             "file with `openmm-cgml validate --reference DATASET --write-reference`"
         )
-    return read_reference_summary(folder / REFERENCE)
+    return read_reference_summary(folder / REFERENCE, quantities=quantities)
 
 
 def summarize_dataset(
-    dataset: ForceMatchingDataset, *, system: str | None = None, limits: ValidationLimits | None = None
+    dataset: ForceMatchingDataset,
+    *,
+    system: str | None = None,
+    limits: Mapping[str, float] | None = None,
+    quantities: Sequence[Quantity[Any]] = QUANTITIES,
 ) -> ReferenceSummary:
     """The reference summary of a mapped dataset.
 
     Args:
         dataset: Mapped frames of an ordinary run.
         system: Name of the system; by default the one that the dataset names, or its folder.
-        limits: Limits for simulations of this system, if others than the usual.
+        limits: Limits for simulations of this system, where they are others than the usual.
+        quantities: What to compute.
 
     Raises:
         ArtifactError: If the dataset holds mean forces, whose frames are not a trajectory.
@@ -80,4 +88,5 @@ def summarize_dataset(
         temperature=dataset.temperature,
         limits=limits,
         source=source,
+        quantities=quantities,
     )

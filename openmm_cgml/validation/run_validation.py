@@ -9,14 +9,17 @@ from typing import Any
 
 from openmm_cgml.errors import InputError, OutputExistsError
 from openmm_cgml.storage import write_atomically
+from openmm_cgml.validation.limits import check_limits
+from openmm_cgml.validation.quantities import QUANTITIES
+from openmm_cgml.validation.quantity import Quantity
 from openmm_cgml.validation.reference_source import load_reference
-from openmm_cgml.validation.reference_summary import ReferenceSummary, ValidationLimits
+from openmm_cgml.validation.reference_summary import ReferenceSummary
 from openmm_cgml.validation.report.page import render_page
 from openmm_cgml.validation.report.plates import draw_plates
 from openmm_cgml.validation.simulation_run import SimulationRun, find_replicas, read_run
-from openmm_cgml.validation.verdict import Validation, ValidationResult, compare_sizes, compare_with_reference
+from openmm_cgml.validation.verdict import Validation, ValidationResult, compare_across, compare_with_reference
 
-REPORT, FIGURES, PICTURES = "report.html", "validation.json", "pictures"
+REPORT, METRICS, PICTURES = "report.html", "validation.json", "pictures"
 
 
 def validate(
@@ -25,8 +28,9 @@ def validate(
     reference: ReferenceSummary | str | os.PathLike[str],
     output: str | os.PathLike[str],
     discard: float | None = None,
-    limits: ValidationLimits | None = None,
+    limits: Mapping[str, float] | None = None,
     overwrite: bool = False,
+    quantities: Sequence[Quantity[Any]] = QUANTITIES,
 ) -> Validation:
     """Compare simulations with their atomistic reference; write `report.html`, `validation.json` and `pictures/`.
 
@@ -35,11 +39,12 @@ def validate(
         reference: A `ReferenceSummary`, its file, a mapped dataset, or the name of a shipped system.
         output: Folder for the report; other files in it stay.
         discard: Time to leave out at the start of each run [ps]; by default what its energies need to settle.
-        limits: Limits, if others than the reference's own.
+        limits: Limits in place of the reference's own; those not given stay.
         overwrite: Replace a report that is there.
+        quantities: What to compare.
 
     Raises:
-        InputError: If there are no runs, or a run is of another system than the reference.
+        InputError: If there are no runs, a run is of another system than the reference, or a limit is unknown.
         ArtifactError: If a run or the reference is damaged.
         OutputExistsError: If `output` holds a report already.
     """
@@ -49,39 +54,50 @@ def validate(
     folder = Path(output)
     if (folder / REPORT).exists() and not overwrite:
         raise OutputExistsError(f"{folder / REPORT} exists; use --overwrite (overwrite=True) or another folder")
-    summary = load_reference(reference)
+    check_limits(limits or (), quantities)
+    summary = load_reference(reference, quantities=quantities)
     folders = [folder for path in paths for folder in find_replicas(path)]
-    simulations = name_apart([read_run(folder, discard=discard) for folder in folders], folders)
-    validation = compare_runs(simulations, summary, limits)
-    write_report(folder, validation, simulations, summary)
+    simulations = name_apart([read_run(folder, discard=discard, quantities=quantities) for folder in folders], folders)
+    validation = compare_runs(simulations, summary, limits, quantities=quantities)
+    write_report(folder, validation, simulations, summary, quantities=quantities)
     return validation
 
 
 def compare_runs(
-    runs: Sequence[SimulationRun], reference: ReferenceSummary, limits: ValidationLimits | None = None
+    runs: Sequence[SimulationRun],
+    reference: ReferenceSummary,
+    limits: Mapping[str, float] | None = None,
+    *,
+    quantities: Sequence[Quantity[Any]] = QUANTITIES,
 ) -> Validation:
-    """The figures of all runs.
+    """The metrics of all runs.
 
     Args:
         runs: Simulations of one system.
         reference: Their reference.
-        limits: Limits, if others than the reference's own.
+        limits: Limits in place of the reference's own; those not given stay.
+        quantities: What to compare.
     """
-    limits = limits or reference.limits
-    results = [_compare_run(run, reference, limits) for run in runs]
-    spread = compare_sizes([run.summary for run in runs if run.summary is not None], limits)
-    return Validation(system=reference.system, runs=tuple(results), across=() if spread is None else (spread,))
+    results = [_compare_run(run, reference, limits, quantities) for run in runs]
+    summaries = [run.summary for run in runs if run.summary is not None]
+    across = compare_across(summaries, reference, limits=limits, quantities=quantities)
+    return Validation(system=reference.system, runs=tuple(results), across=across)
 
 
 def write_report(
-    folder: Path, validation: Validation, runs: Sequence[SimulationRun], reference: ReferenceSummary
+    folder: Path,
+    validation: Validation,
+    runs: Sequence[SimulationRun],
+    reference: ReferenceSummary,
+    *,
+    quantities: Sequence[Quantity[Any]] = QUANTITIES,
 ) -> None:
-    """Write the page, the figures and the pictures."""
-    plates = draw_plates(runs, reference)
+    """Write the page, the metrics and the pictures."""
+    plates = draw_plates(runs, reference, quantities)
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
     for plate in plates:
         write_atomically(folder / PICTURES / f"{plate.name}.png", plate.png)
-    write_atomically(folder / FIGURES, validation.to_json())
+    write_atomically(folder / METRICS, validation.to_json())
     page = render_page(
         validation,
         subtitle=_subtitle(validation, reference),
@@ -103,15 +119,22 @@ def name_apart(runs: Sequence[SimulationRun], paths: Sequence[Path]) -> list[Sim
     return [SimulationRun(**{**vars(run), "name": name}) for run, name in zip(runs, names, strict=True)]
 
 
-def _compare_run(run: SimulationRun, reference: ReferenceSummary, limits: ValidationLimits) -> ValidationResult:
+def _compare_run(
+    run: SimulationRun,
+    reference: ReferenceSummary,
+    limits: Mapping[str, float] | None,
+    quantities: Sequence[Quantity[Any]],
+) -> ValidationResult:
     notes = list(run.notes)
     if run.summary is None:
-        notes.append(f"{len(run.times)} frames recorded, too few for any figure")
-        return ValidationResult(name=run.name, status=run.status, figures=(), notes=tuple(notes))
-    result = compare_with_reference(run.summary, reference, name=run.name, status=run.status, limits=limits)
+        notes.append(f"{len(run.times)} frames recorded, too few for any metric")
+        return ValidationResult(name=run.name, status=run.status, metrics=(), notes=tuple(notes))
+    result = compare_with_reference(
+        run.summary, reference, name=run.name, status=run.status, limits=limits, quantities=quantities
+    )
     if run.discarded > 0:
         notes.append(f"the first {run.discarded:g} ps are left out as equilibration")
-    return ValidationResult(name=run.name, status=run.status, figures=result.figures, notes=(*notes, *result.notes))
+    return ValidationResult(name=run.name, status=run.status, metrics=result.metrics, notes=(*notes, *result.notes))
 
 
 def _subtitle(validation: Validation, reference: ReferenceSummary) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from openmm_cgml.runs.record import RunRecord
 from openmm_cgml.runs.result import COMPLETE
 from openmm_cgml.shards import FrameStore
 from openmm_cgml.topology import CGTopology
+from openmm_cgml.validation.quantities import QUANTITIES
+from openmm_cgml.validation.quantity import Quantity
 from openmm_cgml.validation.trajectory_summary import TrajectorySummary, summarize_trajectory
 
 _MAX_FRAMES = 4000
@@ -56,12 +58,18 @@ class SimulationRun:
     settings: Mapping[str, str]
 
 
-def read_run(path: str | os.PathLike[str], *, discard: float | None = None) -> SimulationRun:
+def read_run(
+    path: str | os.PathLike[str],
+    *,
+    discard: float | None = None,
+    quantities: Sequence[Quantity[Any]] = QUANTITIES,
+) -> SimulationRun:
     """Read and analyze a simulation's folder.
 
     Args:
         path: The folder.
         discard: Time to leave out at the start [ps]; by default what the energies need to settle.
+        quantities: What to compute.
 
     Raises:
         ArtifactError: If the folder is not a simulation's, or its files are damaged.
@@ -87,7 +95,7 @@ def read_run(path: str | os.PathLike[str], *, discard: float | None = None) -> S
         raise InputError(f"{path}: {discard:g} ps are left out and nothing remains of the run; discard less")
     summary = None
     if production is not None and len(production) >= 2:
-        summary = summarize_trajectory(production, topology, degrees_of_freedom=degrees)
+        summary = summarize_trajectory(production, topology, degrees_of_freedom=degrees, quantities=quantities)
     return SimulationRun(
         name=path.resolve().name,
         status=status,

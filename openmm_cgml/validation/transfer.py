@@ -13,7 +13,7 @@ depends on their length by what a chain itself fills around its beads; displacem
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,10 +21,13 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from openmm_cgml.analysis.conformation import ChainStatistics
+from openmm_cgml.analysis.distributions import Distribution
 from openmm_cgml.analysis.rdf import RadialDistribution
 from openmm_cgml.analysis.result import Result
 from openmm_cgml.errors import InputError
 from openmm_cgml.validation.metric import format_value
+from openmm_cgml.validation.quantities import BONDS, CHAINS, DENSITY, MOBILITY, STRUCTURE, TEMPERATURE
+from openmm_cgml.validation.quantity import Quantity, R
 from openmm_cgml.validation.trajectory_summary import TrajectorySummary
 
 _WINDOW = 0.1
@@ -180,22 +183,24 @@ def compare_transfer(runs: Sequence[tuple[str, TrajectorySummary]], limits: Tran
         limits: When two runs count as different.
 
     Raises:
-        InputError: If there are fewer than two runs, one has no chains, or they share no type of bond.
+        InputError: If there are fewer than two runs, one has no chains or was not summarized in full, or
+            they share no type of bond.
     """
     limits = limits or TransferLimits()
     if len(runs) < 2:
         raise InputError(f"{len(runs)} run; transfer compares at least two, of one model and different chain lengths")
     for name, summary in runs:
-        if not summary.chains:
+        if not summary.chain_lengths:
             raise InputError(f"{name}: no linear chains of four beads or more; transfer compares runs of polymers")
     summaries = [summary for _, summary in runs]
-    common = [name for name in summaries[0].bonds if all(name in summary.bonds for summary in summaries)]
+    bonds = [_part(summary, BONDS).by_types for summary in summaries]
+    common = [name for name in bonds[0] if all(name in each for each in bonds)]
     if not common:
-        known = "; ".join(", ".join(summary.bonds) for summary in summaries)
+        known = "; ".join(", ".join(each) for each in bonds)
         raise InputError(f"the runs share no type of bond ({known}); transfer compares runs of one model")
     rows = [
         *_temperature_rows(summaries),
-        *_bond_rows(summaries, common),
+        *_bond_rows(bonds, common),
         *_gr_rows(summaries),
         *_displacement_rows(summaries),
         *_distance_rows(summaries),
@@ -220,32 +225,6 @@ def describe_quantity(quantity: TransferQuantity) -> tuple[str, ...]:
     return (title, *values, f"{worst.deviation:+.2g}", f"{worst.resolution:.2g}", f"{worst.p_value:.2g}", verdict)
 
 
-def longest_chains(summary: TrajectorySummary) -> ChainStatistics | None:
-    """Statistics of the longest chains of a trajectory; None without chains."""
-    return max(summary.chains.values(), key=lambda found: found.n_beads, default=None)
-
-
-def combine_pairs(summary: TrajectorySummary) -> RadialDistribution:
-    """g(r) over all pairs of beads of systems with chains, but those at most two bonds apart.
-
-    Raises:
-        InputError: If there are no chains.
-    """
-    far, inter = summary.intra_far, summary.inter_all
-    if far is None:
-        raise InputError("no linear chains of four beads or more; this g(r) is that of polymers")
-    if inter is None:
-        return far
-    return RadialDistribution(
-        bin_edges=far.bin_edges,
-        counts=far.counts + inter.counts,
-        g=far.g + inter.g,
-        block_g=far.block_g + inter.block_g,
-        n_frames=far.n_frames,
-        n_pairs=far.n_pairs,
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Row:
     """A quantity before it is tested; `absolute` compares differences, `tested` is False for what is only shown."""
@@ -258,19 +237,26 @@ class _Row:
     tested: bool = True
 
 
+def _part(summary: TrajectorySummary, quantity: Quantity[R]) -> R:
+    found = summary.get(quantity)
+    if found is None:
+        raise InputError(f"a run was summarized without {quantity.key}, which transfer compares; summarize all")
+    return found
+
+
 def _temperature_rows(summaries: Sequence[TrajectorySummary]) -> list[_Row]:
     values = tuple(
-        None if (t := summary.temperature) is None
+        None if (t := summary.get(TEMPERATURE)) is None
         else Measurement(value=t.mean, error=t.standard_error, n_effective=t.n_effective)
         for summary in summaries
     )  # fmt: skip
     return [_Row(group="temperature", label="temperature", unit="K", values=values)]
 
 
-def _bond_rows(summaries: Sequence[TrajectorySummary], names: Sequence[str]) -> list[_Row]:
+def _bond_rows(bonds: Sequence[Mapping[str, Distribution]], names: Sequence[str]) -> list[_Row]:
     rows = []
     for name in names:
-        found = [summary.bonds[name] for summary in summaries]
+        found = [each[name] for each in bonds]
         means = tuple(_measure(each.mean, each.standard_error, each.std) for each in found)
         widths = tuple(_measure(each.std, each.std_error, each.std) for each in found)
         rows.append(_Row(group="bond length", label=f"bond {name}: mean", unit="nm", values=means))
@@ -286,8 +272,9 @@ def _measure(value: float, error: float | None, std: float) -> Measurement | Non
 
 
 def _gr_rows(summaries: Sequence[TrajectorySummary]) -> list[_Row]:
-    inter = [summary.inter_all for summary in summaries]
-    whole = [combine_pairs(summary) for summary in summaries]
+    structures = [_part(summary, STRUCTURE) for summary in summaries]
+    inter = [structure.inter_all for structure in structures]
+    whole = [rdf for structure in structures if (rdf := structure.all_far) is not None]
     rows = _window_rows("g(r), all pairs", whole, tested=True)
     if all(rdf is not None for rdf in inter):
         rows += _window_rows("g(r) between chains", [rdf for rdf in inter if rdf is not None], tested=False)
@@ -317,8 +304,8 @@ def _average_window(rdf: RadialDistribution, low: float, high: float) -> Measure
 
 def _displacement_rows(summaries: Sequence[TrajectorySummary]) -> list[_Row]:
     """Displacements of inner beads at equal times, up to a fifth of the lags: beyond, time origins are few."""
-    found = [summary.inner_msd for summary in summaries]
-    known = [msd for msd in found if msd is not None]
+    found = [summary.get(MOBILITY) for summary in summaries]
+    known = [each.inner_msd for each in found if each is not None and each.inner_msd is not None]
     if len(known) < len(found):
         return []
     first = max(float(msd.times[1]) for msd in known)
@@ -339,7 +326,7 @@ def _displacement_rows(summaries: Sequence[TrajectorySummary]) -> list[_Row]:
 
 
 def _distance_rows(summaries: Sequence[TrajectorySummary]) -> list[_Row]:
-    chains = [found for summary in summaries if (found := longest_chains(summary)) is not None]
+    chains = [_part(summary, CHAINS).longest for summary in summaries]
     longest = min(found.n_beads for found in chains) // 2
     return [
         _Row(
@@ -413,25 +400,24 @@ def _correct_holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def _describe_run(name: str, summary: TrajectorySummary) -> TransferRun:
-    chains = longest_chains(summary)
-    assert chains is not None
+    chains = _part(summary, CHAINS)
     return TransferRun(
         name=name,
-        n_chains=sum(found.n_chains for found in summary.chains.values()),
-        chain_beads=chains.n_beads,
+        n_chains=sum(found.n_chains for found in chains.by_length.values()),
+        chain_beads=chains.longest.n_beads,
         n_beads=summary.n_beads,
-        density=summary.density,
+        density=_part(summary, DENSITY).mean,
     )
 
 
 def _collect_notes(runs: Sequence[tuple[str, TrajectorySummary]]) -> list[str]:
     notes = []
-    densities = [summary.density for _, summary in runs]
-    if max(densities) > 1.005 * min(densities):
-        listed = ", ".join(f"{name} {summary.density:.4f}" for name, summary in runs)
+    densities = {name: _part(summary, DENSITY).mean for name, summary in runs}
+    if max(densities.values()) > 1.005 * min(densities.values()):
+        listed = ", ".join(f"{name} {density:.4f}" for name, density in densities.items())
         notes.append(f"densities differ ({listed} g/cm³): g(r) and displacements depend on it")
     for name, summary in runs:
-        for length, chains in summary.chains.items():
+        for length, chains in _part(summary, CHAINS).by_length.items():
             if chains.relaxation is not None and not chains.relaxation.is_relaxed:
                 notes.append(f"{name}, chains of {length} beads: {chains.relaxation.statement}")
     notes.append(

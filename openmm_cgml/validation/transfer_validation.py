@@ -9,13 +9,14 @@ from pathlib import Path
 
 from openmm_cgml.errors import InputError, OutputExistsError
 from openmm_cgml.storage import write_atomically
-from openmm_cgml.validation.report.page import Plate, render_document
+from openmm_cgml.validation.report.page import render_document
+from openmm_cgml.validation.report.plate import Plate
 from openmm_cgml.validation.report.transfer_pictures import draw_transfer
 from openmm_cgml.validation.run_validation import PICTURES, name_apart
 from openmm_cgml.validation.simulation_run import SimulationRun, read_run
 from openmm_cgml.validation.transfer import Transfer, TransferLimits, compare_transfer, describe_quantity
 
-TRANSFER_PAGE, TRANSFER_FIGURES = "transfer.html", "transfer.json"
+TRANSFER_PAGE, TRANSFER_METRICS = "transfer.html", "transfer.json"
 
 
 def validate_transfer(
@@ -51,14 +52,14 @@ def validate_transfer(
     for run in simulations:
         if run.summary is None:
             raise InputError(
-                f"{run.name} is {run.status} with {len(run.times)} frames, too few for any figure; run longer"
+                f"{run.name} is {run.status} with {len(run.times)} frames, too few for any metric; run longer"
             )
         summaries.append((run.name, run.summary))
     transfer = compare_transfer(summaries, limits)
     plate = Plate(name="transfer", png=draw_transfer(summaries), caption="Curves of all runs on one another", wide=True)
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
     write_atomically(folder / PICTURES / f"{plate.name}.png", plate.png)
-    write_atomically(folder / TRANSFER_FIGURES, transfer.to_json())
+    write_atomically(folder / TRANSFER_METRICS, transfer.to_json())
     write_atomically(folder / TRANSFER_PAGE, _render(transfer, simulations, plate))
     return transfer
 
@@ -72,7 +73,7 @@ def _render(transfer: Transfer, runs: Sequence[SimulationRun], plate: Plate) -> 
         "Transfer over chain lengths and box sizes",
         subtitle=transfer.statement,
         stamp=("same", "pass") if transfer.passed else ("different", "fail"),
-        figures=_render_table(transfer),
+        table=_render_table(transfer),
         notes=[*transfer.notes, *notes],
         plates=[plate],
         provenance={run.name: run.settings for run in runs},
@@ -84,7 +85,7 @@ def _render(transfer: Transfer, runs: Sequence[SimulationRun], plate: Plate) -> 
 def _list_notes(run: SimulationRun) -> list[str]:
     notes = list(run.notes)
     if run.status != "complete":
-        notes.append(f"the run is {run.status}: its figures cover the part that was recorded")
+        notes.append(f"the run is {run.status}: its metrics cover the part that was recorded")
     if run.discarded > 0:
         notes.append(f"the first {run.discarded:g} ps are left out as equilibration")
     return notes

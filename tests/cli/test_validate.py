@@ -44,7 +44,7 @@ def test_validate_writes_a_reference_and_a_report(tmp_path, capsys):
     reference, report = tmp_path / "reference.json", tmp_path / "report"
     wrote = run("--reference", tmp_path / "data", "--write-reference", "-o", reference, "--limit", "gr_com_rmse=9")
     assert wrote == 0
-    assert read_reference_summary(reference).limits.gr_com_rmse == 9.0
+    assert read_reference_summary(reference).limits["gr_com_rmse"] == 9.0
     assert run(tmp_path / "run", "--reference", reference, "-o", report, "--discard", "5 ps") == 0
     assert "mean temperature" in capsys.readouterr().out
     assert (report / "report.html").is_file()

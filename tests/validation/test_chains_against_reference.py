@@ -3,7 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from openmm_cgml.validation.reference_summary import ReferenceSummary, ValidationLimits, summarize_reference
+from openmm_cgml.validation.limits import ValidationLimits
+from openmm_cgml.validation.quantities import ANGLES, CHAINS, STRUCTURE, TORSIONS
+from openmm_cgml.validation.reference_summary import ReferenceSummary, summarize_reference
 from openmm_cgml.validation.trajectory_summary import summarize_trajectory
 from openmm_cgml.validation.verdict import compare_with_reference
 from tests.analysis.chain_models import make_chains, phantom_melt
@@ -38,13 +40,13 @@ def alike(reference):
 
 
 @pytest.mark.slow
-def test_chains_like_the_reference_pass_and_have_all_figures(alike):
+def test_chains_like_the_reference_pass_and_have_all_metrics(alike):
     assert alike.passed, alike.table()
-    assert {figure.key for figure in alike.figures} >= KEYS
-    assert alike.figure("rg_ratio").value == pytest.approx(1.0, abs=4 * alike.figure("rg_ratio").error)
-    assert alike.figure("angle_js").value < 0.01
-    assert alike.figure("internal_distance_error").value < 0.05
-    assert "all beads, up to 1.25 nm" in alike.figure("gr_inter_rmse").label  # half of this box
+    assert {metric.key for metric in alike.metrics} >= KEYS
+    assert alike.metric("rg_ratio").value == pytest.approx(1.0, abs=4 * alike.metric("rg_ratio").error)
+    assert alike.metric("angle_js").value < 0.01
+    assert alike.metric("internal_distance_error").value < 0.05
+    assert "all beads, up to 1.25 nm" in alike.metric("gr_inter_rmse").label  # half of this box
 
 
 @pytest.mark.slow
@@ -58,19 +60,19 @@ def test_chains_like_the_reference_pass_and_have_all_figures(alike):
     ],
     ids=["bond", "width", "stiffness"],
 )
-def test_each_fault_moves_its_own_figures(reference, alike, change, keys):
+def test_each_fault_moves_its_own_metrics(reference, alike, change, keys):
     result = compare_with_reference(summarize(seed=2, **change), reference)
     for key in keys:
         neutral = 1.0 if key.endswith("ratio") else 0.0
-        off, usual = (abs(each.figure(key).value - neutral) for each in (result, alike))
-        error = result.figure(key).error or 0.0
+        off, usual = (abs(each.metric(key).value - neutral) for each in (result, alike))
+        error = result.metric(key).error or 0.0
         assert off > 3 * max(usual, error), f"{key}: {off} against {usual}\n{result.table()}"
 
 
 @pytest.mark.slow
 def test_other_chain_lengths_are_compared_by_internal_distances(reference):
     result = compare_with_reference(summarize(4, seed=3, n_beads=80), reference)
-    keys = {figure.key for figure in result.figures}
+    keys = {metric.key for metric in result.metrics}
     assert "internal_distance_error" in keys
     assert "rg_ratio" not in keys
     assert any("chains of 80 beads are compared with a reference of 20" in note for note in result.notes)
@@ -80,10 +82,12 @@ def test_other_chain_lengths_are_compared_by_internal_distances(reference):
 def test_a_reference_of_chains_is_written_and_read(reference):
     again = ReferenceSummary.from_json(reference.to_json())
     assert again.to_json() == reference.to_json()
-    assert {"inter", "intra", "far"} <= set(again.half_rmse)
-    assert {"angle M-M-M", "torsion M-M-M-M"} <= set(again.half_js)
-    assert again.trajectory.chains["20"].gyration.root == pytest.approx(reference.trajectory.chains["20"].gyration.root)
-    whole, near = again.trajectory.intra_all, again.trajectory.intra_far
+    assert "M-M-M" in again.trajectory.get(ANGLES).half_js
+    assert "M-M-M-M" in again.trajectory.get(TORSIONS).half_js
+    gyration = [each.trajectory.get(CHAINS).by_length["20"].gyration.root for each in (again, reference)]
+    assert gyration[0] == pytest.approx(gyration[1])
+    structure = again.trajectory.get(STRUCTURE)
+    whole, near = structure.intra_all, structure.intra_far
     assert np.all(whole.counts >= near.counts)
     assert whole.counts.sum() - near.counts.sum() == 40 * 16 * (19 + 18)
 
@@ -94,8 +98,11 @@ def test_unrelaxed_chains_are_noted_and_mobility_is_compared():
     reference = summarize_reference(walks[0], topology, system="phantom", temperature=300.0)
     result = compare_with_reference(summarize_trajectory(walks[1], topology), reference)
     assert sum("chains do not relax in this run" in note for note in result.notes) == 2
-    assert result.figure("bead_msd_ratio").value == pytest.approx(1.0, abs=0.1)
-    dumb = dataclasses.replace(reference, trajectory=dataclasses.replace(reference.trajectory, chains={}))
+    assert result.metric("bead_msd_ratio").value == pytest.approx(1.0, abs=0.1)
+    others = {key: part for key, part in reference.trajectory.parts.items() if key != "chains"}
+    dumb = dataclasses.replace(
+        reference, trajectory=dataclasses.replace(reference.trajectory, chain_lengths=(), parts=others)
+    )
     assert "rg_ratio" not in {
-        figure.key for figure in compare_with_reference(summarize_trajectory(walks[1], topology), dumb).figures
+        metric.key for metric in compare_with_reference(summarize_trajectory(walks[1], topology), dumb).metrics
     }

@@ -8,6 +8,7 @@ from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
 from openmm_cgml.shards import FrameWriter
 from openmm_cgml.storage import write_json
 from openmm_cgml.validation import compare_runs, load_reference, read_run, summarize_dataset, validate
+from openmm_cgml.validation.quantities import TEMPERATURE
 from openmm_cgml.validation.reference_summary import write_reference_summary
 from openmm_cgml.validation.run_validation import name_apart
 
@@ -54,12 +55,12 @@ def test_an_unstable_run_is_reported_and_stamped_incomplete(tmp_path, write_run,
     page = (tmp_path / "out" / "report.html").read_text()
     assert '<span class="stamp incomplete">incomplete</span>' in page
     assert "510 K after 9 ps" in page
-    assert "too few for any figure" in page
+    assert "too few for any metric" in page
 
 
 def test_a_run_without_frames_is_reported(tmp_path, write_run, reference):
     validation = validate(write_run("a", status="unstable", n_frames=0), reference=reference, output=tmp_path / "out")
-    assert validation.runs[0].figures == ()
+    assert validation.runs[0].metrics == ()
     assert "stamp incomplete" in (tmp_path / "out" / "report.html").read_text()
 
 
@@ -108,8 +109,8 @@ def test_a_cold_start_is_left_out(write_run, make_frames):
         writer.append(frames.replace(energies={**frames.energies, "kinetic": frames.energies["kinetic"] * warming}))
     run = read_run(folder)
     assert 5.0 < run.discarded <= 25.0
-    assert run.summary.temperature.mean == pytest.approx(300, abs=3)
-    assert read_run(folder, discard=0.0).summary.temperature.mean < 290
+    assert run.summary.get(TEMPERATURE).mean == pytest.approx(300, abs=3)
+    assert read_run(folder, discard=0.0).summary.get(TEMPERATURE).mean < 290
 
 
 def test_nothing_left_is_refused(write_run):

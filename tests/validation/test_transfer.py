@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from openmm_cgml.errors import InputError
+from openmm_cgml.validation.quantities import BONDS
+from openmm_cgml.validation.quantities.distributions import Distributions
 from openmm_cgml.validation.trajectory_summary import summarize_trajectory
 from openmm_cgml.validation.transfer import Transfer, TransferLimits, _correct_holm, compare_transfer
 from tests.analysis.chain_models import make_chains, phantom_melt
@@ -15,6 +17,10 @@ def summarize(n_chains, n_beads, **settings):
     frames = phantom_melt(n_chains, n_beads, **settings)
     topology = make_chains(n_chains, n_beads)
     return summarize_trajectory(frames, topology, degrees_of_freedom=3 * topology.n_beads)
+
+
+def with_bonds(summary, by_types):
+    return dataclasses.replace(summary, parts={**summary.parts, "bonds": Distributions(by_types=by_types)})
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +94,9 @@ def test_displacements_of_inner_beads_are_compared_at_equal_times():
 def test_a_resolved_but_small_difference_does_not_count(base):
     bonds = {
         name: dataclasses.replace(each, mean=each.mean * 1.005, standard_error=1e-6)
-        for name, each in base.bonds.items()
+        for name, each in base.get(BONDS).by_types.items()
     }
-    close = dataclasses.replace(base, bonds=bonds)
+    close = with_bonds(base, bonds)
     found = compare_transfer([("a", base), ("b", close)])
     assert found.passed
     assert [each.tests[0].verdict for each in found.groups()["bond length"]] == ["below tolerance", "same"]
@@ -123,4 +129,4 @@ def test_runs_that_cannot_be_compared_are_refused(base, make_frames, make_topolo
     with pytest.raises(InputError, match="b: no linear chains"):
         compare_transfer([("a", base), ("b", dumbbells)])
     with pytest.raises(InputError, match="share no type of bond"):
-        compare_transfer([("a", base), ("b", dataclasses.replace(base, bonds={"X-X": base.bonds["M-M"]}))])
+        compare_transfer([("a", base), ("b", with_bonds(base, {"X-X": base.get(BONDS).by_types["M-M"]}))])

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 
-from openmm_cgml.validation.verdict import (
-    Figure,
-    Validation,
-    align_figures,
-    format_reference,
-    format_value,
-)
+from openmm_cgml.validation.metric import Metric, format_reference, format_value
+from openmm_cgml.validation.report.plate import Plate
+from openmm_cgml.validation.verdict import Validation, align_metrics
 
 _CSS = """
 :root { color-scheme: light; }
@@ -44,23 +39,6 @@ ul.notes { padding-left: 1.1rem; color: #555; } footer { margin-top: 2rem; color
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plate:
-    """One picture of the page.
-
-    Attributes:
-        name: File name without its ending.
-        png: The picture.
-        caption: What it shows.
-        wide: Whether it takes the full width.
-    """
-
-    name: str
-    png: bytes
-    caption: str
-    wide: bool = False
-
-
 def render_page(
     validation: Validation,
     *,
@@ -72,7 +50,7 @@ def render_page(
     """The whole page.
 
     Args:
-        validation: The figures.
+        validation: The metrics.
         subtitle: One line under the title.
         plates: The pictures in order.
         provenance: Column title -> (name -> value) of the reference and the runs.
@@ -83,7 +61,7 @@ def render_page(
         f"{validation.system}: validation",
         subtitle=subtitle,
         stamp=_stamp(validation),
-        figures=_figure_table(validation),
+        table=_metric_table(validation),
         notes=notes,
         plates=plates,
         provenance=provenance,
@@ -96,19 +74,19 @@ def render_document(
     *,
     subtitle: str,
     stamp: tuple[str, str],
-    figures: str,
+    table: str,
     notes: Sequence[str],
     plates: Sequence[Plate],
     provenance: Mapping[str, Mapping[str, str]],
     footer: str,
 ) -> str:
-    """A page of a table of figures, notes, pictures and provenance.
+    """A page of a table of metrics, notes, pictures and provenance.
 
     Args:
         title: Title.
         subtitle: One line under the title.
         stamp: Word of the stamp, and its kind: "pass", "fail" or "incomplete".
-        figures: The table of figures as HTML.
+        table: The table of metrics as HTML.
         notes: What a reader should know.
         plates: The pictures in order.
         provenance: Column title -> (name -> value).
@@ -122,8 +100,8 @@ def render_document(
         f"<title>{escape(title)}</title><style>{_CSS}</style></head><body><main>",
         f'<span class="stamp {kind}">{word}</span>',
         f"<h1>{escape(title)}</h1><p class='lead'>{escape(subtitle)}</p>",
-        "<h2>Figures</h2>",
-        figures,
+        "<h2>Metrics</h2>",
+        table,
         _list_notes(notes),
         "<h2>Pictures</h2><div class='pictures'>",
         *map(_render_plate, plates),
@@ -140,14 +118,14 @@ def _stamp(validation: Validation) -> tuple[str, str]:
     return ("passed", "pass") if validation.passed else ("failed", "fail")
 
 
-def _figure_table(validation: Validation) -> str:
+def _metric_table(validation: Validation) -> str:
     names = "".join(f"<th>{escape(run.name)}{_status_note(run.status)}</th>" for run in validation.runs)
-    rows = [_figure_row(row) for row in align_figures(validation.runs)]
+    rows = [_metric_row(row) for row in align_metrics(validation.runs)]
     span = len(validation.runs)
     rows += [
-        f"<tr><td>{escape(figure.title)}</td><td colspan='{span}'>{_value(figure)}</td><td></td>"
-        f"<td>{escape(figure.limit)}</td>{_verdict(figure.verdict)}</tr>"
-        for figure in validation.across
+        f"<tr><td>{escape(metric.title)}</td><td colspan='{span}'>{_value(metric)}</td><td></td>"
+        f"<td>{escape(metric.limit)}</td>{_verdict(metric.verdict)}</tr>"
+        for metric in validation.across
     ]
     head = f"<thead><tr><th></th>{names}<th>reference</th><th>limit</th><th></th></tr></thead>"
     return f"<div class='scroll'><table class='figures'>{head}<tbody>{''.join(rows)}</tbody></table></div>"
@@ -157,19 +135,19 @@ def _status_note(status: str) -> str:
     return "" if status == "complete" else f" <span class='incomplete'>({escape(status)})</span>"
 
 
-def _figure_row(row: Sequence[Figure | None]) -> str:
-    known = [figure for figure in row if figure is not None]
-    verdicts = [figure.verdict for figure in known]
-    cells = "".join("<td>–</td>" if figure is None else f"<td>{_value(figure)}</td>" for figure in row)
+def _metric_row(row: Sequence[Metric | None]) -> str:
+    known = [metric for metric in row if metric is not None]
+    verdicts = [metric.verdict for metric in known]
+    cells = "".join("<td>–</td>" if metric is None else f"<td>{_value(metric)}</td>" for metric in row)
     return (
         f"<tr><td>{escape(known[0].title)}</td>{cells}<td>{escape(format_reference(known[0]))}</td>"
         f"<td>{escape(known[0].limit)}</td>{_verdict('fail' if 'fail' in verdicts else verdicts[0])}</tr>"
     )
 
 
-def _value(figure: Figure) -> str:
-    text = escape(format_value(figure.value, figure.error))
-    return f"<span class='fail'>{text}</span>" if figure.verdict == "fail" else text
+def _value(metric: Metric) -> str:
+    text = escape(format_value(metric.value, metric.error))
+    return f"<span class='fail'>{text}</span>" if metric.verdict == "fail" else text
 
 
 def _verdict(verdict: str) -> str:

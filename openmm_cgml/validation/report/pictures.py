@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -16,7 +16,9 @@ from openmm_cgml.analysis.compare import RMSE_RANGE
 from openmm_cgml.analysis.diffusion import MeanSquareDisplacement
 from openmm_cgml.analysis.distributions import Distribution
 from openmm_cgml.analysis.rdf import RadialDistribution
-from openmm_cgml.validation.simulation_run import SimulationRun
+
+if TYPE_CHECKING:
+    from openmm_cgml.validation.simulation_run import SimulationRun
 
 REFERENCE_COLOR = "#3a3a3a"
 RUN_COLORS = ("#1f6fb4", "#d2691e", "#2e8b57", "#8a4f9e", "#b8860b", "#5f7d8c")

@@ -8,12 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 
-from openmm_cgml.analysis.diffusion import MeanSquareDisplacement
-from openmm_cgml.analysis.distributions import Distribution
 from openmm_cgml.analysis.rdf import RadialDistribution
+from openmm_cgml.validation.quantities import BONDS, CHAINS, MOBILITY, STRUCTURE, TEMPERATURE
 from openmm_cgml.validation.report.pictures import pick_colors, render_picture
 from openmm_cgml.validation.trajectory_summary import TrajectorySummary
-from openmm_cgml.validation.transfer import combine_pairs, longest_chains
 
 Runs = Sequence[tuple[str, TrajectorySummary]]
 """Names and summaries of runs."""
@@ -44,15 +42,18 @@ def draw_transfer(runs: Runs) -> bytes:
 
 
 def _draw_all_pairs(axes: Axes, summary: TrajectorySummary, color: str, name: str) -> None:
-    _draw_gr(axes, combine_pairs(summary), color)
+    structure = summary.get(STRUCTURE)
+    _draw_gr(axes, None if structure is None else structure.all_far, color)
 
 
 def _draw_inter(axes: Axes, summary: TrajectorySummary, color: str, name: str) -> None:
-    if summary.inter_all is not None:
-        _draw_gr(axes, summary.inter_all, color)
+    structure = summary.get(STRUCTURE)
+    _draw_gr(axes, None if structure is None else structure.inter_all, color)
 
 
-def _draw_gr(axes: Axes, rdf: RadialDistribution, color: str) -> None:
+def _draw_gr(axes: Axes, rdf: RadialDistribution | None, color: str) -> None:
+    if rdf is None:
+        return
     axes.plot(rdf.r, rdf.g, color=color, linewidth=1.2)
     if rdf.standard_error is not None:
         low, high = (rdf.g + sign * 2 * rdf.standard_error for sign in (-1, 1))
@@ -60,13 +61,17 @@ def _draw_gr(axes: Axes, rdf: RadialDistribution, color: str) -> None:
 
 
 def _draw_bonds(axes: Axes, summary: TrajectorySummary, color: str, name: str) -> None:
-    bonds: Distribution = max(summary.bonds.values(), key=lambda each: each.n_samples)
-    axes.stairs(bonds.density, bonds.bin_edges, color=color, linewidth=1.2)
+    bonds = summary.get(BONDS)
+    if bonds is not None:
+        most = max(bonds.by_types.values(), key=lambda each: each.n_samples)
+        axes.stairs(most.density, most.bin_edges, color=color, linewidth=1.2)
 
 
 def _draw_distances(axes: Axes, summary: TrajectorySummary, color: str, name: str) -> None:
-    chains = longest_chains(summary)
-    assert chains is not None
+    found = summary.get(CHAINS)
+    if found is None:
+        return
+    chains = found.longest
     s = chains.internal.separations
     mean, error = chains.internal.mean / s, chains.internal.standard_error / s
     label = f"{name}: {chains.n_chains} × {chains.n_beads} beads"
@@ -76,9 +81,10 @@ def _draw_distances(axes: Axes, summary: TrajectorySummary, color: str, name: st
 
 
 def _draw_msd(axes: Axes, summary: TrajectorySummary, color: str, name: str) -> None:
-    msd: MeanSquareDisplacement | None = summary.inner_msd
-    if msd is None:
+    mobility = summary.get(MOBILITY)
+    if mobility is None or mobility.inner_msd is None:
         return
+    msd = mobility.inner_msd
     axes.plot(msd.times[1:], msd.msd[1:], color=color, linewidth=1.2)
     if msd.standard_error is not None:
         low, high = (msd.msd + sign * 2 * msd.standard_error for sign in (-1, 1))
@@ -89,6 +95,7 @@ def _draw_msd(axes: Axes, summary: TrajectorySummary, color: str, name: str) -> 
 
 
 def _draw_temperature(axes: Axes, summary: TrajectorySummary, color: str, name: str) -> None:
-    if summary.temperature is not None:
-        error = 2 * summary.temperature.standard_error
-        axes.errorbar([name], [summary.temperature.mean], yerr=[error], color=color, marker="o", capsize=3)
+    temperature = summary.get(TEMPERATURE)
+    if temperature is not None:
+        error = 2 * temperature.standard_error
+        axes.errorbar([name], [temperature.mean], yerr=[error], color=color, marker="o", capsize=3)
