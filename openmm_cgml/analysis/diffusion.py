@@ -42,8 +42,8 @@ class MeanSquareDisplacement(Result):
         self.require(is_even_grid(self.times) and self.times[0] == 0, "times", "evenly spaced from zero")
         shaped = self.msd.shape == self.times.shape
         self.require(shaped and self.msd[0] == 0 and self.msd.min() >= 0, "msd", f"{len(self.times)} values from zero")
+        self.require(self.group_msd.min(initial=0.0) >= 0, "group_msd", "not negative")
         self.require(is_average_of(self.msd, self.group_msd), "group_msd", "groups whose average is msd")
-        self.require(self.group_msd.min() >= 0, "group_msd", "not negative")
         self.require(self.time_scale in TIME_SCALES, "time_scale", " or ".join(TIME_SCALES))
 
     @property

@@ -79,11 +79,11 @@ class RadialDistribution(Result):
         are_counts = self.counts.dtype.kind == "i" and self.counts.shape == (n_bins,)
         self.require(are_counts and self.counts.min() >= 0, "counts", f"{n_bins} whole numbers ≥ 0")
         self.require(self.g.shape == (n_bins,) and self.g.min() >= 0, "g", f"{n_bins} values ≥ 0")
-        self.require(is_average_of(self.g, self.block_g), "block_g", "blocks whose average is g")
-        self.require(self.block_g.min() >= 0, "block_g", "not negative")
         pairs = self.counts * (self.scale or 0.0)
         agree = np.abs(self.g * _shell_volumes(self.bin_edges) - pairs) <= 1e-6 * pairs
         self.require(agree.all(), "g", "the counts over the volumes of the bins")
+        self.require(self.block_g.min(initial=0.0) >= 0, "block_g", "not negative")
+        self.require(is_average_of(self.g, self.block_g), "block_g", "blocks whose average is g")
 
     def halves(self) -> tuple[np.ndarray, np.ndarray] | None:
         """g(r) of the first and of the second half of the blocks, each (n_bins,); None with fewer than two blocks."""

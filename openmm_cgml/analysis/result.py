@@ -119,11 +119,18 @@ def is_even_grid(values: np.ndarray) -> bool:
 
 
 def is_average_of(mean: np.ndarray, parts: np.ndarray) -> bool:
-    """Whether a mean, shape (n,), lies among the parts that it averages, shape (n_parts, n)."""
+    """Whether a mean, shape (n,), is one and the same weighted average of parts, shape (n_parts, n), in every place.
+
+    The weights, such as frames of blocks over volumes, are not known: they are those that fit best.
+    """
     if parts.ndim != 2 or len(parts) == 0 or mean.shape != parts.shape[1:]:
         return False
-    slack = 1e-7 * np.abs(parts).max(axis=0)
-    return bool(np.all((mean >= parts.min(axis=0) - slack) & (mean <= parts.max(axis=0) + slack)))
+    slack = 1e-6 * np.abs(mean) + 1e-8 * np.abs(mean).max(initial=0.0)  # of numbers with nine digits
+    among = (mean >= parts.min(axis=0) - slack) & (mean <= parts.max(axis=0) + slack)
+    if not among.all() or not np.abs(parts).max(initial=0.0) < _LARGEST**0.5:
+        return False
+    weights = np.linalg.lstsq(parts.T, mean, rcond=None)[0]
+    return bool(np.all(np.abs(weights @ parts - mean) <= slack))
 
 
 def _key(field: dataclasses.Field[Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,9 @@ from openmm_cgml.errors import InputError
 
 if TYPE_CHECKING:
     from openmm_cgml.validation.quantity import Quantity
+
+
+_LARGEST = 1e300
 
 
 class ValidationLimits(Mapping[str, float]):
@@ -24,8 +26,8 @@ class ValidationLimits(Mapping[str, float]):
     def __init__(self, /, **limits: float) -> None:
         for name, value in limits.items():
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not math.isfinite(value) or value < 0:
-                raise InputError(f"limit {name} is {value!r}; a limit is a finite number that is not negative")
+            if not is_number or not 0 <= value <= _LARGEST:  # false for NaN; integers may be too large for a float
+                raise InputError(f"limit {name} is {str(value)[:60]}; a limit is a finite number that is not negative")
         self._limits = {name: float(value) for name, value in limits.items()}
 
     def __getitem__(self, name: str) -> float:

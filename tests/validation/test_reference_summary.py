@@ -1,4 +1,5 @@
 import copy
+import functools
 import json
 import random
 
@@ -17,12 +18,22 @@ from openmm_cgml.validation.reference_summary import (
     summarize_reference,
     write_reference_summary,
 )
+from tests.validation.conftest import make_frames, make_topology
 from tests.validation.older_files import as_version_1, as_version_2
+
+
+@functools.cache
+def old_content():
+    """A file of version 2 and the places in it; not a fixture, since hypothesis would print it."""
+    summary = summarize_reference(make_frames(n_frames=60), make_topology(), system="dumbbells", temperature=300.0)
+    content = as_version_2(summary)
+    return content, locate_leaves(content)
+
 
 SYSTEMS = ("benzene-1bead", "benzene-3bead", "pim-1", "polyethylene-1bead", "polyethylene-2bead")
 
 
-def test_a_summary_is_written_and_read(tmp_path, make_frames, make_topology):
+def test_a_summary_is_written_and_read(tmp_path):
     limits = ValidationLimits(gr_com_rmse=0.045)
     summary = summarize_reference(
         make_frames(), make_topology(), system="dumbbells", temperature=300.0, limits=limits,
@@ -78,7 +89,7 @@ def test_a_new_file_does_not_pass_as_an_old_one_without_a_digest(reference):
             ReferenceSummary.from_dict({**content, "version": version})
 
 
-def test_limits_are_numbers_that_some_quantity_has(make_frames, make_topology):
+def test_limits_are_numbers_that_some_quantity_has():
     with pytest.raises(InputError, match="limit gr_com_rmse is nan"):
         ValidationLimits(gr_com_rmse=float("nan"))
     with pytest.raises(InputError, match="no limit 'gr_comm_rmse'; known are bond_mean_error"):
@@ -183,24 +194,15 @@ VALUES = st.one_of(
 
 @settings(max_examples=200, deadline=None)
 @given(place=st.integers(0, 10**6), value=VALUES)
-def test_other_values_in_any_place_of_an_old_file_are_refused_or_valid(reference_content, place, value):
+def test_other_values_in_any_place_of_an_old_file_are_refused_or_valid(place, value):
     """Without a digest only ranges protect; what is read can be written and read again."""
-    content, leaves = reference_content
+    content, leaves = old_content()
     changed = change_leaf(content, leaves[place % len(leaves)], lambda _: value)
     try:
         again = ReferenceSummary.from_dict(changed)
     except ArtifactError:
         return
     assert ReferenceSummary.from_dict(json.loads(again.to_json())).to_json() == again.to_json()
-
-
-@pytest.fixture(scope="module")
-def reference_content():
-    from tests.validation.conftest import make_frames, make_topology
-
-    summary = summarize_reference(make_frames(n_frames=60), make_topology(), system="dumbbells", temperature=300.0)
-    content = as_version_2(summary)
-    return content, locate_leaves(content)
 
 
 @pytest.mark.parametrize(
@@ -224,8 +226,8 @@ def reference_content():
         (("half_rmse", "inter A-B"), lambda e: "much", "half_rmse"),
     ],
 )  # fmt: skip
-def test_contradictions_in_files_without_a_digest_are_refused(reference_content, path, change, message):
-    content, _ = reference_content
+def test_contradictions_in_files_without_a_digest_are_refused(path, change, message):
+    content, _ = old_content()
     assert ReferenceSummary.from_dict(content).system == "dumbbells"
     with pytest.raises(ArtifactError, match=message):
         ReferenceSummary.from_dict(change_leaf(content, path, change))
