@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,13 @@ import numpy as np
 
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.frames import PER_PARTICLE, Frames
-from openmm_cgml.storage import read_json, sha256_of, sync_directory, write_json
+from openmm_cgml.storage import read_object, refusing_damage, sha256_of, sync_directory, write_sealed_json
 
 SCHEMA = "openmm-cgml/frames"
 VERSION = 1
 _MANIFEST = "manifest.json"
+_SHARD_NAME, _SHA256 = re.compile(r"frames-([0-9]{6})\.h5"), re.compile(r"[0-9a-f]{64}")
+_MOST_FRAMES = 10**7  # in one shard
 
 
 class FrameWriter:
@@ -76,7 +79,7 @@ class FrameWriter:
                 "shards": [],
                 "n_particles": None,
             }
-            write_json(self.path / _MANIFEST, self._manifest)
+            write_sealed_json(self.path / _MANIFEST, self._manifest)
         listed = {shard["file"] for shard in self._manifest["shards"]}
         for file in sorted([*self.path.glob("frames-" + "[0-9]" * 6 + ".*"), *self.path.glob(f".{_MANIFEST}.*.tmp")]):
             if file.name not in listed:
@@ -140,7 +143,7 @@ class FrameWriter:
             keep = n_frames - (self.n_stored - shard["n_frames"])
             kept = _read_shard(self.path / shard["file"], 0, keep) if keep > 0 else None
             self._manifest["shards"].pop()
-            write_json(self.path / _MANIFEST, self._manifest)
+            write_sealed_json(self.path / _MANIFEST, self._manifest)
             (self.path / shard["file"]).unlink()
             if kept is not None:
                 self._write_shard(kept)
@@ -174,7 +177,7 @@ class FrameWriter:
             raise
         sync_directory(self.path)
         self._manifest["shards"].append(entry)
-        write_json(self.path / _MANIFEST, self._manifest)
+        write_sealed_json(self.path / _MANIFEST, self._manifest)
 
 
 class FrameStore:
@@ -287,7 +290,8 @@ def _read_shard(path: Path, start: int, stop: int) -> Frames:
         arrays = {name: _load(file, name, start, stop) for name in (*PER_PARTICLE, "box", "times") if name in file}
         group = file.get("energies", {})
         energies = {name: _load(file, f"energies/{name}", start, stop) for name in group}
-    return Frames(**arrays, energies=energies)
+    with refusing_damage(path):
+        return Frames(**arrays, energies=energies)
 
 
 def _read_scalars(path: Path) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:
@@ -301,7 +305,9 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        if isinstance(error, ArtifactError):
+            raise
         if "lock" in str(error):
             raise ArtifactError(
                 f"{path}: cannot be locked ({error}); if the file system has none, set HDF5_USE_FILE_LOCKING=FALSE"
@@ -316,27 +322,41 @@ def _load(file: h5py.File, name: str, start: int, stop: int | None) -> np.ndarra
         raise ArtifactError(f"{file.filename}: {name} points outside the file; such files are not read")
     if data.dtype.kind != "f":
         raise ArtifactError(f"{file.filename}: {name} holds {data.dtype}, not floating point numbers")
+    if data.ndim == 0 or (stop is not None and len(data) < stop):
+        raise ArtifactError(f"{file.filename}: {name} has shape {data.shape}, too few for the {stop} frames recorded")
     return data[start:stop]
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     if not (path / _MANIFEST).is_file():
         raise ArtifactError(f"{path}: no {_MANIFEST}, so this is not a folder of frames")
-    manifest = read_json(path / _MANIFEST)
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        raise ArtifactError(
-            f"{path}: not a folder of frames"
-            f" (schema {manifest.get('schema') if isinstance(manifest, dict) else None!r})"
-        )
+    manifest = read_object(path / _MANIFEST)
+    if manifest.get("schema") != SCHEMA:
+        raise ArtifactError(f"{path}: not a folder of frames (schema {manifest.get('schema')!r})")
     if manifest.get("version") != VERSION:
         raise ArtifactError(
             f"{path}: frames of version {manifest.get('version')!r}; this release reads {VERSION}: update openmm-cgml"
         )
-    for shard in manifest["shards"]:
-        if (
-            Path(shard["file"]).name != shard["file"]
-            or not shard["file"].startswith("frames-")
-            or shard["n_frames"] < 1
-        ):
-            raise ArtifactError(f"{path}: the manifest lists {shard['file']!r}, which is no shard of this folder")
+    with refusing_damage(path / _MANIFEST):
+        _check_content(path, manifest)
     return manifest
+
+
+def _check_content(path: Path, manifest: dict[str, Any]) -> None:
+    """Check types and ranges of a manifest, which those of earlier releases have no seal to vouch for."""
+    if not isinstance(manifest["metadata"], dict) or not isinstance(manifest["shards"], list):
+        raise ArtifactError(f"{path / _MANIFEST}: metadata or shards are of the wrong kind; restore it")
+    n_particles, last = manifest["n_particles"], -1
+    if not (n_particles is None or (type(n_particles) is int and n_particles > 0)):
+        raise ArtifactError(f"{path / _MANIFEST}: n_particles is {n_particles!r}; restore it")
+    for shard in manifest["shards"]:
+        name = _SHARD_NAME.fullmatch(str(shard["file"]))
+        if name is None or int(name[1]) <= last:
+            raise ArtifactError(
+                f"{path}: the manifest lists {shard['file']!r}, which is no shard of this folder, or not in its place"
+            )
+        last = int(name[1])
+        if not (type(shard["n_frames"]) is int and 1 <= shard["n_frames"] <= _MOST_FRAMES):
+            raise ArtifactError(f"{path / _MANIFEST}: {shard['file']} has {shard['n_frames']!r} frames; restore it")
+        if not (isinstance(shard["sha256"], str) and _SHA256.fullmatch(shard["sha256"])):
+            raise ArtifactError(f"{path / _MANIFEST}: {shard['file']} has sha256 {shard['sha256']!r}; restore it")

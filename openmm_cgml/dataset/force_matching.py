@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from openmm_cgml.dataset.repeated_frames import FrameRegister
 from openmm_cgml.dataset.splits import split_blocks
-from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
+from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.frames import PER_PARTICLE, Frames
 from openmm_cgml.shards import FrameStore, FrameWriter
-from openmm_cgml.storage import VERB_RECORD, lock_directory, prepare_output
+from openmm_cgml.storage import OutputKind, hold_output, read_json, refusing_damage
 from openmm_cgml.topology import CGTopology, ChainTemplate, ResidueTemplate
 from openmm_cgml.wholeness import BondForest
 
@@ -29,6 +29,33 @@ logger = logging.getLogger(__name__)
 KIND = "openmm-cgml/dataset"
 LABEL_KINDS = ("instantaneous", "mean-force")
 FRAMES_PER_SHARD = 100
+
+
+def _holds(labels: str, manifest: Path) -> bool:
+    """Whether a manifest is that of a dataset with such labels; one that cannot be read is none."""
+    try:
+        metadata = read_json(manifest)["metadata"]
+        return bool(metadata["kind"] == KIND and metadata["labels"] == labels)
+    except (ArtifactError, KeyError, TypeError):
+        return False
+
+
+_FRAMES = ("manifest.json", "frames-*.h5", "frames-*.tmp")
+OUTPUTS: Mapping[str, OutputKind] = {
+    "instantaneous": OutputKind(
+        verb="map",
+        marker="manifest.json",
+        members=(*_FRAMES, "mapping.json", "force_map.json", "summary.json"),
+        recognizes=partial(_holds, "instantaneous"),
+    ),
+    "mean-force": OutputKind(
+        verb="reference",
+        marker="manifest.json",
+        members=(*_FRAMES, "noise_floor.json"),
+        recognizes=partial(_holds, "mean-force"),
+    ),
+}
+"""What a dataset's folder holds, by the kind of its labels."""
 
 
 class ForceMatchingDataset:
@@ -56,13 +83,16 @@ class ForceMatchingDataset:
                 f"{store.path}: holds {metadata.get('kind')!r}, not a dataset; make one with `openmm-cgml map`"
             )
         self.path = store.path
-        self.topology = CGTopology.from_dict(metadata["topology"])
-        self.templates = tuple(ResidueTemplate.from_dict(template) for template in metadata["templates"])
-        self.chains = tuple(ChainTemplate.from_dict(chain) for chain in metadata.get("chains", ()))
-        self.temperature = float(metadata["temperature"])
-        self.kind: str = metadata["labels"]
-        self.mapping_fingerprint: str = metadata["mapping_fingerprint"]
-        self.source: Mapping[str, Any] = metadata["source"]
+        with refusing_damage(store.path / "manifest.json"):
+            self.topology = CGTopology.from_dict(metadata["topology"])
+            self.templates = tuple(ResidueTemplate.from_dict(template) for template in metadata["templates"])
+            self.chains = tuple(ChainTemplate.from_dict(chain) for chain in metadata.get("chains", ()))
+            self.temperature = float(metadata["temperature"])
+            self.kind: str = metadata["labels"]
+            self.mapping_fingerprint: str = metadata["mapping_fingerprint"]
+            self.source: Mapping[str, Any] = dict(metadata["source"])
+            if self.kind not in LABEL_KINDS or not (np.isfinite(self.temperature) and self.temperature > 0):
+                raise ValueError(f"labels {self.kind!r} at {self.temperature} K")
         self._store = store
         self._memory_limit = memory_limit
         if store.n_frames and store.n_particles != self.topology.n_beads:
@@ -253,23 +283,34 @@ def dataset_metadata(
 
 @contextmanager
 def dataset_writer(
-    path: str | os.PathLike[str], metadata: Mapping[str, Any], *, overwrite: bool = False, resume: bool = False
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    inputs: Sequence[str | os.PathLike[str]] = (),
 ) -> Iterator[FrameWriter]:
     """Opens a dataset folder for writing, locked against other writers.
 
+    Args:
+        path: The folder.
+        metadata: As `dataset_metadata` gives it.
+        overwrite: Replace the dataset that is there.
+        resume: Go on with the dataset that is there.
+        inputs: What the frames are made from, which is never deleted.
+
     Raises:
-        OutputExistsError: The folder is not empty and neither flag is set, or another process writes it.
-        InputError: Resuming with another mapping, topology, temperature or source; the message names which.
+        OutputExistsError: The folder is not empty and neither flag is set, or holds something that is no such dataset,
+            or another process writes it.
+        InputError: Resuming with another mapping, topology, temperature or source; the message names which. Or
+            overwriting would delete an input.
         ArtifactError: What is there is damaged.
     """
     path = Path(path)
     if resume and (path / "manifest.json").exists():
         _check_same(path, FrameStore.open(path).metadata, metadata)
-    elif resume and path.is_dir() and any(map(_is_foreign, path.iterdir())):
-        raise OutputExistsError(f"{path} is not empty and holds no dataset to go on with; choose another folder")
-    prepare_output(path, overwrite=overwrite, resume=resume)
     with (
-        lock_directory(path),
+        hold_output(path, OUTPUTS[metadata["labels"]], overwrite=overwrite, resume=resume, inputs=inputs),
         FrameWriter(path, metadata=metadata, frames_per_shard=FRAMES_PER_SHARD, resume=resume) as writer,
     ):
         if writer.removed:
@@ -291,11 +332,6 @@ def _whole(frames: Frames, forest: BondForest) -> Frames:
         return frames
     positions = forest.make_whole(np.asarray(frames.positions, np.float64), np.asarray(frames.box, np.float64))
     return frames.replace(positions=positions.astype(np.float32))
-
-
-def _is_foreign(file: Path) -> bool:
-    """Whether a file is not one of those that a writer killed in its first moments leaves."""
-    return not file.name.startswith(".") and file.name != VERB_RECORD
 
 
 def prepare_frames(frames: Frames, metadata: Mapping[str, Any], *, first: int = 0) -> Frames:

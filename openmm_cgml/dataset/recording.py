@@ -26,7 +26,7 @@ from openmm_cgml.mapping import (
 )
 from openmm_cgml.shards import FrameStore
 from openmm_cgml.specification import SystemSpecification
-from openmm_cgml.storage import read_json, write_json
+from openmm_cgml.storage import read_json, read_object, refusing_damage, write_sealed_json
 from openmm_cgml.topology import AtomTopology
 
 RECORDING_KIND = "openmm-cgml/recording"
@@ -66,7 +66,7 @@ def map_recording(
         InputError: A recording without forces, of another system, with frames that are there twice, at another
             temperature than it declares, or mapped in another way before.
         ArtifactError: No recording there, or a damaged one.
-        OutputExistsError: The output is not empty and neither flag is set.
+        OutputExistsError: The output is not empty and neither flag is set, or is no dataset of this verb.
     """
     if force_map not in FORCE_MAPS:
         raise InputError(f"force map {force_map!r}; known are {', '.join(FORCE_MAPS)}")
@@ -87,16 +87,17 @@ def map_recording(
         chains=specification.chain_templates(),
         kind="instantaneous",
     )
-    with dataset_writer(output, metadata, overwrite=overwrite, resume=resume) as writer:
+    with dataset_writer(output, metadata, overwrite=overwrite, resume=resume, inputs=[recording, store.path]) as writer:
         if writer.n_frames > store.n_frames:
             raise InputError(
                 f"{output} holds {writer.n_frames} frames, the recording {store.n_frames}: it is not the one that was "
                 f"mapped before. Give that one, or use --overwrite to start again"
             )
         if not kept.exists():
-            write_json(kept, mapping.to_dict())
+            write_sealed_json(kept, mapping.to_dict())
         if reports:
-            write_json(Path(output) / REPORT_FILE, [report.to_dict() for report in reports])
+            content = {"reports": [report.to_dict() for report in reports]}
+            write_sealed_json(Path(output) / REPORT_FILE, content)
         register = register_of(writer)
         for mapped in _mapped(store, mapping, writer.n_frames, chunk_frames):
             prepared = prepare_frames(mapped, metadata, first=writer.n_frames)
@@ -110,7 +111,12 @@ def map_recording(
 def read_force_map_reports(output: str | os.PathLike[str]) -> tuple[ForceMapReport, ...]:
     """Returns what the optimal force map of a dataset gained, for each kind of residue; empty for uniform sums."""
     path = Path(output) / REPORT_FILE
-    return tuple(ForceMapReport.from_dict(entry) for entry in read_json(path)) if path.exists() else ()
+    if not path.exists():
+        return ()
+    content = read_json(path)
+    with refusing_damage(path):
+        entries = content["reports"] if isinstance(content, dict) else content  # earlier releases wrote the list alone
+        return tuple(ForceMapReport.from_dict(entry) for entry in entries)
 
 
 def open_recording(path: str | os.PathLike[str]) -> FrameStore:
@@ -165,7 +171,9 @@ def _kept_mapping(path: Path, mapping: Mapping) -> Mapping | None:
     """Returns the mapping of an earlier run, whose optimal weights came from the frames there were then."""
     if not path.exists():
         return None
-    kept = Mapping.from_dict(read_json(path))
+    content = read_object(path)
+    with refusing_damage(path):
+        kept = Mapping.from_dict(content)
     uniform = Mapping(
         target=kept.target, position_weights=kept.position_weights, force_weights=mapping.force_weights,
         source_bonds=kept.source_bonds, provenance=mapping.provenance,

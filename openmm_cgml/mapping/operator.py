@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, identity
 
-from openmm_cgml.errors import InputError
+from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.frames import Frames
+from openmm_cgml.storage import refusing_damage
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
 TOLERANCE = 1e-8
+MOST_ATOMS = 2**31 - 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,20 +71,24 @@ class Mapping:
         """Returns the mapping that `to_dict` wrote.
 
         Raises:
-            InputError: The content does not match the recorded fingerprint.
+            ArtifactError: Something is missing, of the wrong kind or out of range, or the content does not match the
+                recorded fingerprint.
         """
-        shape = tuple(data["shape"])
-        mapping = cls(
-            target=CGTopology.from_dict(data["target"]),
-            position_weights=_weights_from_dict(data["position_weights"], shape),
-            force_weights=_weights_from_dict(data["force_weights"], shape),
-            source_bonds=np.asarray(data["source_bonds"], dtype=np.int64).reshape(-1, 2),
-            provenance=data["provenance"],
-        )
-        if mapping.fingerprint != data["fingerprint"]:
-            raise InputError(
+        with refusing_damage("mapping"):
+            target = CGTopology.from_dict(data["target"])
+            shape = _shape_from(data["shape"], target.n_beads)
+            mapping = cls(
+                target=target,
+                position_weights=_weights_from_dict(data["position_weights"], shape),
+                force_weights=_weights_from_dict(data["force_weights"], shape),
+                source_bonds=_whole_numbers(data["source_bonds"], 0, shape[1]).reshape(-1, 2),
+                provenance={str(key): str(value) for key, value in data["provenance"].items()},
+            )
+            recorded = data["fingerprint"]
+        if mapping.fingerprint != recorded:
+            raise ArtifactError(
                 f"the mapping was changed after it was written: its fingerprint is {mapping.fingerprint}, "
-                f"the recorded one {data['fingerprint']}. Make it again from the system.yaml."
+                f"the recorded one {recorded}. Make it again from the system.yaml."
             )
         return mapping
 
@@ -270,10 +276,30 @@ def _weights_to_dict(weights: csr_array) -> dict[str, list[Any]]:
     }  # fmt: skip
 
 
-def _weights_from_dict(data: Dictionary[str, Any], shape: tuple[int, ...]) -> csr_array:
-    arrays = (
-        np.asarray(data["values"], dtype=np.float64),
-        np.asarray(data["columns"], dtype=np.int32),
-        np.asarray(data["row_starts"], dtype=np.int32),
-    )
-    return csr_array(arrays, shape=shape)
+def _shape_from(data: Any, n_beads: int) -> tuple[int, int]:
+    rows, columns = (int(size) for size in _whole_numbers(data, 1, MOST_ATOMS))
+    if rows != n_beads:
+        raise ValueError(f"{rows} rows of weights for {n_beads} beads")
+    return rows, columns
+
+
+def _weights_from_dict(data: Dictionary[str, Any], shape: tuple[int, int]) -> csr_array:
+    """The weights, with every index checked: scipy's compiled code reads and writes where they say."""
+    values = np.asarray(data["values"], dtype=np.float64)
+    columns = _whole_numbers(data["columns"], 0, shape[1])
+    starts = _whole_numbers(data["row_starts"], 0, len(values) + 1)
+    if values.ndim != 1 or columns.shape != values.shape:
+        raise ValueError(f"{values.shape} weights in {columns.shape} columns")
+    if starts.shape != (shape[0] + 1,) or starts[0] != 0 or starts[-1] != len(values) or (np.diff(starts) < 0).any():
+        raise ValueError(f"the starts of {shape[0]} rows do not divide {len(values)} weights")
+    return csr_array((values, columns.astype(np.int32), starts.astype(np.int32)), shape=shape)
+
+
+def _whole_numbers(data: Any, low: int, high: int) -> np.ndarray:
+    """Integers of a list, all of them at least `low` and below `high`."""
+    numbers = np.asarray(data)
+    if numbers.size == 0:
+        return numbers.astype(np.int64)
+    if numbers.dtype.kind not in "iu" or numbers.min() < low or numbers.max() >= high:
+        raise ValueError(f"numbers of kind {numbers.dtype} that are not all whole and from {low} to {high - 1}")
+    return numbers.astype(np.int64)

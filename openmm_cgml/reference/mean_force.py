@@ -33,7 +33,7 @@ from openmm_cgml.reference.recorder import read_frame
 from openmm_cgml.reference.run import Progress, no_progress
 from openmm_cgml.shards import FrameStore, FrameWriter
 from openmm_cgml.specification import SystemSpecification
-from openmm_cgml.storage import read_json, write_json
+from openmm_cgml.storage import read_object, refusing_damage, write_sealed_json
 from openmm_cgml.topology import AtomTopology
 
 __all__ = ["MeanForceConfig", "NoiseFloor", "add_bead_restraints", "compute_mean_forces", "format_noise_floor"]
@@ -160,7 +160,11 @@ def compute_mean_forces(
         chains=specification.chain_templates(),
         kind="mean-force",
     )
-    with dataset_writer(output, metadata, overwrite=overwrite, resume=resume) as writer, Interruption() as interruption:
+    inputs = [recording, store.path]
+    with (
+        dataset_writer(output, metadata, overwrite=overwrite, resume=resume, inputs=inputs) as writer,
+        Interruption() as interruption,
+    ):
         floors = _sample_all(sampler, store, numbers, writer, metadata, interruption, progress or no_progress)
     return ForceMatchingDataset.open(output, verify=False), {name: _pool(of_kind) for name, of_kind in floors.items()}
 
@@ -383,7 +387,7 @@ def _pool(floors: list[NoiseFloor]) -> NoiseFloor:
 
 
 def _write_noise_floors(path: Path, floors: Dictionary[str, list[NoiseFloor]]) -> None:
-    write_json(
+    write_sealed_json(
         path,
         {
             name: {"pooled": _pool(of_kind).to_dict(), "configurations": [floor.to_dict() for floor in of_kind]}
@@ -395,11 +399,12 @@ def _write_noise_floors(path: Path, floors: Dictionary[str, list[NoiseFloor]]) -
 def _read_noise_floors(path: Path, n_configurations: int) -> dict[str, list[NoiseFloor]]:
     if n_configurations == 0:
         return {name: [] for name in _KINDS}
-    content = read_json(path)
-    return {
-        name: [NoiseFloor.from_dict(floor) for floor in content[name]["configurations"][:n_configurations]]
-        for name in _KINDS
-    }
+    content = read_object(path)
+    with refusing_damage(path):
+        return {
+            name: [NoiseFloor.from_dict(floor) for floor in content[name]["configurations"][:n_configurations]]
+            for name in _KINDS
+        }
 
 
 def _choose_frames(output: Path, store: FrameStore, config: MeanForceConfig, *, resume: bool) -> list[int]:

@@ -23,7 +23,7 @@ from openmm_cgml.specification import (
     StageSpecification,
     SystemSpecification,
 )
-from openmm_cgml.storage import read_json, write_json
+from openmm_cgml.storage import read_object, refusing_damage, write_sealed_json
 
 __all__ = ["Plan", "check_same_run", "make_plan"]
 
@@ -101,7 +101,9 @@ def check_same_run(path: Path, description: dict[str, Any]) -> None:
     """
     description = json.loads(json.dumps(description))
     if path.exists():
-        earlier = read_json(path)
+        earlier = read_object(path)
+        with refusing_damage(path):
+            earlier = {**earlier, **{section: dict(earlier[section]) for section in ("reference", "config")}}
         changed = [
             f"{key}: was {earlier.get(section, {}).get(key)!r}, now {value!r}"
             for section in ("reference", "config")
@@ -115,7 +117,7 @@ def check_same_run(path: Path, description: dict[str, Any]) -> None:
         ]
         if changed:
             raise InputError(f"the run in {path.parent} has other settings ({'; '.join(changed)}); use another output")
-    write_json(path, description)
+    write_sealed_json(path, description)
 
 
 def _check_interval(frame_interval: float, time_step: float) -> None:

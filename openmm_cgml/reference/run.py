@@ -24,7 +24,7 @@ from openmm_cgml.reference.recorder import ForceRecorder, recording_metadata
 from openmm_cgml.reference.report import MIN_FRAMES, ReferenceReport, format_report, report_reference
 from openmm_cgml.shards import FrameStore, FrameWriter
 from openmm_cgml.specification import StageSpecification, SystemSpecification
-from openmm_cgml.storage import lock_directory, prepare_output, read_json, write_atomically, write_json
+from openmm_cgml.storage import OutputKind, hold_output, read_object, write_atomically, write_sealed_json
 from openmm_cgml.topology import AtomTopology
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 
@@ -35,6 +35,11 @@ Progress = Callable[[str, float, float], None]
 
 RECORDING = "recording"
 _CHECKPOINTS = "checkpoints"
+OUTPUT = OutputKind(
+    verb="reference",
+    marker="protocol.json",
+    members=(RECORDING, _CHECKPOINTS, "stages.json", "report.json", "report.txt", "box.png"),
+)
 _BAROSTAT_INTERVAL = 25  # steps
 _BYTES_PER_ATOM = 36  # positions, forces and intermolecular forces in single precision
 _EQUILIBRATION_CHECKPOINT = 10.0  # ps
@@ -96,8 +101,7 @@ def run_reference(
     """
     config = config or ReferenceConfig()
     plan = make_plan(specification, config)
-    folder = prepare_output(output, overwrite=overwrite, resume=resume)
-    with lock_directory(folder), Interruption() as interruption:
+    with hold_output(output, OUTPUT, overwrite=overwrite, resume=resume) as folder, Interruption() as interruption:
         check_same_run(folder / "protocol.json", plan.describe())
         return _Run(plan, folder, interruption, progress or no_progress).finish()
 
@@ -196,10 +200,10 @@ class _Run:
 
     def _note_stage(self, stage: StageSpecification, duration: float, density: float) -> None:
         path = self._folder / "stages.json"
-        stages = read_json(path) if path.exists() else {}
+        stages = read_object(path) if path.exists() else {}
         described = stage.model_dump(mode="json", exclude={"name"})
         stages[stage.name] = {**described, "duration": duration, "density": round(density, 5)}
-        write_json(path, stages)
+        write_sealed_json(path, stages)
 
     def _find_density(self, point: Checkpoint) -> Checkpoint:
         config, plan = self._plan.config, self._plan

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openmm_cgml.errors import ArtifactError, OutputExistsError
+from openmm_cgml.errors import ArtifactError
 from openmm_cgml.runs.record import RECORD, RunRecord
 from openmm_cgml.runs.result import RESULT, UNFINISHED, SimulationResult
 from openmm_cgml.shards import FrameStore
-from openmm_cgml.storage import LOCK, VERB_RECORD, read_json, write_json
+from openmm_cgml.storage import OutputKind, clear_output, read_object, write_sealed_json
 from openmm_cgml.topology import CGTopology
 
 LOG, TRAJECTORY, XTC = "log.csv", "trajectory", "trajectory.xtc"
 TOPOLOGY, STRUCTURE, FINAL = "topology.json", "topology.cif", "final.cif"
 CHECKPOINTS, LAST_GOOD = "checkpoints", "last_good.safetensors"
 _REPLICA = "replica-"
+OUTPUT = OutputKind(
+    verb="simulate",
+    marker=RECORD,
+    members=(TOPOLOGY, STRUCTURE, FINAL, CHECKPOINTS, LAST_GOOD, RESULT, TRAJECTORY, XTC, LOG, f"{_REPLICA}*"),
+)
+"""What a run writes into its folder."""
 
 
 @dataclass(frozen=True)
@@ -94,23 +99,9 @@ class RunFolder:
         """Whether a run was started here."""
         return self.record.is_file()
 
-    def check_is_run(self) -> None:
-        """Refuse a folder that holds something other than a run, which would be deleted.
-
-        Raises:
-            OutputExistsError: Naming what it holds.
-        """
-        held = [path.name for path in self.path.iterdir() if not path.name.startswith(".") and path.name != VERB_RECORD]
-        if held and not self.holds_run:
-            raise OutputExistsError(
-                f"{self.path} holds {sorted(held)[0]!r} and no {RECORD}, so it is no simulation; choose another folder"
-            )
-
     def clear(self) -> None:
         """Empty the folder; what says that it is a run goes last, and the lock stays."""
-        for path in sorted(self.path.iterdir(), key=lambda path: path.name == RECORD):
-            if path.name != LOCK:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        clear_output(self.path, OUTPUT)
 
     def read_record(self) -> RunRecord:
         """What the run was asked to do; empty for a run that kept no record.
@@ -122,7 +113,7 @@ class RunFolder:
 
     def write_topology(self, topology: CGTopology) -> None:
         """Write the beads."""
-        write_json(self.topology, topology.to_dict())
+        write_sealed_json(self.topology, topology.to_dict())
 
     def read_topology(self) -> CGTopology:
         """The beads.
@@ -132,7 +123,7 @@ class RunFolder:
         """
         if not self.topology.is_file():
             raise ArtifactError(f"{self.path}: no {TOPOLOGY}, so this is not the folder of a simulation")
-        return CGTopology.from_dict(read_json(self.topology))
+        return CGTopology.from_dict(read_object(self.topology))
 
     def read_result(self) -> SimulationResult:
         """How the run ended.
@@ -148,7 +139,7 @@ class RunFolder:
         Raises:
             ArtifactError: If the file is damaged.
         """
-        return dict(read_json(self.result)) if self.result.is_file() else {"status": UNFINISHED}
+        return read_object(self.result) if self.result.is_file() else {"status": UNFINISHED}
 
     def open_frames(self) -> FrameStore:
         """The frames.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from openmm_cgml.errors import ArtifactError
-from openmm_cgml.storage import read_json, write_json
+from openmm_cgml.storage import read_object, write_sealed_json
 
 RECORD = "simulation.json"
 SCHEMA = "openmm-cgml/simulation/1"
@@ -84,7 +84,7 @@ class RunRecord:
 
     def write(self, path: Path) -> None:
         """Write `simulation.json`."""
-        write_json(path, self.to_dict())
+        write_sealed_json(path, self.to_dict())
 
     @classmethod
     def read(cls, path: Path) -> RunRecord:
@@ -93,8 +93,8 @@ class RunRecord:
         Raises:
             ArtifactError: If it is missing, damaged or something else.
         """
-        content = read_json(path)
-        schema = content.pop("schema", SCHEMA) if isinstance(content, dict) else None
+        content = read_object(path)
+        schema = content.pop("schema", SCHEMA)
         if not str(schema).startswith(_KIND + "/"):
             raise ArtifactError(f"{path}: schema {schema!r} is none of this program's")
         names = {f.name for f in fields(cls)} - {"others"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from openmm_cgml.errors import ArtifactError
-from openmm_cgml.storage import read_json, write_json
+from openmm_cgml.storage import read_object, write_sealed_json
 
 RESULT = "result.json"
 SCHEMA = "openmm-cgml/simulation-result/1"
@@ -70,7 +70,7 @@ class SimulationResult:
     def write(self) -> None:
         """Write `result.json` into the run's folder."""
         content = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "output"}
-        write_json(self.output / RESULT, {**content, "notes": list(self.notes), "schema": SCHEMA})
+        write_sealed_json(self.output / RESULT, {**content, "notes": list(self.notes), "schema": SCHEMA})
 
     @classmethod
     def read(cls, output: Path) -> SimulationResult:
@@ -79,8 +79,8 @@ class SimulationResult:
         Raises:
             ArtifactError: If there is none, or it is damaged.
         """
-        content: dict[str, Any] = read_json(output / RESULT)
-        if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
+        content: dict[str, Any] = read_object(output / RESULT)
+        if content.pop("schema", None) != SCHEMA:
             raise ArtifactError(f"{output / RESULT}: not a result of schema {SCHEMA!r}")
         try:
             return cls(output=output, **{**content, "notes": tuple(content["notes"])})

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import openmm
 
-from openmm_cgml.errors import InputError, SimulationError
+from openmm_cgml.errors import SimulationError
 from openmm_cgml.interruption import Interruption
 from openmm_cgml.runs.checkpoint import Checkpoint
-from openmm_cgml.runs.folder import RunFolder
+from openmm_cgml.runs.folder import OUTPUT, RunFolder
 from openmm_cgml.runs.progress import show_progress
 from openmm_cgml.runs.result import COMPLETE, INTERRUPTED, UNSTABLE, SimulationResult
 from openmm_cgml.simulation.config import SimulationConfig
@@ -20,7 +20,7 @@ from openmm_cgml.simulation.preparation import Start, prepare_start
 from openmm_cgml.simulation.recorder import Recorder
 from openmm_cgml.simulation.sampler import Sampler
 from openmm_cgml.simulation.stability import ContactReferences
-from openmm_cgml.storage import lock_directory, prepare_output
+from openmm_cgml.storage import check_output, lock_directory
 from openmm_cgml.topology import CGTopology
 
 
@@ -106,11 +106,12 @@ def run(
     progress: bool = True,
 ) -> SimulationResult:
     """Simulate what was prepared, writing frames, a log and checkpoints into `output`; see `simulate_system`."""
-    if resume and overwrite:
-        raise InputError("overwrite and resume exclude each other; choose one")
-    folder = RunFolder(prepare_output(output, resume=resume or overwrite))
-    folder.check_is_run()
+    flags = {"resume": resume, "overwrite": overwrite}
+    check_output(output, OUTPUT, **flags)
+    folder = RunFolder.at(output)
+    folder.path.mkdir(parents=True, exist_ok=True)
     with lock_directory(folder.path), Interruption() as interruption:
+        check_output(output, OUTPUT, **flags)
         recorder = Recorder(folder, start)
         checkpoint, start = recorder.find_checkpoint(start) if resume else (None, start)
         if checkpoint is not None and checkpoint.step >= start.config.n_steps and folder.result.exists():

@@ -22,7 +22,7 @@ from openmm_cgml.force_field.manifest import Manifest, TrainingSummary
 from openmm_cgml.interruption import Interruption
 from openmm_cgml.networks import SchNet, build_network
 from openmm_cgml.priors import report_priors
-from openmm_cgml.storage import lock_directory, prepare_output, write_json
+from openmm_cgml.storage import OutputKind, check_output, hold_output, write_json
 from openmm_cgml.training.callbacks import Checkpoints, History, ProgressReport, Selection, TrainingStoppedError
 from openmm_cgml.training.checkpoints import TrainingCheckpoint, find_checkpoint
 from openmm_cgml.training.config import FitConfig
@@ -30,6 +30,15 @@ from openmm_cgml.training.data import FitData, FitDataModule, manifest_summary, 
 from openmm_cgml.training.metrics import fit_metrics
 from openmm_cgml.training.module import ForceMatching
 from openmm_cgml.training.plots import plot_priors
+
+OUTPUT = OutputKind(
+    verb="fit",
+    marker="fit.json",
+    members=(
+        "force_field", "checkpoints", "tensorboard", "metrics.json", "metrics.csv", "loss.png", "priors-report.json",
+        "priors.png",
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -81,12 +90,18 @@ def fit(
         SystemExit: After SIGTERM, likewise.
     """
     config = _resolve_device(config)
+    given = config.data
+    place: dict[str, Any] = {
+        "overwrite": overwrite,
+        "resume": resume,
+        "inputs": [*given.datasets, *given.mean_force_training, *given.mean_force_test],
+    }
+    check_output(output, OUTPUT, **place)
     data = prepare_data(config)  # everything that can be refused is refused before anything is written
     identity = {**config.identity(), **data.identity()}
     output = Path(output)
     checkpoint = find_checkpoint(output / "checkpoints", identity) if resume else None
-    prepare_output(output, overwrite=overwrite, resume=resume)
-    with lock_directory(output), _threads(config.training.threads):
+    with hold_output(output, OUTPUT, **place), _threads(config.training.threads):
         write_json(output / "fit.json", config.model_dump(mode="json"))
         _write_prior_report(data, output)
         module, history, selection = _train(config, data, output, identity, checkpoint, progress)

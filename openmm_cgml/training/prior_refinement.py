@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +19,6 @@ from typing import Any
 import numpy as np
 import openmm
 import pydantic
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
@@ -36,13 +34,14 @@ from openmm_cgml.interruption import Interruption
 from openmm_cgml.potentials import Coordinate
 from openmm_cgml.priors import PriorSet
 from openmm_cgml.priors.correction import TermFeatures, correct_term
-from openmm_cgml.storage import lock_directory, prepare_output, write_atomically
+from openmm_cgml.storage import check_output, hold_output, refusing_damage, write_atomically
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.training.plots import plot_distributions
-from openmm_cgml.training.refinement import check_identity
+from openmm_cgml.training.refinement import OUTPUT, check_identity
+from openmm_cgml.training.refinement_state import read_state, write_state
 from openmm_cgml.units import BOLTZMANN
 
-_STATE, _HISTORY, _PICTURE = "state.safetensors", "refinement.csv", "refinement.png"
+_HISTORY, _PICTURE = "refinement.csv", "refinement.png"
 _BIN_WIDTHS = {"bond": 0.001, "angle": np.pi / 180, "torsion": np.pi / 90}  # nm or rad
 _WITHIN = 2.0  # standard errors
 REFINED_PRIORS = (
@@ -162,12 +161,13 @@ def refine_priors(
         TrainingError: If a simulation became unstable.
     """
     config = config or PriorRefineConfig()
+    place: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "inputs": [dataset.path]}
+    check_output(output, OUTPUT, **place)
     refinement = _PriorRefinement(force_field, dataset, config)
-    output = prepare_output(output, overwrite=overwrite, resume=resume)
-    with lock_directory(output), Interruption() as interruption:
+    with hold_output(output, OUTPUT, **place) as output, Interruption() as interruption:
         identity = {"force_field": force_field.fingerprint, "dataset": dataset.fingerprint, "refined": "priors"}
         identity |= config.model_dump()
-        check_identity(output / "refine.json", identity)
+        check_identity(output / OUTPUT.marker, identity)
         refinement.restore(output)
         while not refinement.is_finished:
             interruption.raise_again()
@@ -301,8 +301,7 @@ class _PriorRefinement:
         tensors = {"positions": torch.tensor(self._positions), "velocities": torch.tensor(self._velocities)}
         rows = [asdict(row) for row in self.history]
         first = {name: distribution.to_dict() for name, distribution in self._first.items()}
-        metadata = {"history": json.dumps(rows), "priors": self.priors.to_json(), "first": json.dumps(first)}
-        write_atomically(output / _STATE, safetensors.torch.save(tensors, metadata))
+        write_state(output, tensors, {"history": rows, "priors": self.priors.to_dict(), "first": first})
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=list(rows[0]))
         writer.writeheader()
@@ -316,16 +315,15 @@ class _PriorRefinement:
 
     def restore(self, output: Path) -> None:
         """Take up what `store` wrote, if anything."""
-        if not (output / _STATE).exists():
+        found = read_state(output)
+        if found is None:
             return
-        with safetensors.safe_open(output / _STATE, "pt") as file:
-            metadata = file.metadata()
-            self._positions = file.get_tensor("positions").numpy()
-            self._velocities = file.get_tensor("velocities").numpy()
-        self.history = [PriorRow(**row) for row in json.loads(metadata["history"])]
-        self.priors = PriorSet.from_json(metadata["priors"])
-        first = json.loads(metadata["first"])
-        self._first = {name: Distribution.from_dict(content) for name, content in first.items()}
+        tensors, content = found
+        with refusing_damage(output):
+            self._positions, self._velocities = tensors["positions"].numpy(), tensors["velocities"].numpy()
+            self.history = [PriorRow(**row) for row in content["history"]]
+            self.priors = PriorSet.from_dict(content["priors"])
+            self._first = {name: Distribution.from_dict(values) for name, values in content["first"].items()}
 
 
 def _measure_reference(priors: PriorSet, topology: CGTopology, frames: Frames) -> dict[str, _Reference]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import os
 from collections.abc import Callable
@@ -22,7 +21,6 @@ from typing import Any
 import numpy as np
 import openmm
 import pydantic
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 
@@ -36,12 +34,21 @@ from openmm_cgml.force_field import ForceField
 from openmm_cgml.interruption import Interruption
 from openmm_cgml.networks import SchNet
 from openmm_cgml.networks.schnet import PairList
-from openmm_cgml.storage import lock_directory, prepare_output, read_json, write_atomically, write_json
+from openmm_cgml.storage import (
+    OutputKind,
+    check_output,
+    hold_output,
+    read_object,
+    write_atomically,
+    write_sealed_json,
+)
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.training.pairs import PairFinder, PairRule, distances
+from openmm_cgml.training.refinement_state import PREVIOUS, STATE, read_state, write_state
 from openmm_cgml.units import BOLTZMANN
 
-_STATE, _HISTORY = "state.safetensors", "refinement.csv"
+_HISTORY, _PICTURE = "refinement.csv", "refinement.png"
+OUTPUT = OutputKind(verb="refine", marker="refine.json", members=("force_field", STATE, PREVIOUS, _HISTORY, _PICTURE))
 REFINED = (
     "Refined by relative entropy after force matching, so its structure is not an independent test; errors of forces "
     'under "Training" are those before this step.'
@@ -134,11 +141,12 @@ def refine(
         raise InputError(f"{force_field.name} has no network; there is nothing to refine")
     if dataset.kind != "instantaneous":
         raise InputError(f"{dataset.path} holds {dataset.kind} frames, which are no ensemble; give an ordinary dataset")
-    output = prepare_output(output, overwrite=overwrite, resume=resume)
-    with lock_directory(output), Interruption() as interruption:
+    place: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "inputs": [dataset.path]}
+    check_output(output, OUTPUT, **place)
+    refinement = _Refinement(force_field, dataset, config)  # refuses what does not fit before anything is written
+    with hold_output(output, OUTPUT, **place) as output, Interruption() as interruption:
         identity = {"force_field": force_field.fingerprint, "dataset": dataset.fingerprint, **config.model_dump()}
-        check_identity(output / "refine.json", identity)
-        refinement = _Refinement(force_field, dataset, config)
+        check_identity(output / OUTPUT.marker, identity)
         history = refinement.restore(output)
         while len(history) < config.rounds:
             interruption.raise_again()
@@ -241,8 +249,7 @@ class _Refinement:
             tensors |= {f"adam.{index}.{name}": value.contiguous() for name, value in values.items()}
         assert self._velocities is not None
         tensors |= {"positions": torch.tensor(self._positions), "velocities": torch.tensor(self._velocities)}
-        metadata = {"history": json.dumps(history)}
-        write_atomically(output / _STATE, safetensors.torch.save(tensors, metadata))
+        write_state(output, tensors, {"history": history})
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=list(history[0]))
         writer.writeheader()
@@ -251,14 +258,22 @@ class _Refinement:
 
     def restore(self, output: Path) -> list[dict[str, float]]:
         """Take up what `store` wrote, if anything; returns the history."""
-        if not (output / _STATE).exists():
+        found = read_state(output)
+        if found is None:
             return []
-        with safetensors.safe_open(output / _STATE, "pt") as file:
-            history: list[dict[str, float]] = json.loads(file.metadata()["history"])
-            tensors = {name: file.get_tensor(name) for name in list(file.keys())}
-        self.network.load_state_dict(
-            {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
-        )
+        tensors, content = found
+        with refusing_damage(output):
+            history: list[dict[str, float]] = [dict(row) for row in content["history"]]
+            self._load_weights(tensors)
+            self._positions, self._velocities = tensors["positions"].numpy(), tensors["velocities"].numpy()
+        return history
+
+    def _load_weights(self, tensors: dict[str, torch.Tensor]) -> None:
+        weights = {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
+        wanted = {name: tensor.shape for name, tensor in self.network.state_dict().items()}
+        if {name: tensor.shape for name, tensor in weights.items()} != wanted:
+            raise ValueError("the weights are not those of this network")
+        self.network.load_state_dict(weights)
         state: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("adam."):
@@ -266,8 +281,6 @@ class _Refinement:
                 state.setdefault(int(index), {})[key] = tensor
         groups = self._optimizer.state_dict()["param_groups"]
         self._optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self._positions, self._velocities = tensors["positions"].numpy(), tensors["velocities"].numpy()
-        return history
 
 
 @dataclass(frozen=True, eq=False)
@@ -334,11 +347,11 @@ def check_identity(path: Path, identity: dict[str, Any]) -> None:
         InputError: If the refinement there is another one.
     """
     if path.exists():
-        known = read_json(path)
+        known = read_object(path)
         changed = [name for name in identity if name != "threads" and known.get(name) != identity[name]]
         if changed:
             raise InputError(
                 f"{path.parent}: the refinement there differs in {', '.join(changed)}; resume it with the same "
                 "settings, or start again with --overwrite"
             )
-    write_json(path, identity)
+    write_sealed_json(path, identity)
