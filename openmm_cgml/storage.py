@@ -293,7 +293,7 @@ def check_output(
     if not (overwrite or resume):
         raise OutputExistsError(f"{path} is not empty; use --resume to go on or --overwrite to start again")
     if overwrite:
-        refuse_to_lose(path, [*inputs, Path.cwd(), Path.home()])
+        refuse_to_lose(path, [*inputs, Path.cwd(), os.path.expanduser("~")])
     if kind is None or not kind.is_made_by_it(path):
         what = f"was not written by {kind.verb!r}" if kind else "holds other files"
         held = min(member.name for member in path.iterdir() if not _is_ours(member.name))

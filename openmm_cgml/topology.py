@@ -326,8 +326,12 @@ class CGTopology:
                 residue_names=tuple(map(str, content["residue_names"])),
                 bonds=np.array(content["bonds"], dtype=np.int64).reshape(-1, 2),
             )
+        except InputError:
+            raise
         except KeyError as error:
             raise InputError(f"topology content lacks {error}") from error
+        except (TypeError, ValueError, OverflowError, IndexError) as error:
+            raise InputError(f"topology content holds what does not belong there: {error}") from error
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -430,8 +434,12 @@ class AtomTopology:
                 bonds=np.array(content["bonds"], dtype=np.int64).reshape(-1, 2),
                 constraints=np.array(content["constraints"], dtype=np.int64).reshape(-1, 2),
             )
+        except InputError:
+            raise
         except KeyError as error:
             raise InputError(f"atomistic topology content lacks {error}") from error
+        except (TypeError, ValueError, OverflowError, IndexError) as error:
+            raise InputError(f"atomistic topology content holds what does not belong there: {error}") from error
 
 
 def connected_components(n: int, bonds: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -13,19 +13,30 @@ from numpy.typing import NDArray
 
 from openmm_cgml.builder.box import build_box
 from openmm_cgml.builder.composition import ChainCount
-from openmm_cgml.builder.run_script import RunScript
+from openmm_cgml.builder.run_script import MODEL_FOLDER, RunScript
 from openmm_cgml.builder.structure_file import write_structure
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
+from openmm_cgml.force_field.artifact import copy_folder
 from openmm_cgml.runs.folder import STRUCTURE
-from openmm_cgml.shipped import find_model, list_models
-from openmm_cgml.storage import prepare_output, write_atomically
+from openmm_cgml.shipped import find_model
+from openmm_cgml.storage import OutputKind, check_output, hold_output, write_atomically
 from openmm_cgml.system import TimeStep
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 
 _LONGEST_TIME_STEP = 0.005  # ps: what published models of this package are validated with
 _DURATION = 100.0  # ps
+
+
+def _is_build(script: Path) -> bool:
+    """Whether a script is that of a build: the structure lies beside it, and it says so itself."""
+    text = script.read_text(encoding="utf8", errors="replace")
+    return "from openmm_cgml import ForceField" in text and "topology.cif" in text
+
+
+_MEMBERS = ("topology.cif", "run.py", MODEL_FOLDER)
+OUTPUT = OutputKind(verb="build", marker="run.py", members=_MEMBERS, recognizes=_is_build)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,7 +74,9 @@ def write_build(
     seed: int = 0,
     overwrite: bool = False,
 ) -> BuildResult:
-    """Write `topology.cif` (with bonds, box and starting positions) and a runnable `run.py` into a folder.
+    """Write `topology.cif` (with bonds, box and starting positions), a runnable `run.py` and the model into a folder.
+
+    The folder is complete: it can be moved to another machine that has this package.
 
     Args:
         model: Name of a shipped force field or path of a folder.
@@ -77,11 +90,13 @@ def write_build(
         overwrite: Replace what is in `output`.
 
     Raises:
-        InputError: As `build_box`, and for a seed below 0.
-        OutputExistsError: If `output` holds something and `overwrite` is not set.
+        InputError: As `build_box`, for a seed below 0, and if overwriting would delete the model.
+        OutputExistsError: If `output` holds something and `overwrite` is not set, or something that is no build.
     """
     if not 0 <= seed < 2**31 - 1:
         raise InputError(f"seed is {seed}; it must lie between 0 and {2**31 - 2}")
+    place: dict[str, Any] = {"overwrite": overwrite, "inputs": [model]}
+    check_output(output, OUTPUT, **place)
     force_field = ForceField.load(model)
     training = force_field.training_summary
     temperature = temperature or (training.temperature if training else 300.0)
@@ -91,17 +106,16 @@ def write_build(
     allowed = force_field.suggest_time_step(topology, temperature=temperature)
     time_step = choose_time_step(allowed)
     script = RunScript(
-        title=f"{topology.n_molecules} molecules of {force_field.name}",
-        model=_reference(model),
         temperature=temperature,
         time_step=time_step,
-        note="" if allowed is None else f"the stiffest prior allows {1000 * allowed.time_step:.1f}",
+        allowed=None if allowed is None else allowed.time_step,
         duration=_DURATION,
         seed=seed + 1,
     )
-    folder = prepare_output(output, overwrite=overwrite)
-    write_structure(folder / STRUCTURE, topology, positions, vectors)
-    write_atomically(folder / "run.py", script.text())
+    with hold_output(output, OUTPUT, **place) as folder:
+        write_atomically(folder / OUTPUT.marker, script.text())
+        write_structure(folder / STRUCTURE, topology, positions, vectors)
+        copy_folder(find_model(model), folder / MODEL_FOLDER)
     return BuildResult(
         folder=folder,
         topology=topology,
@@ -124,10 +138,3 @@ def _round_down(time_step: float) -> float:
         if time_step >= least:
             return round(int(time_step / unit + 1e-9) * unit, 9)
     return time_step
-
-
-def _reference(model: str | os.PathLike[str]) -> str:
-    """How a script in another folder names the model: a shipped one by name, others by their full path."""
-    folder = find_model(model)
-    shipped = folder.name in list_models() and find_model(folder.name).resolve() == folder.resolve()
-    return folder.name if shipped else str(folder.resolve())

@@ -1,14 +1,21 @@
-"""The script that `openmm-cgml build` writes: plain OpenMM, as a person would write it."""
+"""The script that `openmm-cgml build` writes: plain OpenMM, as a person would write it.
+
+Nothing of a model's or a user's text ever becomes part of the code: every value is a Python literal of a number, and
+the model is the folder beside the script.
+"""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
-_TEMPLATE = '''"""{title}: minimization, then {duration} ps of NVT at {temperature:g} K.
+MODEL_FOLDER = "force_field"
+"""Where the model lies beside the script."""
+
+_TEMPLATE = '''"""Minimization, then {duration!r} ps of NVT at {temperature!r} K, of the beads in topology.cif.
 
 An ordinary OpenMM script, yours to change. Run it with `python run.py` (or `python run.py 1000` for 1000 steps);
-it writes trajectory.xtc, log.csv and final.cif beside itself.
+it writes trajectory.xtc, log.csv and final.cif beside itself. The model is the folder force_field/ beside it, so this
+folder can be moved and copied as a whole.
 """
 
 import sys
@@ -21,20 +28,20 @@ from openmm.unit import femtosecond, kelvin, picosecond
 from openmm_cgml import ForceField
 
 folder = Path(__file__).resolve().parent
-temperature = {temperature:g} * kelvin
-time_step = {time_step:g} * femtosecond{time_step_note}
-n_steps = int(sys.argv[1]) if len(sys.argv) > 1 else {n_steps}
+temperature = {temperature!r} * kelvin
+time_step = {time_step!r} * femtosecond{time_step_note}
+n_steps = int(sys.argv[1]) if len(sys.argv) > 1 else {n_steps!r}
 
-force_field = ForceField.load({model})
+force_field = ForceField.load(folder / "force_field")
 start = PDBxFile(str(folder / "topology.cif"))
 system = force_field.create_system(start.topology)
 
 integrator = LangevinMiddleIntegrator(temperature, 1 / picosecond, time_step)
-integrator.setRandomNumberSeed({seed})
+integrator.setRandomNumberSeed({seed!r})
 simulation = Simulation(start.topology, system, integrator)
 simulation.context.setPositions(start.positions)
 simulation.minimizeEnergy(maxIterations=100)
-simulation.context.setVelocitiesToTemperature(temperature, {seed})
+simulation.context.setVelocitiesToTemperature(temperature, {seed!r})
 
 simulation.reporters.append(XTCReporter(str(folder / "trajectory.xtc"), 200))
 quantities = dict(step=True, time=True, potentialEnergy=True, temperature=True, speed=True)
@@ -54,33 +61,33 @@ class RunScript:
     """What the script runs.
 
     Attributes:
-        title: What is simulated, in words.
-        model: Name or path of the force field.
         temperature: Temperature [K].
         time_step: Time step [ps].
-        note: Why this time step, in words; may be empty.
+        allowed: The time step that the stiffest prior allows [ps], or None without priors.
         duration: Simulated time [ps].
         seed: Seed of velocities and thermostat, above 0 (OpenMM takes 0 as "any").
     """
 
-    title: str
-    model: str
     temperature: float
     time_step: float
-    note: str
+    allowed: float | None
     duration: float
     seed: int
 
     def text(self) -> str:
         """The script."""
-        n_steps = round(self.duration / self.time_step)
+        note = "" if self.allowed is None else f"  # the stiffest prior allows {1000 * self.allowed:.1f}"
         return _TEMPLATE.format(
-            title=self.title,
-            model=json.dumps(self.model, ensure_ascii=False),
-            temperature=self.temperature,
-            time_step=1000 * self.time_step,
-            time_step_note=f"  # {self.note}" if self.note else "",
-            duration=f"{self.duration:g}",
-            n_steps=n_steps,
-            seed=self.seed,
+            temperature=_short(self.temperature),
+            time_step=_short(1000 * self.time_step),
+            time_step_note=note,
+            duration=_short(self.duration),
+            n_steps=round(self.duration / self.time_step),
+            seed=int(self.seed),
         )
+
+
+def _short(value: float) -> float | int:
+    """The number as a person writes it: six digits, and no decimal point where there is nothing behind it."""
+    rounded = float(f"{float(value):.6g}")
+    return int(rounded) if rounded.is_integer() else rounded

@@ -43,10 +43,14 @@ def export(
     """
     from openmm_cgml.errors import InputError
     from openmm_cgml.force_field import ForceField
+    from openmm_cgml.shipped import find_model
+    from openmm_cgml.storage import refuse_to_lose
 
     if (output is None) == (torchscript is None):
         raise InputError("say what to write: --output FOLDER for a model, or --torchscript FILE for its network alone")
     nested = Path(source) / "force_field"
+    if output is not None and overwrite:
+        refuse_to_lose(output, [find_model(nested if nested.is_dir() else source)])
     force_field = ForceField.load(nested if nested.is_dir() else source)
     _refuse_holes(force_field, source)
     if output is not None:

@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from openmm_cgml.dataset import ForceMatchingDataset
     from openmm_cgml.force_field import ForceField
+    from openmm_cgml.storage import refuse_to_lose
     from openmm_cgml.training import PriorRefineConfig, RefineConfig
 
 
@@ -40,6 +41,8 @@ def refine(
         settings = PriorRefineConfig() if config is None else read_config(config, PriorRefineConfig)
     else:
         settings = RefineConfig() if config is None else read_config(config, RefineConfig)
+    if overwrite:
+        refuse_to_lose(output, [model, data])
     nested = Path(model) / "force_field"
     force_field = ForceField.load(nested if nested.is_dir() else model)
     dataset = ForceMatchingDataset.open(data)

@@ -94,7 +94,10 @@ def simulate(
     from openmm_cgml.force_field import ForceField
     from openmm_cgml.runs import RunFolder
     from openmm_cgml.simulation import simulate as run_simulation
+    from openmm_cgml.storage import refuse_to_lose
 
+    if overwrite:
+        refuse_to_lose(output, [model, *([start] if start else [])])
     given = {
         "duration": duration,
         "temperature": temperature,

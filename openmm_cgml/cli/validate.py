@@ -69,6 +69,8 @@ def validate(
     if write_reference:
         if output.exists() and not overwrite:
             raise OutputExistsError(f"{output} exists; use --overwrite or another name")
+        if output.exists():
+            _refuse_other_files(output)
         write_reference_summary(output, load_reference(reference, limits=changes))
         typer.echo(f"reference: {output}")
         return
@@ -87,6 +89,17 @@ def validate(
     typer.echo(f"\nreport: {output / 'report.html'}")
     if strict and not validation.passed:
         raise typer.Exit(4)
+
+
+def _refuse_other_files(output: Path) -> None:
+    """Refuse to replace anything but a summary of a reference."""
+    from openmm_cgml.analysis import read_reference_summary
+    from openmm_cgml.errors import OpenMMCGMLError, OutputExistsError
+
+    try:
+        read_reference_summary(output)
+    except OpenMMCGMLError as error:
+        raise OutputExistsError(f"{output} is no summary of a reference, so it is not replaced ({error})") from error
 
 
 def _validate_transfer(

@@ -12,7 +12,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-_compile = numba.njit(cache=True, error_model="numpy", boundscheck=False, nogil=True)
+from openmm_cgml.caches import keeps_numba_kernels
+
+_compile = numba.njit(cache=keeps_numba_kernels(), error_model="numpy", boundscheck=False, nogil=True)
 
 _MAX_CELLS_PER_BEAD = 2
 

@@ -12,10 +12,15 @@ import math
 import numba
 import numpy as np
 
+from openmm_cgml.caches import keeps_numba_kernels
 from openmm_cgml.engine import row_kernels as rows
 
 _compile = numba.njit(
-    cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False, nogil=True
+    cache=keeps_numba_kernels(),
+    fastmath={"contract", "reassoc", "nsz", "arcp"},
+    error_model="numpy",
+    boundscheck=False,
+    nogil=True,
 )
 _inline = numba.njit(
     fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False, inline="always"

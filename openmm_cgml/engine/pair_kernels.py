@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import numba
 
+from openmm_cgml.caches import keeps_numba_kernels
+
 _compile = numba.njit(
-    cache=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False, nogil=True
+    cache=keeps_numba_kernels(),
+    fastmath={"contract", "reassoc", "nsz", "arcp"},
+    error_model="numpy",
+    boundscheck=False,
+    nogil=True,
 )
 
 

@@ -6,6 +6,9 @@ one place. Tables are cubic Hermite splines: value and knot spacing times deriva
 
 import warp as wp
 
+from openmm_cgml.caches import place_warp_cache
+
+place_warp_cache(wp.config)
 wp.set_module_options({"enable_backward": False})
 
 

@@ -7,6 +7,9 @@ Atomic operations count cells and room at a search only; rows are sorted afterwa
 
 import warp as wp
 
+from openmm_cgml.caches import place_warp_cache
+
+place_warp_cache(wp.config)
 wp.set_module_options({"enable_backward": False})
 
 # What `flags` holds: one number each, then the room that the rows of each kind of pairs need.

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
-from openmm_cgml.force_field.manifest import Document, check_version, digest_of, upgrade
-from openmm_cgml.storage import parse_json, sync_directory, sync_file
+from openmm_cgml.force_field.manifest import SCHEMA, Document, check_version, digest_of, upgrade
+from openmm_cgml.storage import lock_directory, parse_json, read_json, refuse_to_lose, sync_directory, sync_file
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
@@ -51,8 +51,9 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool = Fa
     if path.exists() or path.is_symlink():
         if not overwrite:
             raise OutputExistsError(f"{path} is already there; choose another name or pass overwrite=True")
-        if not (path / MANIFEST).is_file() and not (path.is_dir() and not any(path.iterdir())):
-            raise InputError(f"{path} is not a force field, so it is not replaced; delete it yourself if you mean it")
+        _refuse_strangers(path)
+        with lock_directory(path):  # nobody else is at work in it
+            pass
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -71,6 +72,46 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool = Fa
         raise
     sync_directory(path.parent)
     shutil.rmtree(previous, ignore_errors=True)
+
+
+def _refuse_strangers(path: Path) -> None:
+    """Refuse to replace anything but a folder in which `write_folder` wrote everything, the card aside.
+
+    Raises:
+        InputError: If it is something else, or holds something else.
+    """
+    refuse_to_lose(path, [Path.cwd(), os.path.expanduser("~")])
+    if not path.is_dir() or path.is_symlink():
+        raise InputError(f"{path} is no folder of its own, so it is not replaced; delete it yourself if you mean it")
+    held = sorted(member.name for member in path.iterdir())
+    if held and not _is_force_field(path):
+        raise InputError(
+            f"{path} is not a force field (it holds {held[0]!r}), so it is not replaced; delete it yourself if you "
+            "mean it"
+        )
+    strangers = sorted(set(held) - {*SIZE_LIMITS, CARD, CARD_FOLDER, ".lock", ".DS_Store"})
+    if strangers:
+        raise InputError(
+            f"{path} holds {strangers[0]!r}, which is no part of a force field and would be deleted; move it away first"
+        )
+
+
+def _is_force_field(path: Path) -> bool:
+    try:
+        document = read_json(path / MANIFEST)
+    except ArtifactError:
+        return False
+    return isinstance(document, dict) and document.get("schema") == SCHEMA
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy the files of a force field that was loaded into the new folder `target`, without the pictures of its card.
+
+    Raises:
+        OutputExistsError: If there is something at `target`.
+    """
+    present = [source / name for name in (*SIZE_LIMITS, CARD) if (source / name).is_file()]
+    write_folder(target, {file.name: file.read_bytes() for file in present})
 
 
 def finish_interrupted_save(path: Path) -> None:
@@ -97,7 +138,7 @@ def read_folder(path: Path) -> tuple[Document, dict[str, bytes]]:
     raw = _read_member(path, MANIFEST)
     document = parse_json(raw, name=str(path / MANIFEST))
     check_version(document, name=str(path / MANIFEST))
-    if document.get("digest") != digest_of(document):
+    if not isinstance(document, dict) or document.get("digest") != digest_of(document):
         raise ArtifactError(
             f"{path / MANIFEST}: its content has sha256 {digest_of(document)}, recorded is {document.get('digest')}; "
             "it was edited or damaged: restore it, or change a force field in Python and save it again"

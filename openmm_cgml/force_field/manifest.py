@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from openmm_cgml.config import Config, Density, Temperature
 from openmm_cgml.errors import ArtifactError, InputError
@@ -17,6 +17,7 @@ SCHEMA = "openmm-cgml/force-field"
 VERSION = (1, 1)
 """Major and minor version of the format written here; a reader refuses a newer major and ignores newer additions."""
 CHAINS = "chains"
+_LONGEST_NAME = 200
 KNOWN_FEATURES = frozenset({CHAINS})
 """What an artifact may require a reader to understand: molecules of several residues."""
 
@@ -69,6 +70,13 @@ class Manifest(Config):
     """Priors are native OpenMM forces and never inside the network, so each is counted once."""
     provenance: dict[str, Any] = Field(default_factory=dict)
     """Versions of the software that wrote it, and anything else worth keeping."""
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if not name.isprintable() or len(name) > _LONGEST_NAME:
+            raise ValueError(f"{name[:40]!r} is no name: one line of at most {_LONGEST_NAME} printable characters is")
+        return name
 
 
 def write_document(
@@ -155,12 +163,20 @@ def read_manifest(document: Mapping[str, Any], *, name: str) -> Manifest:
         ArtifactError: If a value does not fit.
     """
     values = _known(Manifest, document)
+    if isinstance(values.get("name"), str):
+        values["name"] = _printable(values["name"])
     if isinstance(values.get("training"), dict):
         values["training"] = _known(TrainingSummary, values["training"])
     try:
         return Manifest(**values)
-    except InputError as error:
+    except (InputError, TypeError) as error:
         raise ArtifactError(f"{name}: {error}") from error
+
+
+def _printable(name: str) -> str:
+    """A name in one line of printable characters; releases before names were checked may have written others."""
+    shown = " ".join("".join(c if c.isprintable() else " " for c in name).split())
+    return shown[:_LONGEST_NAME] or "unnamed"
 
 
 def _known(cls: type[Config], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.networks import NETWORKS, SchNet, build_network
+from openmm_cgml.networks.schnet import SchNetConfig
 from openmm_cgml.storage import parse_json
 
 
@@ -54,6 +55,7 @@ def read_network(files: Mapping[str, bytes], n_types: int, path: Path) -> SchNet
         kind = settings.get("kind") if isinstance(settings, dict) else None
         raise ArtifactError(f"{path / 'network.json'}: network {kind!r} is unknown; known are {', '.join(NETWORKS)}")
     weights = read_tensors(safetensors.torch.load, files["weights.safetensors"], path / "weights.safetensors")
+    _check_size(SchNetConfig(**settings), weights, path / "network.json")
     network = build_network(settings["kind"], settings, n_types)
     _check_weights(network.state_dict(), weights, path / "weights.safetensors")
     dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
@@ -85,6 +87,17 @@ def copy_in_float64(network: SchNet) -> SchNet:
     copy = build_network(network.config.kind, network.config.model_dump(), network.n_types).double()
     copy.load_state_dict(network.state_dict())
     return copy.eval().requires_grad_(False)
+
+
+def _check_size(config: SchNetConfig, weights: Mapping[str, torch.Tensor], name: Path) -> None:
+    """Refuse settings that ask for more weights than there are, before the network is built and takes the memory."""
+    n_blocks = config.n_inter_blocks + config.n_intra_blocks
+    least, found = n_blocks * (config.n_filters**2 + config.n_features**2), sum(t.numel() for t in weights.values())
+    if least > found:
+        raise ArtifactError(
+            f"{name}: {n_blocks} blocks of {config.n_filters} filters and {config.n_features} features need more than "
+            f"{least} weights, weights.safetensors holds {found}; they do not belong together: restore both"
+        )
 
 
 def _check_weights(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], name: Path) -> None:

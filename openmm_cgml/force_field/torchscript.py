@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 
 from openmm import app
@@ -13,6 +14,8 @@ from openmm_cgml.errors import InputError, OutputExistsError
 from openmm_cgml.force_field.force_field import ForceField
 from openmm_cgml.storage import write_atomically
 from openmm_cgml.topology import CGTopology
+
+_DESCRIPTION = "openmm_cgml.json"
 
 
 def write_torchscript(
@@ -38,11 +41,13 @@ def write_torchscript(
 
     Raises:
         InputError: If the force field has no network, or does not know the beads.
-        OutputExistsError: If the file is there and `overwrite` is not set.
+        OutputExistsError: If the file is there and `overwrite` is not set, or it is no such file.
     """
     path = Path(path)
     if path.exists() and not overwrite:
         raise OutputExistsError(f"{path} exists; choose another name or overwrite it")
+    if path.exists() and not _is_ours(path):
+        raise OutputExistsError(f"{path} is no TorchScript of this package, so it is not replaced; choose another name")
     deployed = force_field.deploy(topology)
     if deployed is None:
         raise InputError(
@@ -56,5 +61,13 @@ def write_torchscript(
         "units": "nm, kJ/mol",
         "holds": "the network without the priors",
     }
-    write_atomically(path, save_exact_module(deployed, {"openmm_cgml.json": json.dumps(description)}))
+    write_atomically(path, save_exact_module(deployed, {_DESCRIPTION: json.dumps(description)}))
     return path
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is an archive with the description that `write_torchscript` puts into it; nothing is loaded."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith(f"/{_DESCRIPTION}") for name in archive.namelist())

@@ -16,7 +16,7 @@ from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
 TOLERANCE = 1e-8
-MOST_ATOMS = 2**31 - 1
+MOST_ATOMS = 10**8
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

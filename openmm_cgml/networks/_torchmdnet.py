@@ -8,7 +8,10 @@ from collections.abc import Iterator
 
 import warp
 
+from openmm_cgml.caches import place_warp_cache
+
 warp.config.log_level = warp.LOG_ERROR
+place_warp_cache(warp.config)
 
 
 @contextlib.contextmanager

@@ -7,16 +7,20 @@ per direction, which halves the cost and changes nothing.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from openmm_cgml.config import Config, Energy, Length
 from openmm_cgml.networks._torchmdnet import GaussianSmearing, InteractionBlock, act_class_mapping
+
+Channels = Annotated[int, Field(ge=1, le=4096)]
+Blocks = Annotated[int, Field(ge=1, le=64)]
+"""Bounds far beyond any network of use here, so that a damaged number is refused before memory is asked for."""
 
 _ACTIVATIONS = {"shifted_softplus": "ssp", "tanh": "tanh", "silu": "silu"}
 
@@ -40,12 +44,12 @@ class SchNetConfig(Config):
     """
 
     kind: Literal["schnet"] = "schnet"
-    n_features: PositiveInt = 64
-    n_filters: PositiveInt = 64
-    n_inter_blocks: PositiveInt = 2
-    n_intra_blocks: int = 0
+    n_features: Channels = 64
+    n_filters: Channels = 64
+    n_inter_blocks: Blocks = 2
+    n_intra_blocks: int = Field(default=0, le=64)
     activation: Literal["shifted_softplus", "tanh", "silu"] = "shifted_softplus"
-    n_basis: PositiveInt = 40
+    n_basis: Channels = 40
     cutoff: Length
     intra_cutoff: Length | None = None
     include_bonded: bool = True

@@ -29,7 +29,7 @@ from openmm_cgml.potentials import (
     type_key,
 )
 from openmm_cgml.priors.term import PriorTerm
-from openmm_cgml.storage import parse_json
+from openmm_cgml.storage import parse_json, seal, unseal
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
@@ -239,6 +239,7 @@ class PriorSet:
         Raises:
             ArtifactError: If a key is missing, unknown or of the wrong kind, a unit is not ours, or a value is wrong.
         """
+        content = unseal(content, name=name)
         _check_keys(content, {"schema", "version", "units", "exclude_bonds", "terms", "provenance"}, name)
         if content["schema"] != SCHEMA:
             raise ArtifactError(f"{name}: schema is {content['schema']!r}; expected {SCHEMA!r}")
@@ -260,8 +261,12 @@ class PriorSet:
             raise ArtifactError(f"{name}: {error}") from error
 
     def to_json(self) -> str:
-        """Readable JSON text, with the units stated."""
-        return json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
+        """Readable JSON text, with the units stated, and sealed: `from_json` refuses it once it was changed.
+
+        Who means to change it by hand deletes the two entries of the seal; a force field's `priors.json` has none, since
+        its manifest vouches for it.
+        """
+        return json.dumps(seal(self.to_dict()), indent=2, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, *, name: str = "priors") -> PriorSet:

@@ -1,25 +1,34 @@
 """Checkpoints of an atomistic run: OpenMM's portable State as XML in a checksummed JSON envelope.
 
 OpenMM's binary checkpoints load without an error when they are truncated or belong to another System, so they are not
-used. The State holds positions, velocities, box and time as numbers only.
+used. The State holds positions, velocities, box and time as numbers only, and nothing else is ever handed to OpenMM's
+`XmlSerializer`: it unpickles what an element of a PythonForce or TorchForce holds, wherever that comes from.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import openmm
 
 from openmm_cgml.errors import ArtifactError
-from openmm_cgml.storage import read_json, write_atomically
+from openmm_cgml.storage import read_object, refusing_damage, write_atomically
 
 __all__ = ["Checkpoint", "read_newest_checkpoint", "write_checkpoint"]
 
 SCHEMA = "openmm-cgml/reference-checkpoint-1"
 KEPT = 2
+_NUMBER = r"(?:-?[0-9]+(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?)"
+_ENTRIES = rf'openmmVersion="[0-9.a-z]*"|stepCount="[0-9]*"|time="{_NUMBER}"|type="State"|version="[0-9]*"'
+_STATE_LINE = re.compile(
+    rf'<\?xml version="1\.0" \?>|<State(?: (?:{_ENTRIES}))*>|</?(?:PeriodicBoxVectors|Positions|Velocities)>|'
+    rf'<(?:A|B|C|Position|Velocity) x="{_NUMBER}" y="{_NUMBER}" z="{_NUMBER}"/>|</State>|'
+)
+"""The lines of a State with positions, velocities, box and time, as OpenMM writes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +51,28 @@ class Checkpoint:
 
     def apply_to(self, context: openmm.Context) -> None:
         """Sets positions, velocities, box and time of `context`."""
-        context.setState(openmm.XmlSerializer.deserialize(self.state))
+        context.setState(read_state(self.state))
+
+
+def read_state(text: str) -> openmm.State:
+    """The State in XML that OpenMM wrote, read only if it holds numbers and nothing else.
+
+    Raises:
+        ArtifactError: If it is anything but positions, velocities, box and time.
+    """
+    for line in text.splitlines():
+        if _STATE_LINE.fullmatch(line.strip()) is None:
+            raise ArtifactError(
+                f"the state of a checkpoint holds {line.strip()[:60]!r}, which no State of positions and velocities "
+                "does; it was edited or damaged and is not read"
+            )
+    try:
+        state = openmm.XmlSerializer.deserialize(text)
+    except (openmm.OpenMMException, ValueError, TypeError) as error:
+        raise ArtifactError(f"the state of a checkpoint cannot be read ({error}); it is damaged") from error
+    if not isinstance(state, openmm.State):
+        raise ArtifactError(f"a checkpoint holds a {type(state).__name__}, not a State; it was edited")
+    return state
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, order: int) -> None:
@@ -90,18 +120,19 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> Checkpoint:
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+    content = read_object(path)
+    if content.get("schema") != SCHEMA:
         raise ArtifactError(f"{path}: not a checkpoint of this version ({SCHEMA})")
     if content.pop("sha256", None) != _digest(content):
         raise ArtifactError(f"{path}: checksum does not match, the file was damaged or edited")
-    return Checkpoint(
-        stage=content["stage"],
-        step=content["step"],
-        n_frames=content["n_frames"],
-        state=content["state"],
-        densities=tuple(content["densities"]),
-    )
+    with refusing_damage(path):
+        return Checkpoint(
+            stage=str(content["stage"]),
+            step=int(content["step"]),
+            n_frames=int(content["n_frames"]),
+            state=str(content["state"]),
+            densities=tuple(map(float, content["densities"])),
+        )
 
 
 def _digest(content: dict[str, object]) -> str:

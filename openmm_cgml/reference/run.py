@@ -16,7 +16,7 @@ from openmm_cgml.analysis.box_picture import write_box_picture
 from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.interruption import Interruption
 from openmm_cgml.reference.atomistic_box import box_length, scale_centers
-from openmm_cgml.reference.checkpoint import Checkpoint, read_newest_checkpoint, write_checkpoint
+from openmm_cgml.reference.checkpoint import Checkpoint, read_newest_checkpoint, read_state, write_checkpoint
 from openmm_cgml.reference.config import ReferenceConfig
 from openmm_cgml.reference.plan import Plan, check_same_run, make_plan
 from openmm_cgml.reference.platforms import find_platform
@@ -433,7 +433,7 @@ def _state(simulation: app.Simulation) -> str:
 
 
 def _length_of(point: Checkpoint) -> float:
-    return _edge_of(openmm.XmlSerializer.deserialize(point.state))
+    return _edge_of(read_state(point.state))
 
 
 def _edge_of(state: openmm.State) -> float:

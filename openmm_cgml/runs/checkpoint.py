@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from openmm_cgml.errors import ArtifactError
-from openmm_cgml.storage import read_json, sha256_of, sync_directory
+from openmm_cgml.storage import read_object, refusing_damage, sha256_of, sync_directory
 
 SCHEMA = "openmm-cgml/checkpoint/1"
 GENERATIONS = 2
@@ -118,21 +118,36 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         if (path / _SUMS).read_bytes() != _checksums(path).encode():
             raise ArtifactError(f"{path}: a checksum does not match {_SUMS}; the checkpoint is damaged")
-        meta = read_json(path / _META)
+        meta = read_object(path / _META)
         if meta.get("schema") != SCHEMA:
             raise ArtifactError(f"{path}: schema {meta.get('schema')!r}, this version reads {SCHEMA!r}")
         arrays = load_file(path / _STATE)
         context = (path / _CONTEXT).read_bytes()
     except (OSError, SafetensorError) as error:
         raise ArtifactError(f"{path}: incomplete ({error})") from error
-    return Checkpoint(
-        step=meta["step"],
-        positions=arrays["positions"],
-        velocities=arrays["velocities"],
-        box=arrays.get("box"),
-        context=context,
-        meta=meta,
-    )
+    with refusing_damage(path):
+        _check_content(path, meta, arrays)
+        return Checkpoint(
+            step=meta["step"],
+            positions=arrays["positions"],
+            velocities=arrays["velocities"],
+            box=arrays.get("box"),
+            context=context,
+            meta=meta,
+        )
+
+
+def _check_content(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Check that a checkpoint is that of its folder's name, and that its numbers are numbers."""
+    if type(meta["step"]) is not int or meta["step"] != int(path.name.removeprefix("step-")):
+        raise ArtifactError(f"{path}: holds step {meta['step']!r}; the folder was renamed or damaged")
+    shapes = {name: array.shape for name, array in arrays.items()}
+    n = shapes["positions"][0]
+    if {**shapes, "box": (3, 3)} != {"positions": (n, 3), "velocities": (n, 3), "box": (3, 3)}:
+        raise ArtifactError(f"{path}: arrays of shapes {shapes}; it is damaged")
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ArtifactError(f"{path}: {name} hold NaN or infinity; it is damaged")
 
 
 def find_checkpoint(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from openmm_cgml.errors import ArtifactError, InputError
-from openmm_cgml.storage import read_json, sha256_of, sync_directory, sync_file, write_json
+from openmm_cgml.storage import read_object, refusing_damage, sha256_of, sync_directory, sync_file, write_sealed_json
 
 SCHEMA = "openmm-cgml/training-checkpoint/1"
 GENERATIONS = 2
@@ -56,7 +56,7 @@ def write_checkpoint(folder: Path, step: int, identity: Mapping[str, str], save:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(folder)
-    write_json(
+    write_sealed_json(
         target.with_suffix(".json"), {"schema": SCHEMA, "sha256": digest, "step": step, "identity": dict(identity)}
     )
     for old in _generations(folder)[GENERATIONS:]:
@@ -95,18 +95,24 @@ def _generations(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.json"), reverse=True)
 
 
+def _step_of(description: Path) -> int:
+    return int(description.stem.removeprefix("step-"))
+
+
 def _verified(description: Path) -> dict[str, Any]:
-    content = read_json(description)
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        found = content.get("schema") if isinstance(content, dict) else type(content).__name__
-        raise ArtifactError(f"{description}: schema {found!r}, this version reads {SCHEMA!r}")
+    content = read_object(description)
+    if content.get("schema") != SCHEMA:
+        raise ArtifactError(f"{description}: schema {content.get('schema')!r}, this version reads {SCHEMA!r}")
+    with refusing_damage(description):
+        if not isinstance(content["identity"], dict) or int(content["step"]) != _step_of(description):
+            raise ValueError(f"step {content['step']!r} in a file of that name")
     path = description.with_suffix(".ckpt")
     if not path.is_file():
         raise ArtifactError(f"{path} is missing")
     digest = sha256_of(path)
-    if digest != content["sha256"]:
+    if digest != content.get("sha256"):
         raise ArtifactError(
-            f"{path}: sha256 is {digest[:12]}..., recorded is {str(content['sha256'])[:12]}...; it is damaged"
+            f"{path}: sha256 is {digest[:12]}..., recorded is {str(content.get('sha256'))[:12]}...; it is damaged"
         )
     return content
 

@@ -19,8 +19,14 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from openmm_cgml.caches import keeps_numba_kernels
+
 _compile = numba.njit(
-    cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False
+    cache=keeps_numba_kernels(),
+    nogil=True,
+    fastmath={"contract", "reassoc", "nsz", "arcp"},
+    error_model="numpy",
+    boundscheck=False,
 )
 
 

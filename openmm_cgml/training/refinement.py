@@ -39,6 +39,7 @@ from openmm_cgml.storage import (
     check_output,
     hold_output,
     read_object,
+    refusing_damage,
     write_atomically,
     write_sealed_json,
 )
