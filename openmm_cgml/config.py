@@ -110,17 +110,19 @@ def read_yaml(path: str | os.PathLike[str]) -> tuple[Any, dict[tuple[Any, ...], 
         text = path.read_text(encoding="utf8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         lines: dict[tuple[Any, ...], int] = {}
         if node is not None:
             _check(node, (), lines, path, set())
         return (loader.construct_document(node) if node is not None else {}), lines
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{path}: not plain YAML ({' '.join(str(error).split())})") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):

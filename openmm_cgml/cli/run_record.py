@@ -14,7 +14,7 @@ from typing import Any
 
 import openmm_cgml
 from openmm_cgml.errors import ArtifactError, InputError, MissingDependencyError, OutputExistsError
-from openmm_cgml.storage import VERB_RECORD, read_json, write_json
+from openmm_cgml.storage import VERB_RECORD, read_object, write_sealed_json
 
 SCHEMA = "openmm-cgml/run"
 _PACKAGES = ("openmm", "openmmtorch", "torch", "torchmd-net", "numpy", "lightning", "mdtraj", "freud-analysis")
@@ -65,7 +65,7 @@ def recorded(output: Path, verb: str, arguments: Mapping[str, Any]) -> Iterator[
                 "earlier": _earlier(output / VERB_RECORD),
             }
             with contextlib.suppress(OSError):  # a full disk must not hide the error that ended the run
-                write_json(output / VERB_RECORD, record)
+                write_sealed_json(output / VERB_RECORD, record)
 
 
 def read_run_record(path: Path) -> dict[str, Any]:
@@ -74,8 +74,8 @@ def read_run_record(path: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: If it is missing, damaged or not a record of ours.
     """
-    record = read_json(path)
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+    record = read_object(path)
+    if record.get("schema") != SCHEMA:
         raise ArtifactError(f"{path}: not a record of an openmm-cgml run")
     return record
 

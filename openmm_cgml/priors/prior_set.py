@@ -263,7 +263,7 @@ class PriorSet:
     def to_json(self) -> str:
         """Readable JSON text, with the units stated, and sealed: `from_json` refuses it once it was changed.
 
-        Who means to change it by hand deletes the two entries of the seal; a force field's `priors.json` has none, since
+        Who means to change it by hand deletes the two entries of the seal; a force field's `priors.json` has none:
         its manifest vouches for it.
         """
         return json.dumps(seal(self.to_dict()), indent=2, allow_nan=False) + "\n"

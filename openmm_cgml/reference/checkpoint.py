@@ -22,7 +22,7 @@ __all__ = ["Checkpoint", "read_newest_checkpoint", "write_checkpoint"]
 
 SCHEMA = "openmm-cgml/reference-checkpoint-1"
 KEPT = 2
-_NUMBER = r"(?:-?[0-9]+(?:\.[0-9]*)?(?:e[-+]?[0-9]+)?)"
+_NUMBER = r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?"
 _ENTRIES = rf'openmmVersion="[0-9.a-z]*"|stepCount="[0-9]*"|time="{_NUMBER}"|type="State"|version="[0-9]*"'
 _STATE_LINE = re.compile(
     rf'<\?xml version="1\.0" \?>|<State(?: (?:{_ENTRIES}))*>|</?(?:PeriodicBoxVectors|Positions|Velocities)>|'
