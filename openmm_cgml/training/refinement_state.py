@@ -19,6 +19,7 @@ from openmm_cgml.storage import parse_json, refusing_damage, seal, unseal, write
 
 STATE, PREVIOUS = "state.safetensors", "state-previous.safetensors"
 _SEALED = "sealed_content"
+_UNSEALED = {"history", "priors", "first"}  # what earlier releases wrote
 
 
 def write_state(folder: Path, tensors: Mapping[str, torch.Tensor], content: Mapping[str, Any]) -> None:
@@ -73,6 +74,10 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise ArtifactError(f"{path}: {broken[0]} holds NaN or infinity")
     with refusing_damage(path):
         if _SEALED not in metadata:
+            if not {"history"} <= set(metadata) <= _UNSEALED:
+                raise ArtifactError(
+                    f"{path}: holds {', '.join(metadata) or 'nothing'} beside its numbers; it is damaged"
+                )
             return tensors, {key: parse_json(text, name=str(path)) for key, text in metadata.items()}
         content = dict(unseal(parse_json(metadata[_SEALED], name=str(path)), name=str(path)))
         if content.pop("tensors") != _digests(tensors):

@@ -20,7 +20,12 @@ def run(*arguments):
 def test_build_writes_the_folder_and_says_what_the_time_step_may_be(model, tmp_path):
     result = run(model, "--molecules", 64, "-o", tmp_path / "out", "--seed", 3)
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["run.json", "run.py", "topology.cif"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "force_field",
+        "run.json",
+        "run.py",
+        "topology.cif",
+    ]
     assert "64 molecules, 64 beads" in result.output
     assert "the stiffest prior allows 14.6 fs" in result.output
     record = json.loads((tmp_path / "out" / "run.json").read_text())

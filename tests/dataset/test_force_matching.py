@@ -11,6 +11,7 @@ import pytest
 from openmm_cgml.dataset import ForceMatchingDataset, summarize
 from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
 from openmm_cgml.mapping import mapping_from_specification
+from openmm_cgml.storage import read_json, write_json
 from openmm_cgml.topology import ChainTemplate
 from tests.atoms import benzene_atoms, benzene_frames, benzene_specification
 
@@ -196,7 +197,7 @@ def test_folders_of_another_kind_or_version_are_refused(tmp_path, mapped):
     with pytest.raises(ArtifactError, match=r"no manifest\.json"):
         ForceMatchingDataset.open(tmp_path)
     create(tmp_path / "data", [mapped])
-    manifest = json.loads((tmp_path / "data" / "manifest.json").read_text())
+    manifest = read_json(tmp_path / "data" / "manifest.json")
     for change, message in (
         ({"version": 99}, "version 99"),
         ({"metadata": {**manifest["metadata"], "kind": "openmm-cgml/recording"}}, "not a dataset"),
@@ -205,6 +206,40 @@ def test_folders_of_another_kind_or_version_are_refused(tmp_path, mapped):
         (tmp_path / "data" / "manifest.json").write_text(json.dumps({**manifest, **change}))
         with pytest.raises(ArtifactError, match=message):
             ForceMatchingDataset.open(tmp_path / "data")
+
+
+def test_datasets_of_earlier_releases_have_no_seal_and_are_read(tmp_path, mapped):
+    written = create(tmp_path / "data", [mapped])
+    write_json(tmp_path / "data" / "manifest.json", read_json(tmp_path / "data" / "manifest.json"))
+    assert ForceMatchingDataset.open(tmp_path / "data").fingerprint == written.fingerprint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m["metadata"].update(temperature=3000.0),
+        lambda m: m["metadata"]["topology"]["masses"].__setitem__(0, 400.0),
+        lambda m: m["shards"].append(m["shards"][0]),
+        lambda m: m["shards"][0].update(n_frames=6),
+        lambda m: m.pop("sealed"),
+        lambda m: m.pop("content_sha256"),
+    ],
+)
+def test_an_edited_manifest_is_refused(tmp_path, mapped, change):
+    create(tmp_path / "data", [mapped])
+    manifest = json.loads((tmp_path / "data" / "manifest.json").read_text())
+    change(manifest)
+    (tmp_path / "data" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match="edited or damaged"):
+        ForceMatchingDataset.open(tmp_path / "data")
+
+
+def test_a_dataset_of_mean_forces_is_no_output_of_map(tmp_path, mapped):
+    error = np.ones_like(mapped.forces)
+    create(tmp_path / "data", [mapped.replace(force_error=error)], kind="mean-force")
+    with pytest.raises(OutputExistsError, match="was not written by 'map'"):
+        create(tmp_path / "data", [mapped], overwrite=True)
+    assert ForceMatchingDataset.open(tmp_path / "data").kind == "mean-force"
 
 
 def test_a_second_writer_is_refused(tmp_path, mapped):
@@ -246,7 +281,7 @@ def test_a_writer_killed_before_its_first_manifest_is_resumed(tmp_path, mapped):
 
 def test_a_folder_of_something_else_is_not_resumed(tmp_path, mapped):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputExistsError, match="no dataset to go on with"):
+    with pytest.raises(OutputExistsError, match="neither replaced nor gone on with"):
         create(tmp_path, [mapped], resume=True)
 
 

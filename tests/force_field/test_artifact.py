@@ -234,7 +234,8 @@ def test_saving_never_replaces_what_is_no_force_field(tmp_path):
 @pytest.mark.parametrize("clean_up", [True, False])
 def test_a_kill_while_replacing_leaves_a_complete_folder(tmp_path, monkeypatch, fatal_call, clean_up):
     path = tmp_path / "model"
-    write_folder(path, {"manifest.json": b"old", "priors.json": b"old"})
+    old = {"manifest.json": b'{"schema": "openmm-cgml/force-field"}', "priors.json": b"old"}
+    write_folder(path, old)
     rename, calls = os.rename, []
 
     def die(source, target):
@@ -248,7 +249,7 @@ def test_a_kill_while_replacing_leaves_a_complete_folder(tmp_path, monkeypatch, 
         write_folder(path, {"manifest.json": b"new", "priors.json": b"new"}, overwrite=True)
     monkeypatch.undo()
     artifact.finish_interrupted_save(path)  # what the next load or save does first
-    assert {file.read_bytes() for file in path.iterdir()} == {b"old"}
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == old
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 

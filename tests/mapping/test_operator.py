@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from openmm_cgml.errors import InputError
+from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.mapping import Mapping, mapping_from_specification
 from openmm_cgml.topology import CGTopology, ResidueTemplate
@@ -145,7 +145,29 @@ def test_a_changed_mapping_file_is_refused():
     values = content["force_weights"]["values"]
     content["target"]["masses"][0] += 1e-3
     assert len(values) == 36
-    with pytest.raises(InputError, match="changed after it was written"):
+    with pytest.raises(ArtifactError, match="changed after it was written"):
+        Mapping.from_dict(content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c["position_weights"]["columns"].__setitem__(5, 900_000_000),
+        lambda c: c["force_weights"]["columns"].__setitem__(5, -1),
+        lambda c: c["force_weights"]["columns"].__setitem__(5, 2.5),
+        lambda c: c["position_weights"]["row_starts"].__setitem__(1, 50_000),
+        lambda c: c["position_weights"]["row_starts"].reverse(),
+        lambda c: c["force_weights"]["values"].pop(),
+        lambda c: c["shape"].__setitem__(1, 10**12),
+        lambda c: c["source_bonds"][0].__setitem__(0, 10**6),
+        lambda c: c.update(provenance=None),
+        lambda c: c.pop("shape"),
+    ],
+)
+def test_no_index_of_a_damaged_mapping_reaches_compiled_code(change):
+    content = json.loads(json.dumps(benzene_mapping(3).to_dict()))
+    change(content)
+    with pytest.raises(ArtifactError):
         Mapping.from_dict(content)
 
 

@@ -1,7 +1,8 @@
+import openmm
 import pytest
 
 from openmm_cgml.errors import ArtifactError
-from openmm_cgml.reference.checkpoint import Checkpoint, read_newest_checkpoint, write_checkpoint
+from openmm_cgml.reference.checkpoint import Checkpoint, read_newest_checkpoint, read_state, write_checkpoint
 
 
 def write(folder, step, stage="recording", order=3):
@@ -45,3 +46,32 @@ def test_only_damaged_checkpoints_are_an_error_that_names_them(tmp_path):
     path.write_text(path.read_text().replace("<State/>", "<state/>"))
     with pytest.raises(ArtifactError, match=r"3-recording-000000000100.json: checksum.*--overwrite"):
         read_newest_checkpoint(tmp_path)
+
+
+def test_only_a_state_of_numbers_is_handed_to_openmm():
+    system = openmm.System()
+    system.addParticle(1.0)
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+    context.setPositions([[0.1, -2e-7, 30.0]])
+    context.setVelocities([[1e-300, 0.0, -0.5]])
+    context.setPeriodicBoxVectors([2.0, 0, 0], [0, 2.0, 0], [0, 0, 2.0])
+    state = context.getState(positions=True, velocities=True)
+    text = openmm.XmlSerializer.serialize(state)
+    again = read_state(text)
+    assert again.getPositions() == state.getPositions()
+    assert again.getVelocities() == state.getVelocities()
+    system.addForce(openmm.PythonForce(_no_force))
+    line = text.splitlines()[2]
+    for bad in (
+        openmm.XmlSerializer.serialize(system),
+        text.replace(line, line + '<Force function="80" type="PythonForce"/>'),
+        text.replace(line, "<!-- -->" + line),
+        text.replace('x="2"', 'x="nan"'),
+        text[: len(text) // 2],
+    ):
+        with pytest.raises(ArtifactError):
+            read_state(bad)
+
+
+def _no_force(state):
+    return 0.0, None
