@@ -56,6 +56,12 @@ found = torch.cuda.is_available()
 print(json.dumps({"name": torch.cuda.get_device_name(0) if found else None, "build": torch.version.cuda}))
 """
 
+_CACHES = """
+import json
+from openmm_cgml.caches import find_warp_cache, keeps_numba_kernels
+print(json.dumps({"NUMBA_CACHE_DIR": keeps_numba_kernels(), "WARP_CACHE_PATH": find_warp_cache() is None}))
+"""
+
 State = Literal["ok", "note", "problem"]
 
 
@@ -92,7 +98,7 @@ def examine() -> list[Finding]:
     Packages are imported in processes of their own, so that none can end this one.
     """
     checks: list[Callable[[], Finding]] = [lambda name=name: _check_package(name) for name in _PACKAGES]  # type: ignore[misc]
-    checks += [_check_platforms, _check_backend, _check_gpu, _check_models]
+    checks += [_check_platforms, _check_backend, _check_gpu, _check_caches, _check_models]
     with ThreadPoolExecutor(max_workers=2) as pool:
         found = list(pool.map(lambda check: check(), checks))
     return [_check_python(), *found, *_check_environment()]
@@ -178,6 +184,18 @@ def _check_gpu() -> Finding:
         return Finding("GPU for training", "ok", found["name"])
     build = f"built for CUDA {found['build']}" if found["build"] else "a build for CPUs"
     return Finding("GPU for training", "note", f"none; torch is {build}")
+
+
+def _check_caches() -> Finding:
+    ok, text = _probe(_CACHES)
+    if not ok:
+        return Finding("compiled kernels", "note", f"unknown: {text}")
+    missing = [variable for variable, kept in json.loads(text).items() if not kept]
+    if not missing:
+        return Finding("compiled kernels", "ok", "kept between runs")
+    fix = " ".join(f"{variable}=FOLDER" for variable in missing)
+    detail = "neither home nor installation can be written, so kernels are compiled anew in every process"
+    return Finding("compiled kernels", "note", detail, f"export {fix}   (a folder of your own)")
 
 
 def _check_models() -> Finding:

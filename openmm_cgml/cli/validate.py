@@ -93,8 +93,8 @@ def validate(
 
 def _refuse_other_files(output: Path) -> None:
     """Refuse to replace anything but a summary of a reference."""
-    from openmm_cgml.analysis import read_reference_summary
     from openmm_cgml.errors import OpenMMCGMLError, OutputExistsError
+    from openmm_cgml.validation import read_reference_summary
 
     try:
         read_reference_summary(output)

@@ -106,12 +106,11 @@ def run(
     progress: bool = True,
 ) -> SimulationResult:
     """Simulate what was prepared, writing frames, a log and checkpoints into `output`; see `simulate_system`."""
-    flags = {"resume": resume, "overwrite": overwrite}
-    check_output(output, OUTPUT, **flags)
+    check_output(output, OUTPUT, resume=resume, overwrite=overwrite)
     folder = RunFolder.at(output)
     folder.path.mkdir(parents=True, exist_ok=True)
     with lock_directory(folder.path), Interruption() as interruption:
-        check_output(output, OUTPUT, **flags)
+        check_output(output, OUTPUT, resume=resume, overwrite=overwrite)
         recorder = Recorder(folder, start)
         checkpoint, start = recorder.find_checkpoint(start) if resume else (None, start)
         if checkpoint is not None and checkpoint.step >= start.config.n_steps and folder.result.exists():

@@ -14,6 +14,7 @@ from openmm_cgml.shards import FrameStore
 from openmm_cgml.simulation import SimulationConfig, SimulationResult, UnstableSimulationError, simulate_system
 from openmm_cgml.simulation.recorder import Recorder
 from openmm_cgml.simulation.sampler import Sampler
+from openmm_cgml.storage import lock_directory
 from openmm_cgml.topology import CGTopology, ResidueTemplate
 
 
@@ -280,8 +281,8 @@ def test_an_old_run_is_kept_until_the_new_start_has_passed_its_checks(liquid, co
 
 def test_two_runs_do_not_share_a_folder(liquid, config, tmp_path):
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / ".lock").write_text(f"{os.getppid()} {os.uname().nodename}\n")
-    with pytest.raises(OutputExistsError, match=f"in use by process {os.getppid()}"):
+    held = pytest.raises(OutputExistsError, match=f"in use by process {os.getpid()}")
+    with lock_directory(tmp_path / "run"), held:
         run(liquid, tmp_path / "run", config, resume=True)
 
 

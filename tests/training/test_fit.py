@@ -161,9 +161,21 @@ def test_existing_output_is_refused_and_overwritten_on_demand(make_config, tmp_p
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(OutputExistsError, match="not empty"):
         fit(make_config(), tmp_path / "out", progress=False)
+    with pytest.raises(OutputExistsError, match="was not written by 'fit'"):
+        fit(make_config(), tmp_path / "out", overwrite=True, progress=False)
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
-    fit(make_config(), tmp_path / "out", overwrite=True, progress=False)
-    assert not (tmp_path / "out" / "notes.txt").exists()
+    fit(make_config(), tmp_path / "fit", progress=False)
+    (tmp_path / "fit" / "metrics.csv").write_text("old")
+    fit(make_config(), tmp_path / "fit", overwrite=True, progress=False)
+    assert (tmp_path / "fit" / "metrics.csv").read_text() != "old"
+
+
+def test_overwriting_never_deletes_the_data(make_config, tmp_path):
+    config = make_config()
+    data = config.data.datasets[0]
+    with pytest.raises(InputError, match="must not be deleted"):
+        fit(config, data, overwrite=True, progress=False)
+    assert (data / "manifest.json").exists()
 
 
 @pytest.mark.slow
