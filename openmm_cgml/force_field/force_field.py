@@ -29,7 +29,14 @@ from openmm_cgml.force_field.artifact import (
     read_folder,
     write_folder,
 )
-from openmm_cgml.force_field.manifest import CHAINS, Manifest, TrainingSummary, read_manifest, write_document
+from openmm_cgml.force_field.manifest import (
+    ARCHITECTURES,
+    CHAINS,
+    Manifest,
+    TrainingSummary,
+    read_manifest,
+    write_document,
+)
 from openmm_cgml.force_field.model_card import write_model_card
 from openmm_cgml.force_field.network_files import copy_in_float64, read_network, read_tensors, write_network
 from openmm_cgml.force_field.self_test import network_range, one_of_each, record_self_test, verify_self_test
@@ -48,7 +55,7 @@ from openmm_cgml.system import (
     pair_potentials_of,
     suggest_time_step,
 )
-from openmm_cgml.topology import CGTopology, ChainTemplate, ResidueTemplate
+from openmm_cgml.topology import CGTopology, ChainTemplate, MoleculeTemplate, ResidueTemplate
 
 _MASS_TOLERANCE = 1e-3  # relative; files round masses
 
@@ -63,6 +70,7 @@ class ForceField:
         templates: Residues it was trained on, which are those it can be used for.
         type_names: Bead types, in the order of the network's embedding.
         chains: Polymers made of the residues; residues of none are molecules of their own.
+        architectures: The kinds of molecules in the data, where it holds others than chains: rings, stars, networks.
         manifest: Name, origin and validation.
 
     Raises:
@@ -75,16 +83,18 @@ class ForceField:
     type_names: tuple[str, ...]
     manifest: Manifest
     chains: tuple[ChainTemplate, ...] = ()
+    architectures: tuple[MoleculeTemplate, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "templates", tuple(self.templates))
         object.__setattr__(self, "type_names", tuple(self.type_names))
         object.__setattr__(self, "chains", tuple(self.chains))
+        object.__setattr__(self, "architectures", tuple(self.architectures))
         names = [template.name for template in self.templates]
         if not names or len(set(names)) != len(names):
             raise InputError(f"residues are {names}; a force field needs at least one, each name once")
         CGTopology.from_residues([(template, 1) for template in self.templates], type_names=self.type_names)
-        LinkRules(self.templates, self.chains)  # refuses chains of unknown or unlinked residues
+        LinkRules(self.templates, self.chains, self.architectures)  # refuses chains of unknown or unlinked residues
         if self.network is not None and self.network.n_types != len(self.type_names):
             raise InputError(
                 f"the network knows {self.network.n_types} bead types, but {len(self.type_names)} are named: "
@@ -220,7 +230,7 @@ class ForceField:
                 names them, with indices, and what is known.
         """
         if not isinstance(topology, CGTopology):
-            return CGTopology.from_openmm(topology, self.templates, self.type_names, self.chains)
+            return CGTopology.from_openmm(topology, self.templates, self.type_names, self.chains, self.architectures)
         used = np.unique(topology.bead_types).tolist()
         unknown = [t for t in used if topology.type_names[t] not in self.type_names]
         if unknown:
@@ -230,7 +240,7 @@ class ForceField:
                 f"unknown bead type {names} (beads {_first(beads.tolist())}); force field {self.name!r} knows "
                 f"{', '.join(self.type_names)}"
             )
-        known = topology.recognized(self.templates, self.type_names, self.chains)
+        known = topology.recognized(self.templates, self.type_names, self.chains, self.architectures)
         given = [topology.type_names[t] for t in topology.bead_types.tolist()]
         wanted = [self.type_names[t] for t in known.bead_types.tolist()]
         differing = [i for i, pair in enumerate(zip(given, wanted, strict=True)) if pair[0] != pair[1]]
@@ -315,13 +325,16 @@ class ForceField:
         files = self._function_files()
         network = None if self.network is None else copy_in_float64(self.network)
         edge = 2 * max(self.cutoffs.values(), default=0.0)
-        record = record_self_test(self.priors, network, self.templates, self.type_names, self.chains, edge)
+        record = record_self_test(
+            self.priors, network, self.templates, self.type_names, self.chains, edge, self.architectures
+        )
         files["selftest.safetensors"] = safetensors.numpy.save(record)
         manifest = self.manifest.model_copy(
             update={"provenance": {**self.manifest.provenance, "saved_with": _versions()}}
         )
         content = {**self._residues(), "fingerprint": self.fingerprint}
-        document = write_document(manifest, content, files, features=[CHAINS] if self.chains else ())
+        features = [CHAINS] * bool(self.chains) + [ARCHITECTURES] * bool(self.architectures)
+        document = write_document(manifest, content, files, features=features)
         write_folder(path, {**files, CARD: self._card(manifest).encode(), MANIFEST: document}, overwrite=overwrite)
         return path
 
@@ -359,6 +372,7 @@ class ForceField:
             force_field.templates,
             force_field.type_names,
             force_field.chains,
+            force_field.architectures,
             name=str(name),
         )
         return force_field
@@ -371,6 +385,9 @@ class ForceField:
             templates = tuple(ResidueTemplate.from_dict(content) for content in document["residues"])
             type_names = tuple(map(str, document["bead_types"]))
             chains = tuple(ChainTemplate.from_dict(content) for content in document.get("chains", ()))
+            architectures = tuple(
+                MoleculeTemplate.from_dict(content, templates) for content in document.get("architectures", ())
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{name}: residues, chains or bead types are damaged ({error}); restore it") from error
         if "priors.json" not in files:
@@ -385,13 +402,14 @@ class ForceField:
                 type_names=type_names,
                 manifest=manifest,
                 chains=chains,
+                architectures=architectures,
             )
         except InputError as error:
             raise ArtifactError(f"{path}: {error}") from error
 
     @cached_property
     def _one_of_each(self) -> CGTopology:
-        molecules = one_of_each(self.templates, self.chains)
+        molecules = one_of_each(self.templates, self.chains, self.architectures)
         return CGTopology.from_molecules([(molecule, 1) for molecule in molecules], type_names=self.type_names)
 
     def _deploy(
@@ -432,7 +450,8 @@ class ForceField:
     def _residues(self) -> dict[str, Any]:
         content = {"bead_types": list(self.type_names), "residues": [template.to_dict() for template in self.templates]}
         polymers = {"chains": [chain.to_dict() for chain in self.chains]} if self.chains else {}
-        return {**content, **polymers}
+        others = [molecule.to_dict() for molecule in self.architectures]
+        return {**content, **polymers, **({"architectures": others} if others else {})}
 
     def _function_files(self) -> dict[str, bytes]:
         network = {} if self.network is None else write_network(self.network)
@@ -454,7 +473,9 @@ class ForceField:
         ]
         time_step = self.suggest_time_step(self._one_of_each)
         text = "" if time_step is None else str(time_step)
-        return write_model_card(manifest, self.templates, self._network_settings(), lines, text, self.chains)
+        return write_model_card(
+            manifest, self.templates, self._network_settings(), lines, text, self.chains, self.architectures
+        )
 
 
 def _versions() -> dict[str, str]:

@@ -18,8 +18,9 @@ VERSION = (1, 1)
 """Major and minor version of the format written here; a reader refuses a newer major and ignores newer additions."""
 CHAINS = "chains"
 _LONGEST_NAME = 200
-KNOWN_FEATURES = frozenset({CHAINS})
-"""What an artifact may require a reader to understand: molecules of several residues."""
+ARCHITECTURES = "architectures"
+KNOWN_FEATURES = frozenset({CHAINS, ARCHITECTURES})
+"""What an artifact may require a reader to understand: molecules of several residues, and others than chains."""
 
 Document = dict[str, Any]
 UPGRADES: Mapping[int, Callable[[Document, dict[str, bytes]], tuple[Document, dict[str, bytes]]]] = MappingProxyType({})

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openmm_cgml.force_field.manifest import Manifest, TrainingSummary
-from openmm_cgml.topology import ChainTemplate, ResidueTemplate
+from openmm_cgml.topology import ChainTemplate, MoleculeTemplate, ResidueTemplate
 
 
 def write_model_card(
@@ -17,6 +17,7 @@ def write_model_card(
     priors: Sequence[str],
     time_step: str,
     chains: Sequence[ChainTemplate] = (),
+    architectures: Sequence[MoleculeTemplate] = (),
 ) -> str:
     """Markdown that says what a force field is for, where it comes from and how good it is.
 
@@ -27,8 +28,10 @@ def write_model_card(
         priors: Its priors, one line each.
         time_step: The time step its priors allow, in words; empty if they say nothing.
         chains: Polymers made of the residues.
+        architectures: Other molecules made of them.
     """
     parts = [f"# {manifest.name}", manifest.description, _usage(manifest.name), _beads(templates), _chains(chains)]
+    parts.append(_architectures(architectures))
     if manifest.limitations:
         parts.append(f"## Not good for\n\n{manifest.limitations}")
     parts += ["## Energy", _bullets(priors) or "No priors."]
@@ -69,6 +72,16 @@ def _chains(chains: Sequence[ChainTemplate]) -> str:
             f"{chain.name}: {chain.head}, then {chain.body} any number of times, then {chain.tail}; bonds to the next "
             f"residue {', '.join(f'{a}-{b}' for a, b in chain.links)}"
             for chain in chains
+        ]
+    )
+
+
+def _architectures(architectures: Sequence[MoleculeTemplate]) -> str:
+    return _bullets(
+        [
+            f"{molecule.name}: {len(molecule.residues)} residues ({', '.join(dict.fromkeys(molecule.residue_names))}), "
+            f"{len(molecule.joints)} bonds between them"
+            for molecule in architectures
         ]
     )
 

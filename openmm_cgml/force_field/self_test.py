@@ -19,6 +19,7 @@ from openmm_cgml.periodic import find_pairs
 from openmm_cgml.potentials import evaluate, minimum_image
 from openmm_cgml.priors import PriorSet
 from openmm_cgml.topology import CGTopology, ChainTemplate, MoleculeTemplate, ResidueTemplate
+from openmm_cgml.topology.architectures import SHORT_CHAIN
 from openmm_cgml.wholeness import BondForest
 
 TOLERANCE = 1e-6
@@ -27,7 +28,7 @@ _N_FRAMES = 3
 _MIN_EDGE = 1.2  # nm
 _BEADS_PER_NM3 = 8.0
 _STEP = 0.25  # nm between successive beads of a molecule
-_MONOMERS = 6  # of each chain: torsions of four body residues and of both ends occur
+_MAX_RESIDUES = 60  # of one molecule
 _SPACING = 0.3  # nm, of the lattice along which chains lie
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -40,6 +41,7 @@ def record_self_test(
     type_names: Sequence[str],
     chains: Sequence[ChainTemplate],
     edge: float,
+    architectures: Sequence[MoleculeTemplate] = (),
 ) -> Arrays:
     """Frames of random molecules with the energies and forces that the force field gives them.
 
@@ -50,16 +52,20 @@ def record_self_test(
         type_names: Bead types.
         chains: Polymers made of the residues; short ones of each occur.
         edge: Smallest admissible edge of a cubic box [nm], twice the longest cutoff.
+        architectures: Other molecules of the residues; a piece of each occurs.
     """
     rng = np.random.default_rng(0)
     edge = max(1.05 * edge, _MIN_EDGE)
-    molecules = one_of_each(templates, chains)
+    molecules = _pieces(templates, chains, architectures)
+    linked = bool(chains or architectures)
     beads = sum(len(residue.bead_names) for molecule in molecules for residue in molecule.residues)
-    copies = max(2, round((_SPACING**-3 if chains else _BEADS_PER_NM3) * edge**3 / beads))
+    copies = max(2, round((_SPACING**-3 if linked else _BEADS_PER_NM3) * edge**3 / beads))
     counts = np.full(len(molecules), copies)
     topology = _topology(molecules, type_names, counts)
+    if architectures:  # which may be larger than a box that just holds the cutoffs
+        edge = max(edge, _SPACING * float(np.ceil(round(topology.n_beads ** (1 / 3), 9))))
     box = np.eye(3) * edge
-    place = _lattice_positions if chains else _random_positions
+    place = _lattice_positions if linked else _random_positions
     positions = np.stack([place(topology, edge, rng) for _ in range(_N_FRAMES)])
     return {
         "residue_counts": counts.astype(np.int64),
@@ -76,6 +82,7 @@ def verify_self_test(
     templates: Sequence[ResidueTemplate],
     type_names: Sequence[str],
     chains: Sequence[ChainTemplate],
+    architectures: Sequence[MoleculeTemplate] = (),
     *,
     name: str,
 ) -> None:
@@ -86,7 +93,7 @@ def verify_self_test(
     """
     try:
         counts = recorded["residue_counts"].astype(np.int64)
-        topology = _topology(one_of_each(templates, chains), type_names, counts)
+        topology = _topology(_pieces(templates, chains, architectures), type_names, counts)
         positions, box = recorded["positions"].astype(np.float64), recorded["box"].astype(np.float64)
         found = evaluate_parts(priors, network, topology, positions, box)
     except (KeyError, ValueError, IndexError) as error:
@@ -173,11 +180,29 @@ def network_range(network: SchNet) -> float:
     return max(network.cutoff, network.intra_cutoff) if len(network.intra_blocks) else network.cutoff
 
 
-def one_of_each(templates: Sequence[ResidueTemplate], chains: Sequence[ChainTemplate]) -> list[MoleculeTemplate]:
-    """Every kind of molecule: residues of no chain alone, and a short one of each chain."""
+def one_of_each(
+    templates: Sequence[ResidueTemplate],
+    chains: Sequence[ChainTemplate],
+    architectures: Sequence[MoleculeTemplate] = (),
+) -> list[MoleculeTemplate]:
+    """Every kind of molecule: residues of no other alone, and the architectures, or else a short chain of each polymer.
+
+    Where there are architectures, they are all that the data holds: chains of one kind of residue may not be among it.
+    """
     linked = {name for chain in chains for name in (chain.head, chain.body, chain.tail)}
+    linked |= {name for molecule in architectures for name in molecule.residue_names}
     alone = [MoleculeTemplate(residues=(template,)) for template in templates if template.name not in linked]
-    return alone + [MoleculeTemplate.from_names(chain.residues(_MONOMERS), templates, chains) for chain in chains]
+    short = [MoleculeTemplate.from_names(chain.residues(SHORT_CHAIN), templates, chains) for chain in chains]
+    return alone + (list(architectures) or short)
+
+
+def _pieces(
+    templates: Sequence[ResidueTemplate],
+    chains: Sequence[ChainTemplate],
+    architectures: Sequence[MoleculeTemplate],
+) -> list[MoleculeTemplate]:
+    """One of each kind of molecule, or a piece where it is large: its bonds and angles are those of the whole."""
+    return [molecule.piece(_MAX_RESIDUES) for molecule in one_of_each(templates, chains, architectures)]
 
 
 def _topology(

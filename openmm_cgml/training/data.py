@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from openmm_cgml.dataset import DatasetSummary, ForceMatchingDataset, compute_co
 from openmm_cgml.dataset.plausibility import warn_of_implausible_data, warn_of_shared_frames
 from openmm_cgml.errors import InputError
 from openmm_cgml.priors import PriorSet, fit_priors
-from openmm_cgml.topology import ChainTemplate, ResidueTemplate
+from openmm_cgml.topology import ChainTemplate, MoleculeTemplate, ResidueTemplate
+from openmm_cgml.topology.architectures import find_architectures
+from openmm_cgml.topology.openmm_topology import check_survives_files
 from openmm_cgml.training.batches import BatchLoader, FrameStore, Key
 from openmm_cgml.training.config import DataConfig, FitConfig
 from openmm_cgml.training.labels import LabeledFrames, energy_offset, label, without_offset
@@ -80,6 +83,20 @@ class FitData:
         """Polymers in any dataset."""
         found = {chain.name: chain for dataset in self.datasets for chain in dataset.chains}
         return tuple(found.values())
+
+    @cached_property
+    def architectures(self) -> tuple[MoleculeTemplate, ...]:
+        """Kinds of molecules in any dataset, where it holds others than chains.
+
+        Raises:
+            InputError: If beads are not those of the residues, or could not be written to files and read back.
+        """
+        topologies = [dataset.topology for dataset in self.datasets]
+        found = find_architectures(topologies, self.templates, self.chains)
+        for topology in topologies:
+            check_survives_files(topology)
+            topology.recognized(self.templates, self.type_names, self.chains, found)
+        return found
 
     def identity(self) -> dict[str, str]:
         """Digests that must not change when a fit is resumed."""

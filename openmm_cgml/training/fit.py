@@ -98,6 +98,7 @@ def fit(
     }
     check_output(output, OUTPUT, **place)
     data = prepare_data(config)  # everything that can be refused is refused before anything is written
+    architectures = data.architectures
     identity = {**config.identity(), **data.identity()}
     output = Path(output)
     checkpoint = find_checkpoint(output / "checkpoints", identity) if resume else None
@@ -114,6 +115,7 @@ def fit(
             network=network.float(),
             templates=data.templates,
             chains=data.chains,
+            architectures=architectures,
             type_names=data.type_names,
             manifest=_manifest(config, data, metrics),
         )
