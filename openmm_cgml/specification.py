@@ -10,8 +10,10 @@ import pydantic
 
 from openmm_cgml.config import Config, Density, Friction, Length, Mass, Pressure, Temperature, Time, read_config
 from openmm_cgml.errors import InputError
+from openmm_cgml.residues.names import bead_name_in_files, check_name, check_names, residue_name_in_files
 from openmm_cgml.shipped import find_system
-from openmm_cgml.topology import ChainTemplate, ResidueTemplate
+from openmm_cgml.topology import CGTopology, ChainTemplate, MoleculeTemplate, ResidueTemplate
+from openmm_cgml.topology.openmm_topology import check_survives_files
 
 __all__ = [
     "AtomSpecification",
@@ -46,6 +48,9 @@ class BeadSpecification(Config):
 class ResidueSpecification(Config):
     """One kind of residue: its atoms, its beads and the bonds between its beads.
 
+    A name that OpenMM reads as another one from files (SOL, WAT and TIP3 as HOH; HID as HIS) is that other one from
+    here on, for the residue and for its beads, so that what is written comes back the same.
+
     `count` is how many molecules of this one residue there are by default; residues of chains have none.
     """
 
@@ -54,6 +59,30 @@ class ResidueSpecification(Config):
     atoms: tuple[AtomSpecification, ...] = pydantic.Field(min_length=1)
     beads: tuple[BeadSpecification, ...] = pydantic.Field(min_length=1)
     bonds: tuple[tuple[str, str], ...] = ()
+
+    @pydantic.field_validator("name")
+    @classmethod
+    def _translate_name(cls, name: str) -> str:
+        check_name(name, "a residue")
+        return residue_name_in_files(name)
+
+    @pydantic.field_validator("beads")
+    @classmethod
+    def _translate_beads(
+        cls, beads: tuple[BeadSpecification, ...], info: pydantic.ValidationInfo
+    ) -> tuple[BeadSpecification, ...]:
+        residue = info.data.get("name", "")  # absent if it was refused
+        names = tuple(dict.fromkeys(bead.name for bead in beads))
+        check_names(residue or "X", names)
+        return tuple(bead.model_copy(update={"name": bead_name_in_files(residue, bead.name)}) for bead in beads)
+
+    @pydantic.field_validator("bonds")
+    @classmethod
+    def _translate_bonds(
+        cls, bonds: tuple[tuple[str, str], ...], info: pydantic.ValidationInfo
+    ) -> tuple[tuple[str, str], ...]:
+        residue = info.data.get("name", "")
+        return tuple((bead_name_in_files(residue, a), bead_name_in_files(residue, b)) for a, b in bonds)
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Self:
@@ -110,6 +139,11 @@ class ChainSpecification(Config):
     links: tuple[tuple[str, str], ...] = pydantic.Field(min_length=1)
     monomers: int = pydantic.Field(ge=2)
     count: int = pydantic.Field(ge=1)
+
+    @pydantic.field_validator("head", "body", "tail")
+    @classmethod
+    def _translate(cls, name: str) -> str:
+        return residue_name_in_files(name)
 
     def template(self, residues: Mapping[str, ResidueSpecification]) -> ChainTemplate:
         """The chain's beads: linked where atoms of two beads are."""
@@ -288,7 +322,21 @@ def read_specification(name_or_path: str | Path) -> SystemSpecification:
         InputError: There is no such system, or its `system.yaml` is wrong.
     """
     path = Path(name_or_path)
-    return read_config(path if path.is_file() else find_system(name_or_path) / "system.yaml", SystemSpecification)
+    path = path if path.is_file() else find_system(name_or_path) / "system.yaml"
+    specification = read_config(path, SystemSpecification)
+    try:
+        _check_survives_files(specification)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return specification
+
+
+def _check_survives_files(specification: SystemSpecification) -> None:
+    """Refuse residues, alone or in chains, that would not come back from a file as they are."""
+    templates, chains = specification.templates(), specification.chain_templates()
+    molecules = [MoleculeTemplate(residues=(template,)) for template in templates]
+    molecules += [MoleculeTemplate.from_names(chain.residues(4), templates, chains) for chain in chains]
+    check_survives_files(CGTopology.from_molecules([(molecule, 1) for molecule in molecules]))
 
 
 def with_protocol(specification: SystemSpecification, path: str | Path) -> SystemSpecification:

@@ -165,6 +165,13 @@ class BondForest:
         if bad.any():
             frame, bond = np.argwhere(bad)[0]
             i, j = self.bonds[bond]
+            fractional = vectors[frame, bond] @ to_fractional[frame]
+            nearest = (fractional - np.rint(fractional)) @ np.linalg.inv(to_fractional[frame])
+            if np.linalg.norm(nearest) < half_widths[frame]:
+                raise InputError(
+                    f"frame {frame}: the molecule of atoms {i} and {j} is bonded to its own periodic image (a network "
+                    "that spans the box), so it cannot be made whole; record molecules that end within a larger box"
+                )
             raise InputError(
                 f"frame {frame}: the bond between atoms {i} and {j} is {lengths[frame, bond]:.4f} nm long, not below "
                 f"half the smallest box width ({half_widths[frame]:.4f} nm), so it is unclear which periodic image "

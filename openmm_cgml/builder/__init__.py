@@ -3,7 +3,7 @@
 from openmm_cgml.builder.box import build_box, place_molecules
 from openmm_cgml.builder.build import BuildResult, choose_time_step, write_build
 from openmm_cgml.builder.composition import ChainCount
-from openmm_cgml.builder.structure_file import read_structure
+from openmm_cgml.builder.structure_file import read_structure, register_beads, write_structure
 
 __all__ = [
     "BuildResult",
@@ -12,5 +12,7 @@ __all__ = [
     "choose_time_step",
     "place_molecules",
     "read_structure",
+    "register_beads",
     "write_build",
+    "write_structure",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
+from openmm_cgml.residues.environment import environments
 from openmm_cgml.topology import CGTopology, ChainTemplate, MoleculeTemplate
 
 MAX_BEADS = 2_000_000
@@ -72,11 +73,7 @@ def chain_molecules(
         chain = given if isinstance(given, ChainCount) else ChainCount(count=given[0], monomers=given[1])
         if isinstance(chain.count, bool) or not isinstance(chain.count, int) or chain.count < 1:
             raise InputError(f"number of chains is {chain.count!r}; it must be a positive whole number")
-        names = chain.residues or _residues(force_field, chain)
-        if len(names) * chain.count > MAX_BEADS:
-            raise InputError(f"{chain.count} chains of {len(names)} residues; build at most {MAX_BEADS} beads")
-        molecule = MoleculeTemplate.from_names(names, force_field.templates, force_field.chains)
-        found.append((molecule, chain.count))
+        found.append((_molecule(force_field, chain), chain.count))
     return found
 
 
@@ -89,6 +86,7 @@ def small_molecules(
         InputError: If a residue is unknown or part of chains, or a number makes no sense.
     """
     linked = {name for chain in force_field.chains for name in (chain.head, chain.body, chain.tail)}
+    linked |= {name for kind in force_field.architectures for name in kind.residue_names}
     known = {template.name: template for template in force_field.templates if template.name not in linked}
     if molecules is None:
         return []
@@ -153,16 +151,72 @@ def closest_approach(force_field: ForceField, type_a: str, type_b: str) -> float
     return recorded.get(f"{type_a}-{type_b}", recorded.get(f"{type_b}-{type_a}"))
 
 
-def _residues(force_field: ForceField, chain: ChainCount) -> tuple[str, ...]:
-    template = _chain_template(force_field, chain.name)
-    return template.residues(template.monomers if chain.monomers is None else chain.monomers)
+def _molecule(force_field: ForceField, chain: ChainCount) -> MoleculeTemplate:
+    """An architecture by its name, or what the data holds in place of a chain of this length, or a linear chain."""
+    if kind := _architecture(force_field, chain):
+        return kind
+    names = chain.residues
+    if not names:
+        template = _chain_template(force_field, chain.name)
+        n_residues = template.monomers if chain.monomers is None else chain.monomers
+        if kind := _in_place_of(force_field, template, n_residues):
+            return kind
+        names = template.residues(n_residues)
+    if len(names) * chain.count > MAX_BEADS:
+        raise InputError(f"{chain.count} chains of {len(names)} residues; build at most {MAX_BEADS} beads")
+    molecule = MoleculeTemplate.from_names(names, force_field.templates, force_field.chains)
+    _check_ends(force_field, molecule)
+    return molecule
+
+
+def _architecture(force_field: ForceField, chain: ChainCount) -> MoleculeTemplate | None:
+    """The architecture that is named, or the only one where nothing is said."""
+    known = {kind.name: kind for kind in force_field.architectures}
+    if not (chain.name or chain.residues or chain.monomers) and len(known) == 1:
+        return next(iter(known.values()))
+    kind = known.get(chain.name)
+    if kind and chain.monomers not in (None, len(kind.residues)):
+        raise InputError(f"{kind.name} has {len(kind.residues)} residues, not {chain.monomers}; leave the length out")
+    return kind
+
+
+def _in_place_of(force_field: ForceField, template: ChainTemplate, n_residues: int) -> MoleculeTemplate | None:
+    """The architecture of as many residues of the same kinds, or None."""
+    own = {template.head, template.body, template.tail}
+    kinds = [
+        kind
+        for kind in force_field.architectures
+        if len(kind.residues) == n_residues and set(kind.residue_names) <= own
+    ]
+    if len(kinds) > 1:
+        listed = ", ".join(kind.name for kind in kinds)
+        raise InputError(f"{force_field.name} knows {listed} of {n_residues} residues; say which, like NAME=100")
+    return kinds[0] if kinds else None
+
+
+def _check_ends(force_field: ForceField, molecule: MoleculeTemplate) -> None:
+    """Refuse a linear chain whose ends the data never had: it held rings."""
+    if not force_field.architectures:
+        return
+    ends = {
+        name
+        for kind in force_field.architectures
+        for name, around in zip(kind.residue_names, environments(kind.residue_names, kind.joints), strict=True)
+        if len(around) == 1
+    }
+    for name in (molecule.residue_names[0], molecule.residue_names[-1]):
+        if name not in ends:
+            raise InputError(
+                f"{force_field.name} was not trained on chains that end in {name!r}; its data holds "
+                f"{', '.join(kind.name for kind in force_field.architectures)}: build those, like NAME=100"
+            )
 
 
 def _chain_template(force_field: ForceField, name: str) -> ChainTemplate:
     known = {chain.name: chain for chain in force_field.chains}
     if name in known:
         return known[name]
-    listed = ", ".join(known) or "none"
+    listed = ", ".join([*known, *(kind.name for kind in force_field.architectures)]) or "none"
     if name:
         raise InputError(f"{force_field.name} has no chain {name!r}; it has: {listed}")
     if len(known) != 1:
@@ -172,4 +226,6 @@ def _chain_template(force_field: ForceField, name: str) -> ChainTemplate:
 
 def _types_together(force_field: ForceField) -> list[set[str]]:
     types = {template.name: set(template.bead_type_names) for template in force_field.templates}
-    return [*types.values(), *(types[c.head] | types[c.body] | types[c.tail] for c in force_field.chains)]
+    chains = (types[c.head] | types[c.body] | types[c.tail] for c in force_field.chains)
+    kinds = (set().union(*(types[name] for name in kind.residue_names)) for kind in force_field.architectures)
+    return [*types.values(), *chains, *kinds]

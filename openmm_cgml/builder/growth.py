@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from openmm_cgml.builder.closing import close_rings
 from openmm_cgml.builder.local_statistics import LocalStatistics
 from openmm_cgml.dataset.conformations import ANGLE_BINS, PAIR_BINS, TORSION_BINS
 from openmm_cgml.errors import InputError
@@ -46,13 +47,13 @@ def grow_chains(
     """Conformations of a chain, each whole and about its own center of mass [nm], shape (count, n_beads, 3).
 
     Args:
-        molecule: Topology of one molecule, without rings.
+        molecule: Topology of one molecule, with or without rings.
         count: Number of conformations.
         statistics: Distributions of bonds, angles and torsions.
         rng: Source of randomness.
 
     Raises:
-        InputError: If the molecule has rings.
+        InputError: If it is in parts that no bond joins.
     """
     steps = _order(molecule)
     names = [molecule.type_names[t] for t in molecule.bead_types]
@@ -63,6 +64,10 @@ def grow_chains(
         lengths = rng.normal(length, spread, count).clip(length - 4 * spread, length + 4 * spread)
         direction = _directions(step, names, positions, torsions, statistics, rng)
         positions[:, step.bead] = positions[:, step.parent] + np.abs(lengths)[:, None] * direction
+    open_bonds = _open_bonds(molecule, steps)
+    if len(open_bonds):
+        lengths = np.array([statistics.bond((names[i], names[j]))[0] for i, j in open_bonds.tolist()])
+        positions = close_rings(molecule, positions, open_bonds, lengths, statistics.bonded(molecule))
     weights = molecule.masses / molecule.masses.sum()
     return positions - (positions * weights[:, None]).sum(axis=1, keepdims=True)
 
@@ -125,12 +130,6 @@ def _draw(weights: Array, count: int, rng: np.random.Generator) -> tuple[NDArray
 
 def _order(molecule: CGTopology) -> list[_Step]:
     """The beads but the first in an order in which each follows the one it is bonded to."""
-    if len(molecule.bonds) != molecule.n_beads - 1 or molecule.n_molecules != 1:
-        raise InputError(
-            f"a chain of residues {', '.join(dict.fromkeys(molecule.residue_names))} has {len(molecule.bonds)} bonds "
-            f"for {molecule.n_beads} beads; chains are grown bead by bead, which needs one bond less than beads: no "
-            "rings, and every bead bonded"
-        )
     neighbors: list[list[int]] = [[] for _ in range(molecule.n_beads)]
     for i, j in molecule.bonds.tolist():
         neighbors[i].append(j)
@@ -142,7 +141,21 @@ def _order(molecule: CGTopology) -> list[_Step]:
             if bead not in placed:
                 placed[bead] = _place(bead, parent, placed, neighbors)
                 queue.append(bead)
+    if len(placed) < molecule.n_beads:
+        loose = next(bead for bead in range(molecule.n_beads) if bead not in placed)
+        raise InputError(
+            f"a molecule of residues {', '.join(dict.fromkeys(molecule.residue_names))} has {len(molecule.bonds)} "
+            f"bonds for {molecule.n_beads} beads, and none leads from bead 0 to bead {loose} "
+            f"({molecule.bead_names[loose]!r}); molecules are grown along their bonds: bond its parts in system.yaml"
+        )
     return list(placed.values())[1:]
+
+
+def _open_bonds(molecule: CGTopology, steps: list[_Step]) -> NDArray[np.int64]:
+    """The bonds along which no bead was placed, shape (n, 2): one for every ring."""
+    tree = {(min(step.bead, step.parent), max(step.bead, step.parent)) for step in steps}
+    bonds = [bond for bond in molecule.bonds.tolist() if tuple(bond) not in tree]
+    return np.array(bonds, dtype=np.int64).reshape(-1, 2)
 
 
 def _place(bead: int, parent: int, placed: dict[int, _Step], neighbors: list[list[int]]) -> _Step:

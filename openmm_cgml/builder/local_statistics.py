@@ -91,6 +91,10 @@ class LocalStatistics:
         """
         return self._table("next torsion", types, self._next_torsion)
 
+    def bonded(self, molecule: CGTopology) -> list[Potential]:
+        """The priors of a molecule's bonds, angles and torsions."""
+        return [potential for potential in self.priors.bind(molecule) if _width(potential)]
+
     def has_angle(self, types: Types) -> bool:
         """Whether the distribution of this angle is known."""
         return self.angle_is_recorded(types) or bool(self._potentials(types, 3))

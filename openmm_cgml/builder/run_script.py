@@ -23,9 +23,10 @@ from pathlib import Path
 
 from openmm import LangevinMiddleIntegrator
 from openmm.app import PDBxFile, Simulation, StateDataReporter, XTCReporter
-from openmm.unit import femtosecond, kelvin, picosecond
+from openmm.unit import femtosecond, kelvin, nanometer, picosecond
 
 from openmm_cgml import ForceField
+from openmm_cgml.builder import write_structure
 
 folder = Path(__file__).resolve().parent
 temperature = {temperature!r} * kelvin
@@ -51,8 +52,9 @@ simulation.reporters.append(StateDataReporter(sys.stdout, max(n_steps // 20, 1),
 simulation.step(n_steps)
 
 state = simulation.context.getState(positions=True, enforcePeriodicBox=True)
-with open(folder / "final.cif", "w") as file:
-    PDBxFile.writeFile(simulation.topology, state.getPositions(), file, keepIds=True)
+positions, box = state.getPositions(asNumpy=True), state.getPeriodicBoxVectors(asNumpy=True)
+beads = force_field.bead_topology(start.topology)
+write_structure(folder / "final.cif", beads, positions.value_in_unit(nanometer), box.value_in_unit(nanometer))
 '''
 
 

@@ -121,6 +121,11 @@ def _describe_model(path: Path, manifest: dict[str, Any], verify: bool) -> Descr
         facts["chains"] = "; ".join(
             f"{chain.name}: {chain.head}, {chain.body} ..., {chain.tail}" for chain in force_field.chains
         )
+        if force_field.architectures:
+            facts["architectures"] = "; ".join(
+                f"{kind.name}: {len(kind.residues)} residues, {len(kind.joints)} bonds between them"
+                for kind in force_field.architectures
+            )
         facts["cutoffs [nm]"] = force_field.cutoffs
         facts["priors"] = {
             f"{term.form} {'-'.join(term.types)}": _text(dict(term.parameters)) for term in force_field.priors.terms

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from openmm_cgml.errors import InputError
 from openmm_cgml.mapping.force_weights import check_constraints, uniform_force_weights
 from openmm_cgml.mapping.operator import Mapping
+from openmm_cgml.residues.names import residue_name_in_files
 from openmm_cgml.specification import ResidueSpecification, SystemSpecification
 from openmm_cgml.topology import AtomTopology, CGTopology, ResidueTemplate, connected_components
 
@@ -89,9 +90,10 @@ _Kinds = list[tuple[ResidueSpecification, NDArray[np.int64]]]
 
 def _match_residues(specification: SystemSpecification, atoms: AtomTopology) -> _Kinds:
     """Returns every kind of residue of the specification with the numbers of its residues."""
-    names = np.asarray(atoms.residue_names)
+    found_names = [residue_name_in_files(name) for name in atoms.residue_names]  # as in the specification
+    names = np.asarray(found_names)
     known = [residue.name for residue in specification.residues]
-    counts = Counter(atoms.residue_names)
+    counts = Counter(found_names)
     unknown = sorted(set(counts) - set(known))
     absent = [name for name in known if name not in counts]
     if unknown or absent:
@@ -155,9 +157,11 @@ def _target(
     n_beads = int(first_bead[-1])
     residues = np.repeat(np.arange(len(atoms.residue_names)), np.diff(first_bead))
     bead_types, bead_names = np.empty(n_beads, dtype=np.int64), np.empty(n_beads, dtype=object)
+    residue_names = np.empty(len(atoms.residue_names), dtype=object)
     bonds = [np.unique(np.sort(bead_of_atom[_between_residues(atoms)], axis=1), axis=0)]
     for residue, members in kinds:
         own = first_bead[members][:, None] + np.arange(len(residue.beads))
+        residue_names[members] = residue.name
         bead_names[own] = [bead.name for bead in residue.beads]
         bead_types[own] = [specification.type_names.index(bead.type) for bead in residue.beads]
         pairs = np.array(residue.template().bonds, dtype=np.int64).reshape(-1, 2)
@@ -172,7 +176,7 @@ def _target(
         masses=np.asarray(np.bincount(bead_of_atom, weights=atoms.masses), dtype=np.float64),
         molecules=np.argsort(np.argsort(first))[inverse],
         residues=residues,
-        residue_names=atoms.residue_names,
+        residue_names=tuple(residue_names.tolist()),
         bonds=np.concatenate(bonds),
     )
     _warn_of_loose_parts(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -38,29 +39,27 @@ def register_elements(kinds: Iterable[Kind]) -> dict[Kind, Any]:
     return elements
 
 
-def register_symbol(symbol: str, name: str, mass: float) -> None:
-    """Make a symbol of a file known as the element of beads of one type and mass, to OpenMM, and to mdtraj if imported.
+def register_symbol(symbol: str, mass: float) -> None:
+    """Make a symbol of a file known as the element of beads of a mass, to OpenMM, and to mdtraj if it is imported.
 
     Args:
         symbol: A symbol that `register_elements` gave in another process.
-        name: Bead type.
         mass: Mass [Da].
 
     Raises:
-        InputError: If it is no such symbol, or one of other beads here.
+        InputError: If it is no such symbol, or one of beads of another mass here.
     """
-    from openmm import app
+    from openmm import app, unit
 
-    label = _label(name, mass)
-    if symbol not in _SYMBOLS:
-        raise InputError(f"element symbol {symbol!r} of beads of type {name!r} is not one that is made here")
+    if symbol not in _SYMBOLS or not 0 < mass < math.inf:
+        raise InputError(f"element symbol {symbol!r} and mass {mass} Da are not those of beads")
     known = app.Element._elements_by_symbol.get(symbol)
     if known is None:
-        known = _register(label, symbol, mass)
-    elif known.name != f"bead {label}":
+        known = _register(symbol, symbol, mass)
+    elif not math.isclose(known.mass.value_in_unit(unit.dalton), mass, rel_tol=1e-6):
         raise InputError(
-            f"element symbol {symbol!r} stands for beads of type {name!r} and {mass:.4f} Da, and for {known.name!r} in "
-            "what this process has read or made before; read the file in a process of its own"
+            f"element symbol {symbol!r} stands for beads of {mass:.4f} Da, and in what this process has read or made "
+            f"before for {known.name!r} of {known.mass}; read the file in a process of its own"
         )
     _register_with_mdtraj(known, mass)
 
