@@ -45,7 +45,7 @@ def test_a_bond_longer_than_half_the_box_is_refused_with_its_atoms():
 def test_a_ring_closed_across_the_box_is_refused():
     positions = np.array([[[0.0, 0, 0], [0.8, 0, 0], [1.6, 0, 0]]])
     forest = BondForest.from_bonds(np.array([[0, 1], [1, 2], [0, 2]]), 3)
-    with pytest.raises(InputError, match="unclear which periodic image"):
+    with pytest.raises(InputError, match="bonded to its own periodic image"):
         forest.make_whole(positions, CUBIC[None])
 
 

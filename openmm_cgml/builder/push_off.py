@@ -46,6 +46,7 @@ _LONGEST_STEP = 0.01  # ps
 _FASTER = 1.5  # a step this much longer than in simulations is stable with this friction
 _NEAR = 3  # beads up to this many bonds apart are kept apart by angles and torsions
 _HARMONICS = 4
+_STRONGEST = 100.0  # kT, sum of a series' coefficients: more is a fit to a few full bins, too stiff for any step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,9 +218,11 @@ def _fit(form: type[CosineAngle] | type[CosineTorsion], weights: NDArray[np.floa
     samples = Samples(coordinate=form.coordinate, values=values, shares=weights)
     for n_harmonics in range(_HARMONICS, 0, -1):
         try:
-            return form.invert(samples, kt, samples.mean, n_harmonics)
+            coefficients = form.invert(samples, kt, samples.mean, n_harmonics)
         except InputError:
             continue
+        if np.abs(coefficients).sum() <= _STRONGEST * kt:
+            return coefficients
     return np.zeros(1)
 
 

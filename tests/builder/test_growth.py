@@ -7,9 +7,8 @@ from openmm_cgml.builder.growth import grow_chains
 from openmm_cgml.dataset.conformations import conformations_of, measure_angles
 from openmm_cgml.errors import InputError
 from openmm_cgml.priors import PriorSet, PriorTerm
-from openmm_cgml.topology import CGTopology, ResidueTemplate
+from openmm_cgml.topology import CGTopology, MoleculeTemplate, ResidueTemplate
 from tests.builder.chains import chain_force_field, chain_statistics, chain_topology, internal_distances
-from tests.fixtures import BENZENE_3
 
 
 def distance(one, other):
@@ -133,7 +132,37 @@ def test_branches_grow_apart_from_each_other():
     assert np.linalg.norm(chains[:, 3] - chains[:, 4], axis=-1).min() > 0.2
 
 
-def test_rings_are_refused():
-    topology = CGTopology.from_residues([(BENZENE_3, 1)])
-    with pytest.raises(InputError, match=r"3 bonds for 3 beads.*no rings"):
+def ring(n):
+    """A ring of beads of one type."""
+    bead = ResidueTemplate(name="R", bead_names=("B",), bead_type_names=("CH2",), masses=(14.0,))
+    joints = tuple((i, 0, (i + 1) % n, 0) for i in range(n))
+    return CGTopology.from_molecules([(MoleculeTemplate(residues=(bead,) * n, joints=joints), 1)], ("CH2",))
+
+
+@pytest.mark.parametrize("n", [3, 6, 40])
+def test_rings_are_closed_with_the_bonds_of_the_priors(n):
+    topology = ring(n)
+    rings = grow_chains(topology, 50, chain_statistics(), np.random.default_rng(0))
+    lengths = np.linalg.norm(rings[:, topology.bonds[:, 0]] - rings[:, topology.bonds[:, 1]], axis=-1)
+    assert np.abs(lengths - 0.166).max() < 0.01
+    assert np.abs(rings.mean(axis=1)).max() < 1e-9
+
+
+def test_rings_are_smaller_than_chains_of_as_many_beads():
+    """Ideal rings have half the mean squared radius of gyration of ideal chains (Zimm and Stockmayer, 1949)."""
+    free = replace(chain_statistics(conformations=False), distance=0.0)
+    n = 60
+    closed = grow_chains(ring(n), 400, free, np.random.default_rng(0))
+    bead = ResidueTemplate(name="R", bead_names=("B",), bead_type_names=("CH2",), masses=(14.0,))
+    joints = tuple((i, 0, i + 1, 0) for i in range(n - 1))
+    chain = CGTopology.from_molecules([(MoleculeTemplate(residues=(bead,) * n, joints=joints), 1)], ("CH2",))
+    open_ = grow_chains(chain, 400, free, np.random.default_rng(0))
+    ratio = (closed**2).sum(axis=-1).mean() / (open_**2).sum(axis=-1).mean()
+    assert ratio == pytest.approx(0.5, abs=0.08)  # 1.0 if the ring were left open
+
+
+def test_parts_that_no_bond_joins_are_refused():
+    loose = ResidueTemplate(name="R", bead_names=("A", "B"), bead_type_names=("CH2",) * 2, masses=(14.0,) * 2)
+    topology = CGTopology.from_residues([(loose, 1)], ("CH2",))
+    with pytest.raises(InputError, match=r"0 bonds for 2 beads.*bead 1 .'B'"):
         grow_chains(topology, 1, chain_statistics(), np.random.default_rng(0))
