@@ -172,8 +172,9 @@ def test_a_folder_that_another_process_holds_is_not_emptied(tmp_path):
     assert (mine / "part-1").exists()
 
 
-@pytest.mark.parametrize("text", [f"{os.getpid()} {socket.gethostname()}", "1 elsewhere", "12x somewhere", "\x00" * 9])
+@pytest.mark.parametrize("text", ["{pid} {host}", "1 elsewhere", "12x somewhere", "\x00" * 9])
 def test_what_a_lock_file_says_is_not_what_holds_the_folder(tmp_path, text):
+    text = text.format(pid=os.getpid(), host=socket.gethostname())
     (tmp_path / ".lock").write_text(text)
     with lock_directory(tmp_path):
         pass
