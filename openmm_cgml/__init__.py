@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from openmm_cgml.mapping import Mapping
     from openmm_cgml.priors import PriorSet
     from openmm_cgml.reference import ForceRecorder, run_reference
+    from openmm_cgml.refinement import refine
     from openmm_cgml.simulation.simulate import simulate
     from openmm_cgml.specification import read_specification
     from openmm_cgml.topology import CGTopology
     from openmm_cgml.training.fit import fit
-    from openmm_cgml.training.prior_refinement import refine_priors
-    from openmm_cgml.training.refinement import refine
     from openmm_cgml.validation import validate
 
 __version__ = "0.1.0"
@@ -37,8 +36,7 @@ _MODULE_OF = {
     "build_box": "builder",
     "fit": "training",
     "read_specification": "specification",
-    "refine": "training",
-    "refine_priors": "training",
+    "refine": "refinement",
     "run_reference": "reference",
     "simulate": "simulation",
     "validate": "validation",
@@ -58,7 +56,6 @@ __all__ = [
     "fit",
     "read_specification",
     "refine",
-    "refine_priors",
     "run_reference",
     "simulate",
     "validate",

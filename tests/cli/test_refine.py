@@ -1,6 +1,7 @@
 import numpy as np
 import openmm
 import pytest
+from tests.training.test_refinement import _dataset
 
 from openmm_cgml.cli.app import main
 from openmm_cgml.dataset import ForceMatchingDataset
@@ -9,7 +10,6 @@ from openmm_cgml.frames import Frames
 from openmm_cgml.storage import read_json
 from openmm_cgml.topology import CGTopology
 from tests.fixtures import BENZENE_3, benzene_box, tiny_force_field
-from tests.training.test_refinement import _dataset
 
 SETTINGS = "rounds: 1\nduration: 0.4 ps\nequilibration: 0.1 ps\nfirst_equilibration: 0 ps\nframe_interval: 0.1 ps\n"
 

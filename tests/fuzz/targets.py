@@ -30,7 +30,7 @@ from openmm_cgml.storage import read_json, write_sealed_json
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.training import checkpoints as training_checkpoints
 from openmm_cgml.training.config import read_fit_config
-from openmm_cgml.training.refinement_state import read_state, write_state
+from openmm_cgml.refinement.state import read_state, write_state
 from tests.fixtures import tiny_force_field
 from tests.simulation.conftest import make_config, make_liquid
 from tests.training.dimers import TEMPLATE, dimer_frames, dimer_topology

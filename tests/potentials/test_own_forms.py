@@ -17,9 +17,10 @@ from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
 from openmm_cgml.potentials import POTENTIALS, evaluate
 from openmm_cgml.priors import PriorConfig, PriorSet, PriorTerm, fit_priors, report_priors
+from openmm_cgml.refinement import BondedRefinementConfig, refine
 from openmm_cgml.simulation import SimulationConfig, simulate
 from openmm_cgml.topology import CGTopology
-from openmm_cgml.training import PriorRefineConfig, fit, refine_priors
+from openmm_cgml.training import fit
 from openmm_cgml.units import BOLTZMANN
 from tests.fixtures import tiny_chain_force_field, tiny_force_field
 from tests.potentials.own_forms import ExponentialRepulsion, QuarticBond
@@ -169,11 +170,11 @@ def test_it_is_refined(tmp_path):
         templates=(TEMPLATE,),
         type_names=("A", "B"),
     )
-    config = PriorRefineConfig(rounds=5, duration=15.0, first_equilibration=3.0, threads=1)
-    result = refine_priors(force_field, dataset, tmp_path / "out", config)
-    assert result.history[0].deviation > 0.3
-    assert result.history[-1].deviation < 0.5 * result.history[0].deviation
-    assert result.history[-1].js_divergence < 0.3 * result.history[0].js_divergence
+    config = BondedRefinementConfig(rounds=5, duration=15.0, first_equilibration=3.0, threads=1)
+    result = refine(force_field, dataset, tmp_path / "out", config)
+    assert result.history[0]["deviation"] > 0.3
+    assert result.history[-1]["deviation"] < 0.5 * result.history[0]["deviation"]
+    assert result.history[-1]["js_divergence"] < 0.3 * result.history[0]["js_divergence"]
 
 
 def test_a_whole_fit_takes_it(make_config, tmp_path):  # noqa: F811

@@ -9,8 +9,8 @@ from openmm_cgml.force_field import ForceField, Manifest
 from openmm_cgml.frames import Frames
 from openmm_cgml.potentials import COORDINATES
 from openmm_cgml.priors import PriorSet, PriorTerm
+from openmm_cgml.refinement import BondedRefinementConfig, refine
 from openmm_cgml.topology import CGTopology, ResidueTemplate
-from openmm_cgml.training import PriorRefineConfig, refine_priors
 from openmm_cgml.units import BOLTZMANN
 from tests.fixtures import coefficients_of, cosine_term
 
@@ -87,17 +87,17 @@ def dataset(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.physics
 def test_wrong_bonded_priors_become_those_of_the_exact_samples(dataset, tmp_path):
-    config = PriorRefineConfig(rounds=5, duration=15.0, first_equilibration=3.0, threads=1)
+    config = BondedRefinementConfig(rounds=5, duration=15.0, first_equilibration=3.0, threads=1)
     wrong = chain_force_field(*WRONG)
-    result = refine_priors(wrong, dataset, tmp_path / "out", config)
-    first = {row.term: row for row in result.history if row.round == 0}
-    last = {row.term: row for row in result.history if row.round == result.history[-1].round}
+    result = refine(wrong, dataset, tmp_path / "out", config)
+    first = {row["term"]: row for row in result.history if row["round"] == 0}
+    last = {row["term"]: row for row in result.history if row["round"] == result.history[-1]["round"]}
     for name, row in last.items():
         # The control is the first round, before any correction.
-        assert first[name].deviation > 0.3
-        assert not first[name].converged
-        assert row.deviation < 0.12, name
-        assert row.js_divergence < 0.3 * first[name].js_divergence
+        assert first[name]["deviation"] > 0.3
+        assert not first[name]["converged"]
+        assert row["deviation"] < 0.12, name
+        assert row["js_divergence"] < 0.3 * first[name]["js_divergence"]
     bond, angle, torsion = result.force_field.priors.terms
     assert bond.parameters["length"] == pytest.approx(TRUE[0]["length"], abs=0.001)
     assert bond.parameters["stiffness"] == pytest.approx(TRUE[0]["stiffness"], rel=0.1)
@@ -111,9 +111,9 @@ def test_wrong_bonded_priors_become_those_of_the_exact_samples(dataset, tmp_path
 @pytest.mark.backend
 def test_without_rounds_the_priors_are_only_measured(dataset, tmp_path):
     wrong = chain_force_field(*WRONG)
-    result = refine_priors(wrong, dataset, tmp_path / "out", PriorRefineConfig(**{**SHORT, "rounds": 0}))
+    result = refine(wrong, dataset, tmp_path / "out", BondedRefinementConfig(**{**SHORT, "rounds": 0}))
     assert result.force_field.priors.terms == wrong.priors.terms
-    assert {row.round for row in result.history} == {0}
+    assert {row["round"] for row in result.history} == {0}
     assert not result.converged
     assert (tmp_path / "out" / "refinement.png").stat().st_size > 10_000
     lines = (tmp_path / "out" / "refinement.csv").read_text().splitlines()
@@ -123,8 +123,8 @@ def test_without_rounds_the_priors_are_only_measured(dataset, tmp_path):
 
 @pytest.mark.backend
 def test_an_interrupted_refinement_of_priors_ends_like_an_uninterrupted_one(dataset, tmp_path):
-    wrong, config = chain_force_field(*WRONG), PriorRefineConfig(**SHORT)
-    whole = refine_priors(wrong, dataset, tmp_path / "whole", config)
+    wrong, config = chain_force_field(*WRONG), BondedRefinementConfig(**SHORT)
+    whole = refine(wrong, dataset, tmp_path / "whole", config)
     seen = []
 
     def stop(done, rounds, deviation):
@@ -132,22 +132,22 @@ def test_an_interrupted_refinement_of_priors_ends_like_an_uninterrupted_one(data
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        refine_priors(wrong, dataset, tmp_path / "parts", config, progress=stop)
+        refine(wrong, dataset, tmp_path / "parts", config, progress=stop)
     assert seen == [(0, 1)]
     assert not (tmp_path / "parts" / "force_field").exists()
-    parts = refine_priors(wrong, dataset, tmp_path / "parts", config, resume=True)
-    assert [row.round for row in parts.history] == [0, 0, 0, 1, 1, 1]
+    parts = refine(wrong, dataset, tmp_path / "parts", config, resume=True)
+    assert [row["round"] for row in parts.history] == [0, 0, 0, 1, 1, 1]
     for one, other in zip(parts.force_field.priors.terms, whole.force_field.priors.terms, strict=True):
         assert one.parameters == pytest.approx(dict(other.parameters), rel=1e-3)
     with pytest.raises(InputError, match="differs in step_size"):
-        refine_priors(wrong, dataset, tmp_path / "parts", PriorRefineConfig(**SHORT, step_size=0.5), resume=True)
+        refine(wrong, dataset, tmp_path / "parts", BondedRefinementConfig(**SHORT, step_size=0.5), resume=True)
 
 
 @pytest.mark.backend
 def test_what_was_refined_is_recorded_and_the_given_force_field_unchanged(dataset, tmp_path):
     wrong = chain_force_field(*WRONG)
     before = wrong.fingerprint
-    result = refine_priors(wrong, dataset, tmp_path / "out", PriorRefineConfig(**SHORT))
+    result = refine(wrong, dataset, tmp_path / "out", BondedRefinementConfig(**SHORT))
     loaded = ForceField.load(result.path)
     assert wrong.fingerprint == before
     assert loaded.priors.terms == result.force_field.priors.terms != wrong.priors.terms
@@ -162,5 +162,5 @@ def test_a_force_field_without_bonded_priors_is_refused(dataset, tmp_path):
         priors=PriorSet(terms=()), network=None, templates=(CHAIN,), type_names=("A",), manifest=bare.manifest
     )
     with pytest.raises(InputError, match="no bonded priors"):
-        refine_priors(bare, dataset, tmp_path / "out")
+        refine(bare, dataset, tmp_path / "out", BondedRefinementConfig())
     assert not (tmp_path / "out").exists()

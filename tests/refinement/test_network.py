@@ -8,9 +8,10 @@ import torch
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.errors import InputError, OutputExistsError
 from openmm_cgml.frames import Frames
+from openmm_cgml.refinement import NetworkRefinementConfig, refine
+from openmm_cgml.refinement.ensemble import Ensemble
+from openmm_cgml.refinement.network import NetworkTarget
 from openmm_cgml.topology import CGTopology
-from openmm_cgml.training import RefineConfig, refine
-from openmm_cgml.training.refinement import _Refinement
 from tests.fixtures import BENZENE_1, benzene_box, tiny_force_field
 
 SHORT = {"rounds": 2, "duration": 0.4, "equilibration": 0.1, "first_equilibration": 0.0, "frame_interval": 0.1}
@@ -44,12 +45,17 @@ def _dataset(folder, n_frames=24, *, network, seed=0):
     )
 
 
+def _target(force_field, dataset, config):
+    ensemble = Ensemble(force_field, dataset, config)
+    return NetworkTarget(force_field, ensemble, config), ensemble
+
+
 def test_energies_are_those_of_the_deployed_network(tmp_path):
     force_field = tiny_force_field(1)
     dataset = _dataset(tmp_path / "data", network=False)
-    refinement = _Refinement(force_field, dataset, RefineConfig(**SHORT))
+    target, _ = _target(force_field, dataset, NetworkRefinementConfig(**SHORT))
     frames = dataset.frames(np.arange(2))
-    found = refinement._energies([refinement._energies.pairs(x) for x in frames.positions])
+    found = target._energies([target._energies.pairs(x) for x in frames.positions])
     deployed = force_field.deploy(dataset.topology)
     with torch.enable_grad():
         exact = [float(deployed(torch.tensor(x), torch.tensor(frames.box[0]))[0]) for x in frames.positions]
@@ -59,33 +65,27 @@ def test_energies_are_those_of_the_deployed_network(tmp_path):
 def test_one_small_step_lowers_the_relative_entropy_gap(tmp_path):
     """Along the gradient the energy of the reference falls against that of the generated frames."""
     dataset = _dataset(tmp_path / "data", network=False)
-    config = RefineConfig(**SHORT, batch_size=100, steps=1, learning_rate=1e-4)
-    refinement = _Refinement(tiny_force_field(1), dataset, config)
-    frames = refinement._simulate(0)
-    generated = [refinement._energies.pairs(x) for x in frames]
-
-    def gap():
-        return float(refinement._energies(refinement._reference).mean() - refinement._energies(generated).mean())
-
-    before = gap()
-    refinement._simulate = lambda number: frames
-    refinement.do_round(0)
-    assert gap() < before
+    config = NetworkRefinementConfig(**SHORT, batch_size=100, steps=1, learning_rate=1e-4)
+    target, ensemble = _target(tiny_force_field(1), dataset, config)
+    frames = ensemble.simulate(target.force_field, 0)
+    before = target.measure(frames, 0)[0]["energy_difference_kT"]
+    target.change(frames, 0)
+    assert target.measure(frames, 1)[0]["energy_difference_kT"] < before
 
 
 def test_an_interrupted_refinement_ends_like_an_uninterrupted_one(tmp_path):
     dataset, force_field = _dataset(tmp_path / "data", network=False), tiny_force_field(1)
-    config = RefineConfig(**SHORT, threads=1)
+    config = NetworkRefinementConfig(**SHORT, threads=1)
     whole = refine(force_field, dataset, tmp_path / "whole", config)
 
     def stop(done, rounds, rmse):
-        if done == 1:
+        if done == 0:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         refine(force_field, dataset, tmp_path / "parts", config, progress=stop)
     parts = refine(force_field, dataset, tmp_path / "parts", config, resume=True)
-    assert [row["round"] for row in parts.history] == [0.0, 1.0]
+    assert [row["round"] for row in parts.history] == [0, 1, 2]
     # The CPU platform's neighbor list keeps a history of its own, so agreement is close but not exact.
     assert parts.history[0] == pytest.approx(whole.history[0], rel=1e-3)
     for name, tensor in whole.force_field.network.state_dict().items():
@@ -94,11 +94,15 @@ def test_an_interrupted_refinement_ends_like_an_uninterrupted_one(tmp_path):
     with pytest.raises(OutputExistsError):
         refine(force_field, dataset, tmp_path / "whole", config)
     with pytest.raises(InputError, match="differs in learning_rate"):
-        refine(force_field, dataset, tmp_path / "whole", RefineConfig(**SHORT, learning_rate=1.0), resume=True)
+        refine(
+            force_field, dataset, tmp_path / "whole", NetworkRefinementConfig(**SHORT, learning_rate=1.0), resume=True
+        )
 
 
 def test_what_cannot_be_refined_is_refused(tmp_path):
     dataset = _dataset(tmp_path / "data", network=False)
     with pytest.raises(InputError, match="has no network"):
-        refine(dataclasses.replace(tiny_force_field(1), network=None), dataset, tmp_path / "out")
+        refine(
+            dataclasses.replace(tiny_force_field(1), network=None), dataset, tmp_path / "out", NetworkRefinementConfig()
+        )
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,142 @@
+"""What a refinement adjusts, and how: one configuration, whose `target` says which part of a force field it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pydantic
+
+from openmm_cgml.config import Config, Friction, Time, read_config, read_yaml
+from openmm_cgml.errors import InputError
+
+
+class RefinementConfig(Config):
+    """Settings that every refinement has.
+
+    Attributes:
+        target: What is adjusted: "bonded" priors, "pair" priors or the "network".
+        rounds: Changes at most. Each follows a simulation, and a last simulation measures what came out.
+        duration: Simulated time whose frames a round uses [ps].
+        equilibration: Simulated time before it, longer by `first_equilibration` in the first round [ps].
+        first_equilibration: See there [ps]. The simulation starts from a frame of the reference and goes on from round
+            to round; coordinates with barriers (torsions, angles of large beads) forget that frame slowly.
+        frame_interval: Time between frames [ps].
+        time_step: Integration step of the priors [ps]; by default what the stiffest prior allows.
+        network_interval: Steps of the priors per evaluation of the network.
+        friction: Friction of the Langevin thermostat [1/ps].
+        reference_frames: Training frames of the reference that are used.
+        seed: Seed of the choice of frames and of the thermostat.
+        threads: CPU threads; None leaves it to torch and OpenMM.
+    """
+
+    target: str
+    rounds: int = pydantic.Field(ge=0)
+    duration: Time = pydantic.Field(gt=0)
+    equilibration: Time = pydantic.Field(ge=0)
+    first_equilibration: Time = pydantic.Field(ge=0)
+    frame_interval: Time = pydantic.Field(default=0.5, gt=0)
+    time_step: Time | None = pydantic.Field(default=None, gt=0)
+    network_interval: int = pydantic.Field(default=1, ge=1)
+    friction: Friction = 1.0
+    reference_frames: int = pydantic.Field(default=300, ge=2)
+    seed: int = pydantic.Field(default=0, ge=0, lt=2**31 - 2**16)
+    threads: int | None = pydantic.Field(default=None, ge=1)
+
+
+class BondedRefinementConfig(RefinementConfig):
+    """Settings of a refinement of bonded priors. See `RefinementConfig` for the others.
+
+    Attributes:
+        step_size: Share of each correction that is made.
+        tolerance: A type has converged when the mean of each of its features is that of the reference within so many
+            standard deviations, or within two standard errors.
+    """
+
+    target: Literal["bonded"] = "bonded"
+    rounds: int = pydantic.Field(default=8, ge=0)
+    duration: Time = pydantic.Field(default=15.0, gt=0)
+    equilibration: Time = pydantic.Field(default=3.0, ge=0)
+    first_equilibration: Time = pydantic.Field(default=20.0, ge=0)
+    step_size: float = pydantic.Field(default=0.8, gt=0, le=1)
+    tolerance: float = pydantic.Field(default=0.02, ge=0)
+
+
+class PairRefinementConfig(RefinementConfig):
+    """Settings of a refinement of pair priors. See `RefinementConfig` for the others.
+
+    Attributes:
+        step_size: Share of each correction that is made.
+        tolerance: A pair of types has converged when the mean of each of its features is that of the reference within
+            this share of it, or within two standard errors.
+    """
+
+    target: Literal["pair"] = "pair"
+    rounds: int = pydantic.Field(default=10, ge=0)
+    duration: Time = pydantic.Field(default=15.0, gt=0)
+    equilibration: Time = pydantic.Field(default=3.0, ge=0)
+    first_equilibration: Time = pydantic.Field(default=10.0, ge=0)
+    step_size: float = pydantic.Field(default=0.7, gt=0, le=1)
+    tolerance: float = pydantic.Field(default=0.01, ge=0)
+
+
+class NetworkRefinementConfig(RefinementConfig):
+    """Settings of a refinement of the network. See `RefinementConfig` for the others.
+
+    Attributes:
+        steps: Optimizer steps per round.
+        batch_size: Frames of each ensemble per step.
+        learning_rate: Of Adam in the first round; it falls to zero along a quarter of a cosine.
+    """
+
+    target: Literal["network"] = "network"
+    rounds: int = pydantic.Field(default=20, ge=0)
+    duration: Time = pydantic.Field(default=10.0, gt=0)
+    equilibration: Time = pydantic.Field(default=1.0, ge=0)
+    first_equilibration: Time = pydantic.Field(default=5.0, ge=0)
+    steps: int = pydantic.Field(default=10, ge=1)
+    batch_size: int = pydantic.Field(default=12, ge=1)
+    learning_rate: float = pydantic.Field(default=1e-4, gt=0)
+
+
+CONFIGS: Mapping[str, type[RefinementConfig]] = {
+    "bonded": BondedRefinementConfig,
+    "pair": PairRefinementConfig,
+    "network": NetworkRefinementConfig,
+}
+"""The configuration of each target."""
+
+
+def config_of(target: str, **settings: Any) -> RefinementConfig:
+    """The settings of a target, defaults where none are given.
+
+    Raises:
+        InputError: If there is no such target, or a setting is wrong.
+    """
+    if target not in CONFIGS:
+        raise InputError(f"target is {target!r}; it must be one of {', '.join(CONFIGS)}")
+    return CONFIGS[target](**settings)
+
+
+def read_refinement_config(path: str | os.PathLike[str], target: str | None = None) -> RefinementConfig:
+    """The configuration in a YAML file.
+
+    Args:
+        path: The file.
+        target: What is adjusted, where the file does not say.
+
+    Raises:
+        InputError: If the file cannot be read or does not fit, says nothing of a target and none is given, or says
+            another one.
+    """
+    values, _ = read_yaml(path)
+    stated = values.get("target") if isinstance(values, dict) else None
+    if stated is None and target is None:
+        raise InputError(f"{path}: target is missing; add one of {', '.join(f'target: {name}' for name in CONFIGS)}")
+    if None not in (stated, target) and stated != target:
+        raise InputError(f"{path}: target is {stated!r}, but {target!r} was asked for; change one of them")
+    chosen = str(stated or target)
+    if chosen not in CONFIGS:
+        raise InputError(f"{path}: target is {chosen!r}; it must be one of {', '.join(CONFIGS)}")
+    return read_config(path, CONFIGS[chosen], {"target": chosen})
