@@ -1,7 +1,6 @@
 import numpy as np
 import openmm
 import pytest
-from tests.training.test_refinement import _dataset
 
 from openmm_cgml.cli.app import main
 from openmm_cgml.dataset import ForceMatchingDataset
@@ -10,6 +9,7 @@ from openmm_cgml.frames import Frames
 from openmm_cgml.storage import read_json
 from openmm_cgml.topology import CGTopology
 from tests.fixtures import BENZENE_3, benzene_box, tiny_force_field
+from tests.refinement.test_network import _dataset
 
 SETTINGS = "rounds: 1\nduration: 0.4 ps\nequilibration: 0.1 ps\nfirst_equilibration: 0 ps\nframe_interval: 0.1 ps\n"
 
@@ -53,9 +53,11 @@ def test_a_refined_force_field_is_written_with_a_record_and_not_replaced_unasked
         tmp_path / "out",
         "--config",
         tmp_path / "refine.yaml",
+        "--target",
+        "network",
     )
     assert not _run(*arguments)
-    assert "round 1 of 1: g(r)" in capsys.readouterr().out
+    assert "after 1 of at most 1 changes" in capsys.readouterr().out
     refined = ForceField.load(tmp_path / "out" / "force_field")
     assert refined.fingerprint != force_field.fingerprint
     assert "refinement" in refined.manifest.provenance
@@ -68,22 +70,22 @@ def test_priors_are_refined_in_place_of_the_network_on_request(tmp_path, capsys)
     force_field = tiny_force_field(3)
     force_field.save(tmp_path / "fit" / "force_field")
     _vibrating_benzene(tmp_path / "data", force_field)
-    (tmp_path / "refine.yaml").write_text(SETTINGS)
-    arguments = (tmp_path / "fit", "-d", tmp_path / "data", "-o", tmp_path / "out", "--priors")
+    arguments = (tmp_path / "fit", "-d", tmp_path / "data", "-o", tmp_path / "out")
+    (tmp_path / "refine.yaml").write_text(f"target: bonded\n{SETTINGS}")
     assert not _run(*arguments, "--config", tmp_path / "refine.yaml")
     shown = capsys.readouterr().out
-    assert "after 1 of at most 1 corrections" in shown
-    assert "harmonic_bond C2H2-C2H2: mean" in shown
+    assert "after 1 of at most 1 changes" in shown
+    assert "term harmonic_bond C2H2-C2H2, mean_error" in shown
     refined = ForceField.load(tmp_path / "out" / "force_field")
     for name, tensor in force_field.network.state_dict().items():
         assert (refined.network.state_dict()[name] == tensor).all()
     assert refined.priors.terms != force_field.priors.terms
     assert (tmp_path / "out" / "refinement.png").exists()
-    assert read_json(tmp_path / "out" / "run.json")["result"]["corrections"] == 1
+    assert read_json(tmp_path / "out" / "run.json")["result"]["changes"] == 1
 
 
 def test_a_wrong_setting_is_named(tmp_path, capsys):
     tiny_force_field(1).save(tmp_path / "model")
-    (tmp_path / "refine.yaml").write_text("round: 1\n")
+    (tmp_path / "refine.yaml").write_text("target: network\nround: 1\n")
     assert _run(tmp_path / "model", "-d", tmp_path, "-o", tmp_path / "out", "--config", tmp_path / "refine.yaml") == 2
     assert "did you mean 'rounds'" in capsys.readouterr().err
