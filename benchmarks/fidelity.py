@@ -24,7 +24,6 @@ import torch
 
 from openmm_cgml.analysis.compare import compute_half_rmse
 from openmm_cgml.builder import build_box
-from openmm_cgml.config import read_config
 from openmm_cgml.dataset import ForceMatchingDataset, map_recording
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.force_field import ForceField
@@ -33,12 +32,13 @@ from openmm_cgml.potentials import HarmonicBondConfig
 from openmm_cgml.priors import PriorSet
 from openmm_cgml.priors.fitting import fit_bonded_priors
 from openmm_cgml.reference import MeanForceConfig, ReferenceConfig, compute_mean_forces, run_reference
+from openmm_cgml.refinement import read_refinement_config, refine
 from openmm_cgml.runs.folder import RunFolder
 from openmm_cgml.simulation import SimulationConfig, simulate, simulate_system
 from openmm_cgml.specification import read_specification
 from openmm_cgml.storage import read_json, write_json
 from openmm_cgml.topology import CGTopology
-from openmm_cgml.training import RefineConfig, fit, refine
+from openmm_cgml.training import fit
 from openmm_cgml.training.config import read_fit_config
 from openmm_cgml.validation import read_run, summarize_dataset, validate
 from openmm_cgml.validation.quantities import ENERGY, STRUCTURE
@@ -156,7 +156,7 @@ def make_refinement(system: str, plan: Plan) -> None:
     if settings.exists() and not (output / "force_field" / "manifest.json").exists():
         dataset = ForceMatchingDataset.open(plan.runs / system / "dataset", verify=False)
         force_field = ForceField.load(plan.runs / system / "fit" / "force_field")
-        refine(force_field, dataset, output, read_config(settings, RefineConfig), resume=output.exists())
+        refine(force_field, dataset, output, read_refinement_config(settings), resume=output.exists())
 
 
 def shipped(system: str) -> str:

@@ -20,15 +20,15 @@ from typing import Any
 import numpy as np
 
 from openmm_cgml.builder import build_box
-from openmm_cgml.config import read_config
 from openmm_cgml.dataset import ForceMatchingDataset, map_recording
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.reference import ReferenceConfig, run_reference
+from openmm_cgml.refinement import read_refinement_config, refine
 from openmm_cgml.runs.folder import RunFolder
 from openmm_cgml.simulation import SimulationConfig, simulate, simulate_system
 from openmm_cgml.specification import read_specification, with_protocol
 from openmm_cgml.storage import read_json, write_json
-from openmm_cgml.training import PriorRefineConfig, fit, refine_priors
+from openmm_cgml.training import fit
 from openmm_cgml.training.config import read_fit_config
 from openmm_cgml.validation import read_run, summarize_dataset, validate
 from openmm_cgml.validation.transfer import compare_transfer
@@ -182,8 +182,7 @@ def make_refinement(system: str, plan: Plan) -> None:
     if settings.exists() and not (output / "force_field" / "manifest.json").exists():
         dataset = ForceMatchingDataset.open(plan.runs / system / "dataset", verify=False)
         force_field = ForceField.load(plan.runs / system / "fit" / "force_field")
-        config = read_config(settings, PriorRefineConfig)
-        refine_priors(force_field, dataset, output, config, resume=output.exists())
+        refine(force_field, dataset, output, read_refinement_config(settings), resume=output.exists())
 
 
 def shipped(system: str) -> str:

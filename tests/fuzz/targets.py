@@ -13,8 +13,6 @@ from pathlib import Path
 import numpy as np
 import openmm
 import torch
-from openmm_cgml.runs.output import check_marks
-from openmm_cgml.runs.result import SimulationResult
 
 from openmm_cgml.cli.run_record import read_run_record, recorded
 from openmm_cgml.dataset import ForceMatchingDataset, read_force_map_reports
@@ -23,14 +21,16 @@ from openmm_cgml.force_field import ForceField
 from openmm_cgml.mapping import ForceMapReport, Mapping
 from openmm_cgml.priors import PriorSet
 from openmm_cgml.reference import checkpoint as reference_checkpoint
+from openmm_cgml.refinement.state import read_state, write_state
 from openmm_cgml.runs import checkpoint as simulation_checkpoint
+from openmm_cgml.runs.output import check_marks
+from openmm_cgml.runs.result import SimulationResult
 from openmm_cgml.simulation import simulate_system
 from openmm_cgml.specification import read_specification
 from openmm_cgml.storage import read_json, write_sealed_json
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.training import checkpoints as training_checkpoints
 from openmm_cgml.training.config import read_fit_config
-from openmm_cgml.refinement.state import read_state, write_state
 from tests.fixtures import tiny_force_field
 from tests.simulation.conftest import make_config, make_liquid
 from tests.training.dimers import TEMPLATE, dimer_frames, dimer_topology

@@ -5,7 +5,7 @@ import safetensors.torch
 import torch
 
 from openmm_cgml.errors import ArtifactError
-from openmm_cgml.training.refinement_state import PREVIOUS, STATE, read_state, write_state
+from openmm_cgml.refinement.state import PREVIOUS, STATE, read_state, write_state
 
 TENSORS = {"positions": torch.arange(6.0).reshape(2, 3), "network.a": torch.ones(3, dtype=torch.float32)}
 
