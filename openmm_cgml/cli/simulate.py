@@ -50,6 +50,13 @@ def simulate(
         str | None, typer.Option(help='Of the Langevin thermostat, "1 /ps".', rich_help_panel=_RUN)
     ] = None,
     ensemble: Annotated[str | None, typer.Option(help="NVT or NVE.", rich_help_panel=_RUN)] = None,
+    pressure: Annotated[
+        str | None, typer.Option(help='Of a barostat, "1 bar"; default constant volume.', rich_help_panel=_RUN)
+    ] = None,
+    pressure_coupling: Annotated[
+        str | None,
+        typer.Option(help="isotropic, semi-isotropic, anisotropic, x, y or z.", rich_help_panel=_RUN),
+    ] = None,
     frame_interval: Annotated[
         str | None, typer.Option(help='Time between frames, "1 ps".', rich_help_panel=_RUN)
     ] = None,
@@ -104,6 +111,8 @@ def simulate(
         "time_step": time_step,
         "friction": friction,
         "ensemble": ensemble,
+        "pressure": pressure,
+        "pressure_coupling": pressure_coupling,
         "frame_interval": frame_interval,
         "checkpoint_interval": checkpoint_interval,
         "seed": seed,
@@ -200,6 +209,12 @@ def _report(result: SimulationResult) -> None:
     if result.mean_temperature is not None:
         error = "" if result.temperature_error is None else f" +- {result.temperature_error:.1f}"
         typer.echo(f"mean temperature: {result.mean_temperature:.1f}{error} K")
+    if result.mean_density is not None:
+        error = "" if result.density_error is None else f" +- {result.density_error:.4f}"
+        typer.echo(f"mean density: {result.mean_density:.4f}{error} g/cm^3")
+    if result.mean_pressure is not None:
+        error = "" if result.pressure_error is None else f" +- {result.pressure_error:.0f}"
+        typer.echo(f"mean pressure: {result.mean_pressure:.0f}{error} bar")
     if result.mean_potential_energy is not None:
         typer.echo(f"mean potential energy: {result.mean_potential_energy:.4g} kJ/mol per bead")
     trajectories = " ".join(str(replica.xtc) for replica in RunFolder(result.output).replicas())

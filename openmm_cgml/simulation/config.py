@@ -6,7 +6,9 @@ from typing import Literal
 
 import pydantic
 
-from openmm_cgml.config import Config, Friction, Temperature, Time
+from openmm_cgml.config import Config, Friction, Pressure, Temperature, Time
+
+PressureCoupling = Literal["isotropic", "semi-isotropic", "anisotropic", "x", "y", "z"]
 
 
 class SimulationConfig(Config):
@@ -18,7 +20,14 @@ class SimulationConfig(Config):
         time_step: Integration step of the priors [ps], and of the network unless `network_interval` says otherwise.
         friction: Friction of the Langevin thermostat [1/ps].
         ensemble: "NVT" (LangevinMiddleIntegrator) or "NVE" (VerletIntegrator).
-        frame_interval: Time between recorded frames and log lines [ps].
+        pressure: Pressure of a Monte Carlo barostat [bar]; None keeps the volume.
+        pressure_coupling: Which edges of the box change: all alike ("isotropic"), x and y alike and z alone
+            ("semi-isotropic", without surface tension), each alone ("anisotropic"), or one alone ("x", "y" or "z", as
+            for a slab of constant area).
+        scaling: What the barostat moves as a whole: "molecules", or "beads", which chains that span the box need
+            (networks) and which OpenMM offers from 8.6 on. Both sample the same ensemble.
+        barostat_interval: Steps between attempts to change the box.
+        frame_interval: Time between recorded frames and log lines [ps]; by default 1 ps, or a shorter duration.
         checkpoint_interval: Time between checkpoints, rounded to whole frames [ps].
         seed: Seed of the starting velocities and the thermostat.
         platform: OpenMM platform, or "auto" for the fastest that works.
@@ -34,7 +43,11 @@ class SimulationConfig(Config):
     time_step: Time
     friction: Friction = 1.0
     ensemble: Literal["NVT", "NVE"] = "NVT"
-    frame_interval: Time = 1.0
+    pressure: Pressure | None = None
+    pressure_coupling: PressureCoupling = "isotropic"
+    scaling: Literal["molecules", "beads"] = "molecules"
+    barostat_interval: int = pydantic.Field(default=25, ge=1)
+    frame_interval: Time = pydantic.Field(default_factory=lambda data: min(1.0, data.get("duration", 1.0)))
     checkpoint_interval: Time = 50.0
     seed: int = pydantic.Field(default=0, ge=0, lt=2**31 - 2**16)
     platform: Literal["auto", "Reference", "CPU", "CUDA", "HIP", "OpenCL"] = "auto"
@@ -51,6 +64,12 @@ class SimulationConfig(Config):
                 raise ValueError(f"{name} is {getattr(self, name):g}; it must be greater than zero")
         if self.friction < 0:
             raise ValueError(f"friction is {self.friction:g}/ps; it must not be negative")
+        if self.pressure is not None and self.ensemble == "NVE":
+            raise ValueError("a barostat does work on the system, so nothing conserves its energy; take ensemble NVT")
+        if self.pressure is not None and self.replicas > 1:
+            raise ValueError(
+                f"{self.replicas} replicas share one box, whose volume a barostat would couple; run them apart"
+            )
         for name in ("duration", "frame_interval"):
             if getattr(self, name) < 0.999 * self.time_step * self.network_interval:
                 step = "one time step" if self.network_interval == 1 else f"{self.network_interval} time steps"

@@ -12,7 +12,7 @@ import openmm
 from openmm import unit
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.simulation.barostat import check_barostats
+from openmm_cgml.simulation.barostat import check_barostats, find_barostats
 from openmm_cgml.simulation.config import SimulationConfig
 from openmm_cgml.simulation.platform import PlatformChoice, choose_platform, fingerprint_system
 from openmm_cgml.simulation.replicas import repeat_positions
@@ -129,6 +129,11 @@ def prepare_start(
         replicas=config.replicas,
         n_frozen=int(frozen.sum()),
     )
+    if config.pressure is not None and not find_barostats(system):
+        raise InputError(
+            f"the configuration asks for {config.pressure:g} bar and the System has no barostat: add it with "
+            "simulation.add_barostat(system, config)"
+        )
     bonds = bond_references(alone)
     start = Start(
         system=system,

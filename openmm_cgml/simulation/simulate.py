@@ -12,6 +12,7 @@ from openmm_cgml.engine.parity import measure_parity
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.runs.result import SimulationResult
+from openmm_cgml.simulation.barostat import add_barostat
 from openmm_cgml.simulation.config import SimulationConfig
 from openmm_cgml.simulation.integrator import share_group_of_priors
 from openmm_cgml.simulation.run import simulate_system
@@ -76,6 +77,7 @@ def simulate(
         record["ml_evaluation"] = describe_evaluation(force_field.network)
         record |= _compare_tables(force_field, beads, positions, box)
     system = force_field.create_system(beads, ml_backend=backend, box=box, replicas=config.replicas)
+    add_barostat(system, config)
     if config.network_interval > 1:
         share_group_of_priors(system)
     alone = force_field.create_system(beads, ml_backend=backend, box=box) if config.replicas > 1 else None

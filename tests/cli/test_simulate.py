@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from openmm_cgml.cli.app import create_app
+from openmm_cgml.runs import RunFolder
 from openmm_cgml.storage import read_json
 from tests.fixtures import benzene_box, tiny_force_field
 
@@ -47,6 +49,24 @@ def test_a_run_starts_from_a_structure_and_is_extended_with_the_settings_it_has(
     result = read_json(tmp_path / "run" / "result.json")
     assert (result["steps"], result["n_frames"]) == (20, 10)
     assert read_json(tmp_path / "run" / "simulation.json")["config"]["seed"] == 4
+
+
+def test_a_pressure_lets_the_box_change_and_density_and_pressure_are_told(model, tmp_path):
+    options = [*SHORT, "--duration", "2 ps", "--frame-interval", "0.2 ps", "--pressure", "5000 bar"]
+    result = call(model, "-o", tmp_path / "run", "--molecules", 120, *options)
+    assert result.exit_code == 0, result.output
+    assert "mean density: " in result.output
+    assert "mean pressure: " in result.output
+    frames = RunFolder(tmp_path / "run").open_frames().read()
+    assert np.ptp(frames.box[:, 0, 0]) > 0
+    bare = call(model, "-o", tmp_path / "other", "--molecules", 80, "--duration", "1 ps", "--pressure", "5000")
+    assert "has no unit" in bare.output
+
+
+def test_a_short_run_needs_no_frame_interval(model, tmp_path):
+    options = ["--duration", "0.2 ps", "--platform", "Reference", "--quiet"]
+    result = call(model, "-o", tmp_path / "run", "--molecules", 80, *options)
+    assert result.exit_code == 0, result.output
 
 
 def test_settings_come_from_a_file_and_options_go_before_it(model, tmp_path):

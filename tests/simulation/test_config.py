@@ -20,7 +20,7 @@ def test_times_are_rounded_to_whole_steps_and_frames():
     [
         ({"time_step": 0.0}, "time_step is 0; it must be greater than zero"),
         ({"time_step": 5}, "frame_interval is 1 ps, less than one time step of 5 ps"),
-        ({"duration": "0.5 ps"}, "nothing would be recorded"),
+        ({"duration": "0.5 ps", "frame_interval": "1 ps"}, "nothing would be recorded"),
         ({"friction": -1.0}, "friction is -1"),
         ({"temperature": "300 nm"}, "temperature"),
         ({"platform": "GPU"}, "platform"),
@@ -30,3 +30,14 @@ def test_times_are_rounded_to_whole_steps_and_frames():
 def test_settings_that_make_no_sense_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         make(**changes)
+
+
+def test_a_run_shorter_than_the_default_frame_interval_has_one_frame():
+    config = make(duration="0.2 ps")
+    assert (config.frame_interval, config.n_steps, config.steps_per_frame) == (0.2, 40, 40)
+
+
+def test_a_pressure_has_a_unit_in_files_and_is_in_bar():
+    assert make(pressure="1 atm").pressure == pytest.approx(1.01325)
+    with pytest.raises(InputError, match=r"pressure"):
+        make(pressure="1 nm")
