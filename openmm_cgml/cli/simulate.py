@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from openmm_cgml.force_field import ForceField
+    from openmm_cgml.runs import RunFolder
     from openmm_cgml.simulation import SimulationConfig, SimulationResult
     from openmm_cgml.topology import CGTopology
 
@@ -30,7 +31,9 @@ def simulate(
     start: Annotated[
         Path | None,
         typer.Option(
-            "--from", help="Or start from a folder of `build`, or a .cif or .pdb file.", rich_help_panel=_START
+            "--from",
+            help="Or start from a folder of `build`, a .cif or .pdb file, or the end of a run.",
+            rich_help_panel=_START,
         ),
     ] = None,
     minimize: Annotated[
@@ -126,9 +129,14 @@ def simulate(
     given = {name: value for name, value in given.items() if value is not None}
     force_field = ForceField.load(model)
     resuming = resume and RunFolder(output).holds_run
-    topology, positions, box = (
-        _read_run(output) if resuming else _make_start(force_field, molecules, density, start, seed or 0)
-    )
+    velocities = None
+    if resuming:
+        topology, positions, box = _read_run(output)
+    elif start is not None and molecules is None and RunFolder(start).holds_run:
+        topology, positions, box, velocities = _read_last_state(RunFolder(start))
+        given = {"minimize": False, **given}
+    else:
+        topology, positions, box = _make_start(force_field, molecules, density, start, seed or 0)
     settings = _read_settings(output, given) if resuming else _settings(force_field, topology, given, config)
     arguments = {"model": model, "molecules": molecules, "density": density, "from": start, **given}
     with recorded(output, "simulate", {**arguments, "resume": resume}) as record:
@@ -142,6 +150,7 @@ def simulate(
             resume=resume,
             overwrite=overwrite,
             progress=not quiet,
+            velocities=velocities,
         )
         record.update(status=result.status, steps=result.steps, ns_per_day=result.ns_per_day)
     _report(result)
@@ -173,6 +182,19 @@ def _read_run(output: Path) -> tuple[CGTopology, np.ndarray, Any]:
     return run.read_topology(), positions, run.read_record().box
 
 
+def _read_last_state(run: RunFolder) -> tuple[CGTopology, np.ndarray, Any, np.ndarray]:
+    """Topology, positions [nm], box and velocities [nm/ps] at the last checkpoint of a run."""
+    from openmm_cgml.errors import ArtifactError
+    from openmm_cgml.runs.checkpoint import find_checkpoint
+
+    topology, replicas = run.read_topology(), run.read_record().replicas
+    checkpoint, _ = find_checkpoint(run.checkpoints)
+    if checkpoint is None:
+        raise ArtifactError(fX)
+    shape = (topology.n_beads, 3) if replicas == 1 else (replicas, topology.n_beads, 3)
+    return topology, checkpoint.positions.reshape(shape), checkpoint.box, checkpoint.velocities.reshape(shape)
+
+
 def _read_settings(output: Path, given: dict[str, Any]) -> SimulationConfig:
     """The settings that the run in a folder was started with, some of them given anew."""
     from openmm_cgml.runs import RunFolder
@@ -185,17 +207,12 @@ def _settings(
     force_field: ForceField, topology: CGTopology, given: dict[str, Any], path: Path | None
 ) -> SimulationConfig:
     """Settings from the command line, a file, and what is known about the model."""
-    from openmm_cgml.builder import choose_time_step
     from openmm_cgml.config import read_config
-    from openmm_cgml.simulation import SimulationConfig
+    from openmm_cgml.simulation import SimulationConfig, choose_settings
 
     if path is not None:
         return read_config(path, SimulationConfig, given)
-    training = force_field.training_summary
-    defaults: dict[str, Any] = {"time_step": choose_time_step(force_field.suggest_time_step(topology))}
-    if training is not None:
-        defaults["temperature"] = training.temperature
-    return SimulationConfig(**{**defaults, **given})
+    return choose_settings(force_field, topology, **given)
 
 
 def _report(result: SimulationResult) -> None:

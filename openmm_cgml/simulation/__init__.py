@@ -6,7 +6,7 @@ from openmm_cgml.simulation.config import SimulationConfig
 from openmm_cgml.simulation.integrator import create_multiple_time_step_integrator
 from openmm_cgml.simulation.run import simulate_system
 from openmm_cgml.simulation.sampler import Sampler
-from openmm_cgml.simulation.simulate import simulate
+from openmm_cgml.simulation.simulate import choose_settings, resume, simulate
 from openmm_cgml.simulation.stability import UnstableSimulationError
 
 __all__ = [
@@ -15,7 +15,9 @@ __all__ = [
     "SimulationResult",
     "UnstableSimulationError",
     "add_barostat",
+    "choose_settings",
     "create_multiple_time_step_integrator",
+    "resume",
     "simulate",
     "simulate_system",
 ]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
-from openmm import app
+from openmm import app, unit
 
+from openmm_cgml.builder import choose_time_step
 from openmm_cgml.engine import choose_backend, describe_evaluation, is_tabulable
 from openmm_cgml.engine.parity import measure_parity
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.force_field import ForceField
+from openmm_cgml.runs.folder import RunFolder
 from openmm_cgml.runs.result import SimulationResult
 from openmm_cgml.simulation.barostat import add_barostat
 from openmm_cgml.simulation.config import SimulationConfig
@@ -38,6 +41,7 @@ def simulate(
     resume: bool = False,
     overwrite: bool = False,
     progress: bool = True,
+    velocities: np.ndarray | None = None,
 ) -> SimulationResult:
     """Simulate beads with a force field, writing frames, a log and checkpoints into `output`.
 
@@ -52,6 +56,7 @@ def simulate(
         resume: Go on from the newest checkpoint in `output`, or start if there is none yet.
         overwrite: Delete what is in `output` once the starting structure has passed its checks.
         progress: Show progress on standard error.
+        velocities: Starting velocities [nm/ps], of the shape of the positions; None draws them.
 
     Raises:
         InputError: As `simulate_system`, and if the time step is too long for the priors.
@@ -97,7 +102,46 @@ def simulate(
         notes=notes,
         system_of_one=alone,
         cutoffs=force_field.cutoffs,
+        velocities=velocities,
     )
+
+
+def resume(
+    folder: str | os.PathLike[str], force_field: ForceField, *, progress: bool = True, **changes: Any
+) -> SimulationResult:
+    """Go on with the run in a folder, with the settings it was started with.
+
+    Args:
+        folder: The run.
+        force_field: The force field it was started with.
+        progress: Show progress on standard error.
+        **changes: Settings to give anew: duration, checkpoint_interval, platform, threads, ml_backend.
+
+    Raises:
+        ArtifactError: If the folder holds no run, or its files are damaged.
+        InputError: If the force field is another, or a setting may not change.
+    """
+    run = RunFolder.at(folder)
+    topology, record = run.read_topology(), run.read_record()
+    positions = app.PDBxFile(str(run.structure)).getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    config = SimulationConfig(**{**record.config, **changes})
+    return simulate(
+        force_field, topology, positions, record.box, output=run.path, config=config, resume=True, progress=progress
+    )
+
+
+def choose_settings(force_field: ForceField, topology: CGTopology, **settings: Any) -> SimulationConfig:
+    """Settings of a run; temperature and time step are those of the model where they are not given.
+
+    Args:
+        force_field: The model: its training data's temperature, and the time step that its stiffest prior allows.
+        topology: The beads.
+        **settings: As `SimulationConfig`.
+    """
+    defaults: dict[str, Any] = {"time_step": choose_time_step(force_field.suggest_time_step(topology))}
+    if force_field.training_summary is not None:
+        defaults["temperature"] = force_field.training_summary.temperature
+    return SimulationConfig(**{**defaults, **settings})
 
 
 def _compare_tables(

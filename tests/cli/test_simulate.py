@@ -4,6 +4,7 @@ from typer.testing import CliRunner
 
 from openmm_cgml.cli.app import create_app
 from openmm_cgml.runs import RunFolder
+from openmm_cgml.runs.checkpoint import find_checkpoint
 from openmm_cgml.storage import read_json
 from tests.fixtures import benzene_box, tiny_force_field
 
@@ -61,6 +62,21 @@ def test_a_pressure_lets_the_box_change_and_density_and_pressure_are_told(model,
     assert np.ptp(frames.box[:, 0, 0]) > 0
     bare = call(model, "-o", tmp_path / "other", "--molecules", 80, "--duration", "1 ps", "--pressure", "5000")
     assert "has no unit" in bare.output
+
+
+def test_a_run_goes_on_from_where_another_ended_with_its_box_and_velocities(model, tmp_path):
+    options = [*SHORT, "--duration", "1 ps", "--frame-interval", "0.2 ps"]
+    first = call(model, "-o", tmp_path / "npt", "--molecules", 120, *options, "--pressure", "5000 bar")
+    assert first.exit_code == 0, first.output
+    second = call(model, "-o", tmp_path / "nvt", "--from", tmp_path / "npt", *SHORT)
+    assert second.exit_code == 0, second.output
+    end, start = (RunFolder(tmp_path / name) for name in ("npt", "nvt"))
+    last, first = find_checkpoint(end.checkpoints)[0], start.open_frames().read()
+    np.testing.assert_allclose(start.read_record().box, last.box)
+    assert not np.allclose(last.box, end.read_record().box)
+    drift = first.positions[0] - last.positions - 0.008 * last.velocities
+    assert np.abs(drift).max() < 0.2 * np.abs(0.008 * last.velocities).max()
+    assert start.read_record().config["minimize"] is False
 
 
 def test_a_short_run_needs_no_frame_interval(model, tmp_path):

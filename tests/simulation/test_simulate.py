@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from openmm_cgml.errors import InputError
+from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.shards import FrameStore
-from openmm_cgml.simulation import SimulationConfig, simulate
+from openmm_cgml.simulation import SimulationConfig, choose_settings, resume, simulate
 from openmm_cgml.storage import read_json
 from tests.fixtures import benzene_box, tiny_force_field
 
@@ -60,6 +60,23 @@ def test_another_force_field_of_the_same_form_is_refused_when_resuming(start, tm
     with pytest.raises(InputError, match=r"force field have changed"):
         run(tiny_force_field(3, seed=1), start, tmp_path / "run", longer, resume=True)
     assert run(tiny_force_field(3, seed=0), start, tmp_path / "run", longer, resume=True).n_frames == 10
+
+
+def test_a_run_is_resumed_by_its_folder_alone_and_the_force_field(start, tmp_path):
+    force_field = tiny_force_field(3, network=False)
+    run(force_field, start, tmp_path / "run")
+    result = resume(tmp_path / "run", force_field, duration="0.08 ps", progress=False)
+    assert (result.n_frames, result.status) == (10, "complete")
+    with pytest.raises(ArtifactError, match=r"not the folder of a simulation"):
+        resume(tmp_path / "nothing", force_field)
+
+
+def test_settings_not_given_are_those_of_the_model(start):
+    force_field = tiny_force_field(3, network=False)
+    config = choose_settings(force_field, start[0], duration="1 ps")
+    assert config.temperature == force_field.training_summary.temperature
+    assert 0 < config.time_step <= force_field.suggest_time_step(start[0]).time_step
+    assert choose_settings(force_field, start[0], duration="1 ps", time_step="1 fs").time_step == 0.001
 
 
 def test_conditions_far_from_training_are_noted(start, tmp_path):
