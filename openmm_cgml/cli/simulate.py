@@ -190,7 +190,7 @@ def _read_last_state(run: RunFolder) -> tuple[CGTopology, np.ndarray, Any, np.nd
     topology, replicas = run.read_topology(), run.read_record().replicas
     checkpoint, _ = find_checkpoint(run.checkpoints)
     if checkpoint is None:
-        raise ArtifactError(fX)
+        raise ArtifactError(f"{run}: no checkpoint to start from; those of replicas are in the folder of all")
     shape = (topology.n_beads, 3) if replicas == 1 else (replicas, topology.n_beads, 3)
     return topology, checkpoint.positions.reshape(shape), checkpoint.box, checkpoint.velocities.reshape(shape)
 

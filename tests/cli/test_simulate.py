@@ -104,6 +104,10 @@ def test_replicas_run_together_and_each_has_its_folder(model, tmp_path):
     longer = call(model, "-o", tmp_path / "run", "--resume", "--duration", "0.08 ps", "--quiet")
     assert longer.exit_code == 0, longer.output
     assert read_json(tmp_path / "run" / "replica-2" / "result.json")["n_frames"] == 10
+    one = call(model, "-o", tmp_path / "next", "--from", tmp_path / "run" / "replica-2", *SHORT)
+    assert (one.exit_code, "those of replicas are in the folder of all" in one.output) == (3, True)
+    both = call(model, "-o", tmp_path / "next", "--from", tmp_path / "run", "--replicas", 2, *SHORT)
+    assert both.exit_code == 0, both.output
 
 
 def test_priors_alone_have_no_network_to_evaluate_less_often(model, tmp_path):
