@@ -3,8 +3,9 @@
 The public names below load on first use, so that `import openmm_cgml` stays light: it imports neither torch nor OpenMM.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from openmm_cgml.lazy import lazy_names
 
 if TYPE_CHECKING:
     from openmm_cgml.builder import build_box
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from openmm_cgml.simulation.simulate import simulate
     from openmm_cgml.specification import read_specification
     from openmm_cgml.topology import CGTopology
-    from openmm_cgml.training.fit import fit
+    from openmm_cgml.training.fitting import fit
     from openmm_cgml.validation import validate
 
 __version__ = "0.1.0"
@@ -62,14 +63,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Return the public object called `name`, importing the module that holds it."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'openmm_cgml' has no attribute {name!r}; public names: {', '.join(__all__)}")
-    value = getattr(importlib.import_module(f"openmm_cgml.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _MODULE_OF)

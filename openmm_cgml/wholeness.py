@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.topology import CGTopology
@@ -42,6 +40,9 @@ class BondForest:
                 the first particle of each part is placed beside the first of the molecule. By default what bonds join
                 is a molecule.
         """
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import breadth_first_order, connected_components
+
         bonds = np.asarray(bonds, dtype=np.int64).reshape(-1, 2)
         graph = csr_array((np.ones(len(bonds)), (bonds[:, 0], bonds[:, 1])), shape=(n_particles, n_particles))
         n_parts, parts = connected_components(graph, directed=False)

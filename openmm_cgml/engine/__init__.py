@@ -1,15 +1,20 @@
 """The deployed network: neighbor list, kernels, and the OpenMM force that calls it."""
 
-from openmm_cgml.engine.backends import (
-    BACKENDS,
-    BackendChoice,
-    choose_backend,
-    create_ml_force,
-    describe_evaluation,
-    is_tabulable,
-)
-from openmm_cgml.engine.deployed import DeployedNetwork
-from openmm_cgml.engine.neighbors import NeighborList
+from typing import TYPE_CHECKING
+
+from openmm_cgml.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from openmm_cgml.engine.backends import (
+        BACKENDS,
+        BackendChoice,
+        choose_backend,
+        create_ml_force,
+        describe_evaluation,
+        is_tabulable,
+    )
+    from openmm_cgml.engine.deployed import DeployedNetwork
+    from openmm_cgml.engine.neighbors import NeighborList
 
 __all__ = [
     "BACKENDS",
@@ -21,3 +26,17 @@ __all__ = [
     "describe_evaluation",
     "is_tabulable",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "BACKENDS": "backends",
+        "BackendChoice": "backends",
+        "DeployedNetwork": "deployed",
+        "NeighborList": "neighbors",
+        "choose_backend": "backends",
+        "create_ml_force": "backends",
+        "describe_evaluation": "backends",
+        "is_tabulable": "backends",
+    },
+)

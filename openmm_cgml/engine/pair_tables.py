@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from openmm_cgml.engine.pair_kernels import pair_value
 from openmm_cgml.errors import InputError
 from openmm_cgml.potentials import PairPotential
 
@@ -61,6 +60,8 @@ class PairTable:
             type_b: Of the second.
         """
         knots = self.knots[type_a, type_b]
+        from openmm_cgml.engine.pair_kernels import pair_value  # numba is loaded where it computes
+
         values = [pair_value(r, knots, self.start, self.cutoff) for r in np.asarray(distances, dtype=np.float64)]
         energies, slopes = np.array(values, dtype=np.float64).reshape(-1, 2).T
         return np.ascontiguousarray(energies), np.ascontiguousarray(slopes)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 N_KNOTS = 1024
 """Knots per table: at this number force errors are some 3e-5 of the rms force, for random weights and 80 Gaussians."""
@@ -50,6 +51,8 @@ def tabulate(curves: Callable[[Tensor], Tensor], cutoff: float, n_knots: int) ->
         cutoff: Distance of the last knot [nm].
         n_knots: Number of knots.
     """
+    import torch
+
     distances = torch.linspace(0.0, cutoff, n_knots, dtype=torch.float64)
     with _differentiation, torch.no_grad():
         values, slopes = torch.func.jvp(curves, (distances,), (torch.ones_like(distances),))  # type: ignore[misc]
@@ -65,6 +68,7 @@ def filter_curves(block: Any, basis: nn.Module, cutoff: float) -> Callable[[Tens
         basis: Its radial basis.
         cutoff: Its cutoff [nm].
     """
+    import torch
 
     def filters(r: Tensor) -> Tensor:
         smooth_end = 0.5 * (torch.cos(r * torch.pi / cutoff) + 1.0)

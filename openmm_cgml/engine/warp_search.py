@@ -10,6 +10,7 @@ import warp as wp
 from openmm_cgml.caches import place_warp_cache
 
 place_warp_cache(wp.config)
+wp.config.log_level = wp.LOG_ERROR  # no banner where there is no GPU
 wp.set_module_options({"enable_backward": False})
 
 # What `flags` holds: one number each, then the room that the rows of each kind of pairs need.

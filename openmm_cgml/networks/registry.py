@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.networks.schnet import SchNet, SchNetConfig
+from openmm_cgml.networks.config import SchNetConfig
+from openmm_cgml.networks.schnet import SchNet
 
 NETWORKS: Mapping[str, tuple[type[SchNetConfig], type[SchNet]]] = MappingProxyType({"schnet": (SchNetConfig, SchNet)})
 """Kind -> (configuration class, network class)."""

@@ -1,68 +1,22 @@
-"""SchNet with separate filters for inter- and intramolecular pairs, from TorchMD-Net's blocks.
+"""SchNet with separate filters for inter- and intramolecular pairs.
 
-Schütt et al., J. Chem. Phys. 148, 241722 (2018). The interaction blocks are TorchMD-Net's `InteractionBlock`
-(continuous filter convolution, activation, linear layer); here each filter is evaluated once per pair instead of once
-per direction, which halves the cost and changes nothing.
+Schütt et al., J. Chem. Phys. 148, 241722 (2018). An interaction block is that of TorchMD-Net's graph network
+(continuous filter convolution, activation, linear layer), weights and all: the tests compare the two. Here each filter
+is evaluated once per pair instead of once per direction, which halves the cost and changes nothing, and TorchMD-Net
+need not be loaded, which takes longer than loading torch.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from openmm_cgml.config import Config, Energy, Length
-from openmm_cgml.networks._torchmdnet import GaussianSmearing, InteractionBlock, act_class_mapping
-
-Channels = Annotated[int, Field(ge=1, le=4096)]
-Blocks = Annotated[int, Field(ge=1, le=64)]
-"""Bounds far beyond any network of use here, so that a damaged number is refused before memory is asked for."""
-
-_ACTIVATIONS = {"shifted_softplus": "ssp", "tanh": "tanh", "silu": "silu"}
-
-
-class SchNetConfig(Config):
-    """Architecture of a `SchNet`.
-
-    Attributes:
-        n_features: Length of a bead's feature vector.
-        n_filters: Channels of the continuous filters, independent of `n_features`.
-        n_inter_blocks: Interaction blocks over pairs of beads in different molecules.
-        n_intra_blocks: Interaction blocks over pairs of beads in the same molecule.
-        activation: Nonlinearity everywhere.
-        n_basis: Gaussian radial basis functions, evenly spaced from 0 to the cutoff.
-        cutoff: Range of the intermolecular filters [nm].
-        intra_cutoff: Range of the intramolecular filters [nm]; `cutoff` if not given.
-        include_bonded: Whether excluded (bonded) pairs are among the intramolecular pairs.
-        separate_readouts: Give inter- and intramolecular features a dense readout each, so that the energy is a sum of
-            the two and each part can be trained on its own share of the forces; otherwise features are summed first.
-        energy_scale: Energy that an output of one stands for [kJ/mol].
-    """
-
-    kind: Literal["schnet"] = "schnet"
-    n_features: Channels = 64
-    n_filters: Channels = 64
-    n_inter_blocks: Blocks = 2
-    n_intra_blocks: int = Field(default=0, le=64)
-    activation: Literal["shifted_softplus", "tanh", "silu"] = "shifted_softplus"
-    n_basis: Channels = 40
-    cutoff: Length
-    intra_cutoff: Length | None = None
-    include_bonded: bool = True
-    separate_readouts: bool = False
-    energy_scale: Energy = 1.0
-
-    @model_validator(mode="after")
-    def _check(self) -> SchNetConfig:
-        if self.cutoff <= 0 or (self.intra_cutoff is not None and self.intra_cutoff <= 0):
-            raise ValueError(f"cutoffs are positive lengths, not {self.cutoff} and {self.intra_cutoff} nm")
-        if self.n_intra_blocks < 0 or self.n_basis < 2 or self.energy_scale <= 0:
-            raise ValueError("n_intra_blocks is at least 0, n_basis at least 2, energy_scale above 0")
-        return self
+from openmm_cgml.networks.config import SchNetConfig
+from openmm_cgml.networks.layers import ACTIVATIONS, CosineCutoff, GaussianBasis
 
 
 class PairList(NamedTuple):
@@ -98,8 +52,8 @@ class SchNet(nn.Module):
         self.separate: bool = config.separate_readouts
         self.energy_scale: float = config.energy_scale
         self.embedding = nn.Embedding(n_types, config.n_features)
-        self.inter_basis = GaussianSmearing(0.0, self.cutoff, config.n_basis, trainable=False)
-        self.intra_basis = GaussianSmearing(0.0, self.intra_cutoff, config.n_basis, trainable=False)
+        self.inter_basis = GaussianBasis(self.cutoff, config.n_basis)
+        self.intra_basis = GaussianBasis(self.intra_cutoff, config.n_basis)
         self.inter_blocks = nn.ModuleList(_PairInteraction(config, self.cutoff) for _ in range(config.n_inter_blocks))
         self.intra_blocks = nn.ModuleList(
             _PairInteraction(config, self.intra_cutoff) for _ in range(config.n_intra_blocks)
@@ -143,13 +97,21 @@ class SchNet(nn.Module):
         return energies, torch.zeros_like(energies)
 
 
-class _PairInteraction(InteractionBlock):
-    """TorchMD-Net's interaction block on pairs that are listed once."""
+class _PairInteraction(nn.Module):
+    """An interaction block on pairs that are listed once."""
 
     def __init__(self, config: SchNetConfig, cutoff: float) -> None:
-        activation = act_class_mapping[_ACTIVATIONS[config.activation]]
-        super().__init__(config.n_features, config.n_basis, config.n_filters, activation, 0.0, cutoff)
-        del self.mlp  # the same module as `conv.net`; a state dict should hold it once
+        super().__init__()
+        activation = ACTIVATIONS[config.activation]
+        net = nn.Sequential(
+            nn.Linear(config.n_basis, config.n_filters), activation(), nn.Linear(config.n_filters, config.n_filters)
+        )
+        self.conv = _FilterConvolution(config, net, cutoff)
+        self.act = activation()
+        self.lin = nn.Linear(config.n_features, config.n_features)
+        # The order of TorchMD-Net's draws, so that a seed gives the weights that it gave with TorchMD-Net's block.
+        for layer in (net[0], net[2], self.conv.lin1, self.conv.lin2, self.lin):
+            _initialize(layer)
 
     def forward(self, x: Tensor, pairs: PairList, basis: Tensor) -> Tensor:
         """Update of the features `x` (n_beads, n_features), given the radial basis (n_pairs, n_basis) of the pairs."""
@@ -161,13 +123,31 @@ class _PairInteraction(InteractionBlock):
         return self.lin(self.act(self.conv.lin2(message)))
 
 
+class _FilterConvolution(nn.Module):
+    """The layers of a continuous filter convolution, named as TorchMD-Net names them in files of weights."""
+
+    def __init__(self, config: SchNetConfig, net: nn.Sequential, cutoff: float) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(config.n_features, config.n_filters, bias=False)
+        self.lin2 = nn.Linear(config.n_filters, config.n_features)
+        self.net = net
+        self.cutoff = CosineCutoff(cutoff)
+        _initialize(self.lin1)
+        _initialize(self.lin2)
+
+
+def _initialize(layer: nn.Linear) -> None:
+    nn.init.xavier_uniform_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
 def _readout(config: SchNetConfig) -> nn.Sequential:
-    activation = act_class_mapping[_ACTIVATIONS[config.activation]]
+    activation = ACTIVATIONS[config.activation]
     hidden = max(config.n_features // 2, 1)
     enter, leave = nn.Linear(config.n_features, hidden), nn.Linear(hidden, 1)
-    for layer in (enter, leave):
-        nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(layer.bias)
+    _initialize(enter)
+    _initialize(leave)
     return nn.Sequential(enter, activation(), leave)
 
 

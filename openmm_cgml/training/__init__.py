@@ -1,7 +1,12 @@
 """Training: priors fitted, and a network trained on the forces they leave over."""
 
-from openmm_cgml.training.config import DataConfig, FitConfig, TrainingConfig
-from openmm_cgml.training.fit import FitResult, fit
+from typing import TYPE_CHECKING
+
+from openmm_cgml.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from openmm_cgml.training.config import DataConfig, FitConfig, TrainingConfig
+    from openmm_cgml.training.fitting import FitResult, fit
 
 __all__ = [
     "DataConfig",
@@ -10,3 +15,14 @@ __all__ = [
     "TrainingConfig",
     "fit",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "DataConfig": "config",
+        "FitConfig": "config",
+        "FitResult": "fitting",
+        "TrainingConfig": "config",
+        "fit": "fitting",
+    },
+)

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 import torch
 from torchmdnet.models.torchmd_gn import InteractionBlock
+from torchmdnet.models.utils import CosineCutoff as TorchMDCutoff
+from torchmdnet.models.utils import GaussianSmearing, ShiftedSoftplus
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.networks import SchNet, SchNetConfig, build_network
-from openmm_cgml.networks.schnet import PairList
+from openmm_cgml.networks import SchNet, SchNetConfig, build_network, layers
+from openmm_cgml.networks.schnet import PairList, _PairInteraction
 
 EMPTY = PairList(
     torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.float64)
@@ -28,17 +30,36 @@ def _cluster(n=12, cutoff=0.8):
     return torch.tensor(rng.integers(0, 2, n)), PairList(first[near], second[near], distances[near])
 
 
-def test_pairs_listed_once_give_what_torchmdnets_own_block_gives_for_both_directions():
-    network = _network()
+@pytest.mark.parametrize(("activation", "theirs"), [("shifted_softplus", ShiftedSoftplus), ("tanh", torch.nn.Tanh)])
+def test_pairs_listed_once_give_what_torchmdnets_own_block_gives_for_both_directions(activation, theirs):
+    network = _network(activation=activation)
     types, pairs = _cluster()
     x = network.embedding(types)
-    basis = network.inter_basis(pairs.distances)
     block = network.inter_blocks[0]
-    torchmd = InteractionBlock(10, 8, 14, torch.nn.Identity, 0.0, 0.8).double()
-    torchmd.mlp, torchmd.conv, torchmd.act, torchmd.lin = block.conv.net, block.conv, block.act, block.lin
+    torchmd = InteractionBlock(10, 8, 14, theirs, 0.0, 0.8).double()
+    torchmd.mlp = torch.nn.Identity()  # the same module as `conv.net`, stored once here
+    torchmd.load_state_dict(block.state_dict())
     edges = torch.stack([torch.cat([pairs.first, pairs.second]), torch.cat([pairs.second, pairs.first])])
-    twice = torchmd(x, edges, pairs.distances.repeat(2), basis.repeat(2, 1), n_atoms=len(types))
-    torch.testing.assert_close(block(x, pairs, basis), twice, rtol=1e-12, atol=1e-12)
+    smearing = GaussianSmearing(0.0, 0.8, 8, trainable=False)
+    basis = smearing(pairs.distances.repeat(2).float()).double()
+    torch.testing.assert_close(network.inter_basis(pairs.distances), basis[: len(basis) // 2], rtol=1e-5, atol=1e-6)
+    twice = torchmd(x, edges, pairs.distances.repeat(2), basis, n_atoms=len(types))
+    torch.testing.assert_close(block(x, pairs, basis[: len(basis) // 2]), twice, rtol=1e-12, atol=1e-12)
+
+
+def test_cutoff_function_is_torchmdnets():
+    r = torch.linspace(0, 1.2, 121, dtype=torch.float64)
+    torch.testing.assert_close(layers.CosineCutoff(0.8)(r), TorchMDCutoff(0.0, 0.8)(r), rtol=0, atol=0)
+
+
+def test_a_seed_gives_the_weights_that_it_gave_with_torchmdnets_block():
+    torch.manual_seed(3)
+    theirs = InteractionBlock(10, 8, 14, ShiftedSoftplus, 0.0, 0.8).state_dict()
+    torch.manual_seed(3)
+    ours = _PairInteraction(SchNetConfig(n_features=10, n_filters=14, n_basis=8, cutoff=0.8), 0.8).state_dict()
+    assert set(ours) == {name for name in theirs if not name.startswith("mlp.")}
+    for name, weights in ours.items():
+        torch.testing.assert_close(weights, theirs[name], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("activation", ["shifted_softplus", "tanh", "silu"])
