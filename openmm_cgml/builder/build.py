@@ -17,9 +17,8 @@ from openmm_cgml.builder.run_script import MODEL_FOLDER, RunScript
 from openmm_cgml.builder.structure_file import write_structure
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
-from openmm_cgml.force_field.artifact import copy_folder
+from openmm_cgml.force_field.artifact import copy_folder, find_force_field
 from openmm_cgml.runs.folder import STRUCTURE
-from openmm_cgml.shipped import find_model
 from openmm_cgml.storage import OutputKind, check_output, hold_output, write_atomically
 from openmm_cgml.system import TimeStep
 from openmm_cgml.topology import CGTopology
@@ -115,7 +114,7 @@ def write_build(
     with hold_output(output, OUTPUT, **place) as folder:
         write_atomically(folder / OUTPUT.marker, script.text())
         write_structure(folder / STRUCTURE, topology, positions, vectors)
-        copy_folder(find_model(model), folder / MODEL_FOLDER)
+        copy_folder(find_force_field(model), folder / MODEL_FOLDER)
     return BuildResult(
         folder=folder,
         topology=topology,

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import functools
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -29,15 +30,32 @@ VERBS = {
     "build": "Write topology, starting positions and a runnable script for a model.",
     "simulate": "Run a coarse-grained simulation.",
     "validate": "Compare coarse-grained runs with the atomistic reference.",
+    "list": "Show the shipped models and systems.",
     "info": "Say what is in a model, a system, a dataset, a recording or a run.",
     "doctor": "Check this installation and say how to mend it.",
     "export": "Write a model that others can load, with its card.",
 }
+EXAMPLES = {
+    "reference": "reference benzene-1bead -o runs/atomistic --duration '200 ps'",
+    "map": "map runs/atomistic benzene-1bead -o data/benzene --force-map optimal",
+    "fit": "fit fit.yaml -o runs/fit --data data/benzene",
+    "refine": "refine runs/fit --data data/benzene -o runs/refined",
+    "build": "build benzene-1bead --molecules 500 -o start",
+    "simulate": "simulate benzene-1bead --molecules 500 --duration '200 ps' -o runs/cg",
+    "validate": "validate runs/cg --reference benzene-1bead -o report",
+    "list": "list --json",
+    "info": "info benzene-1bead",
+    "doctor": "doctor --json",
+    "export": "export runs/refined -o models/mine --description 'Liquid benzene, one bead'",
+}
+"""One command line for each verb, without the program's name."""
 _EPILOG = (
     "Exit codes: 0 done, 2 usage or input, 3 file missing or damaged, 4 unstable, 5 no room (disk, memory, device), "
     "130 and 143 interrupted with finished work kept."
 )
 _TERMINATED = 143
+_VERBOSE = {"-v", "--verbose"}
+_COMPLETION = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")  # where shells put the line that is being completed
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM}
 
 
@@ -49,10 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 shows "?" where it lacks a character
     signal.signal(signal.SIGTERM, _leave_on_sigterm)
     debug = "--debug" in arguments
-    arguments = [
-        argument for argument in arguments if argument != "--debug"
-    ]  # so that it is understood after the verb too
-    verb = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if not _VERBOSE.isdisjoint(arguments):
+        _show_log()
+    # Taken out here, so that they are understood after the verb too.
+    arguments = [argument for argument in arguments if argument != "--debug" and argument not in _VERBOSE]
+    verb = _completed_verb() or next((argument for argument in arguments if not argument.startswith("-")), None)
     try:
         create_app(verb, debug=debug)(args=arguments, prog_name="openmm-cgml")
     finally:
@@ -67,7 +86,6 @@ def create_app(verb: str | None = None, *, debug: bool = False) -> typer.Typer:
         debug: Show tracebacks instead of messages.
     """
     app = typer.Typer(
-        add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         epilog=_EPILOG,
@@ -76,7 +94,7 @@ def create_app(verb: str | None = None, *, debug: bool = False) -> typer.Typer:
     app.callback()(_top_level)
     for name, summary in VERBS.items():
         if name == verb:
-            app.command(name)(_load(name, debug))
+            app.command(name, epilog=_example(name))(_load(name, debug))
         else:
             app.command(name, help=summary)(_not_loaded)
     return app
@@ -89,8 +107,38 @@ def _top_level(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error; anywhere on the line.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say on stderr what is being done; anywhere on the line.")
+    ] = False,
 ) -> None:
     """Machine-learned coarse-grained force fields for OpenMM."""
+
+
+def _example(verb: str) -> str | None:
+    return f"Example: openmm-cgml {EXAMPLES[verb]}" if verb in EXAMPLES else None
+
+
+def _completed_verb() -> str | None:
+    """The verb on the line that a shell asks to complete, if it asks and the line has one."""
+    words = next((os.environ[name] for name in _COMPLETION if name in os.environ), "").split()
+    return next((word for word in words[1:] if word in VERBS), None)
+
+
+def _show_log() -> None:
+    """Write the log of this package to stderr, with the seconds since the program began."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_SinceStart("%(seconds)7.2f s  %(message)s"))
+    logger = logging.getLogger("openmm_cgml")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
+class _SinceStart(logging.Formatter):
+    """Knows `%(seconds)s`, the time since logging was loaded."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.seconds = record.relativeCreated / 1000
+        return super().format(record)
 
 
 def _print_version(asked: bool) -> None:

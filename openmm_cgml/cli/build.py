@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from openmm_cgml.cli.arguments import Model
+
 
 def build(
-    model: Annotated[str, typer.Argument(help="A shipped model's name, or the path of a force field folder.")],
+    model: Model,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
     molecules: Annotated[
         list[str] | None,
@@ -50,9 +52,9 @@ def build(
     The folder holds topology.cif (beads, bonds, box, positions), run.py (an ordinary OpenMM script) and run.json.
     Chains are grown with the local conformations of the training data and pushed apart slowly.
     """
-    from openmm_cgml.builder import ChainCount, write_build
     from openmm_cgml.cli.run_record import recorded
     from openmm_cgml.errors import InputError
+    from openmm_cgml.force_field.artifact import find_force_field
     from openmm_cgml.specification import read_specification
     from openmm_cgml.units import parse_quantity
 
@@ -65,6 +67,9 @@ def build(
             "say how many molecules: --molecules 500, --chains 100 --monomers 50, or --system benzene-1bead for those "
             "of a system"
         )
+    folder = find_force_field(model)  # a wrong name is told before anything heavy is imported
+    from openmm_cgml.builder import ChainCount, write_build
+
     counts = _counts(molecules) if molecules else None
     polymers = [ChainCount.parse(text, monomers=monomers) for text in chains or ()]
     number = None if density is None else _density(density)
@@ -84,7 +89,7 @@ def build(
         raise InputError(f"--monomers {monomers}: say how many chains too, like --chains 100")
     with recorded(output, "build", arguments) as result:
         built = write_build(
-            model,
+            folder,
             output,
             counts,
             chains=polymers,

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from openmm_cgml.cli.arguments import Model
+
 if TYPE_CHECKING:
     from openmm_cgml.force_field import ForceField
     from openmm_cgml.topology import CGTopology
 
 
 def export(
-    source: Annotated[
-        str, typer.Argument(help="Output folder of a fit, the folder of a force field, or a shipped model's name.")
-    ],
+    source: Model,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model; by default that of the output folder.")] = None,
     description: Annotated[str | None, typer.Option(help="One sentence; by default that of the source.")] = None,
@@ -42,16 +42,17 @@ def export(
     and forces in kJ/mol/nm of the network, without the priors.
     """
     from openmm_cgml.errors import InputError
-    from openmm_cgml.force_field import ForceField
-    from openmm_cgml.shipped import find_model
+    from openmm_cgml.force_field.artifact import find_force_field
     from openmm_cgml.storage import refuse_to_lose
 
     if (output is None) == (torchscript is None):
         raise InputError("say what to write: --output FOLDER for a model, or --torchscript FILE for its network alone")
-    nested = Path(source) / "force_field"
+    folder = find_force_field(source)  # a wrong name is told before anything heavy is imported
     if output is not None and overwrite:
-        refuse_to_lose(output, [find_model(nested if nested.is_dir() else source)])
-    force_field = ForceField.load(nested if nested.is_dir() else source)
+        refuse_to_lose(output, [folder])
+    from openmm_cgml.force_field import ForceField
+
+    force_field = ForceField.load(folder)
     _refuse_holes(force_field, source)
     if output is not None:
         _write_model(force_field, output, name, description, license, validation, overwrite)

@@ -35,7 +35,6 @@ def fit(
     from the same point an uninterrupted run would have reached.
     """
     from openmm_cgml.cli.run_record import recorded
-    from openmm_cgml.training import fit as fit_force_field
     from openmm_cgml.training.config import read_fit_config
 
     paths = {"datasets": data, "mean_force_training": mean_force, "mean_force_test": mean_force_test}
@@ -45,6 +44,8 @@ def fit(
         data={name: tuple(value) for name, value in paths.items() if value},
         training={name: value for name, value in numbers.items() if value is not None},
     )
+    from openmm_cgml.training import fit as fit_force_field  # only after the configuration was found good
+
     with recorded(output, "fit", {"config": config, "output": output, **paths, **numbers}) as result:
         fitted = fit_force_field(settings, output, resume=resume, overwrite=overwrite)
         result.update(metrics=fitted.metrics, best_epoch=fitted.best_epoch)

@@ -52,13 +52,15 @@ def describe(target: str, *, verify: bool = True) -> list[Description]:
         ArtifactError: If it is damaged, or nothing of ours.
     """
     from openmm_cgml.errors import ArtifactError, InputError
-    from openmm_cgml.shipped import find_model, find_system, list_models, list_systems
+    from openmm_cgml.shipped import RESULT, find_model, find_system, list_models, list_systems
 
     path = Path(target)
     if path.is_file():
         path = path.parent
     if path.is_dir():
         found = _describe_folder(path, verify)
+        if (path / RESULT / "manifest.json").is_file():  # the output of a fit or a refinement
+            found = _describe_folder(path / RESULT, verify) + found
         if not found:
             raise ArtifactError(f"{path}: no model, system, dataset, recording or run is in this folder")
         return found
@@ -69,7 +71,10 @@ def describe(target: str, *, verify: bool = True) -> list[Description]:
     ]
     if not folders:
         known = f"models: {', '.join(list_models()) or 'none'}; systems: {', '.join(list_systems()) or 'none'}"
-        raise InputError(f"{target!r} is neither a file, a folder nor a shipped name; shipped {known}")
+        raise InputError(
+            f"{target!r} is neither a file, a folder nor a shipped name; shipped {known} "
+            "(`openmm-cgml list` says what each is)"
+        )
     return [item for folder in folders for item in _describe_folder(folder, verify)]
 
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from openmm_cgml.cli.arguments import System
+
 
 class ForceMap(StrEnum):
     """How the forces on atoms add up to the force on a bead."""
@@ -17,8 +19,13 @@ class ForceMap(StrEnum):
 
 
 def map(
-    recording: Annotated[Path, typer.Argument(help="Folder that `openmm-cgml reference` wrote, or is still writing.")],
-    system: Annotated[str, typer.Argument(help="Name of a shipped system, or a folder with a system.yaml.")],
+    recording: Annotated[
+        Path,
+        typer.Argument(
+            help="Output folder of `openmm-cgml reference`, or the `recording` in it; it may still be running."
+        ),
+    ],
+    system: System,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the dataset.")],
     force_map: Annotated[
         ForceMap, typer.Option(help="Plain sums, or the weights with the least noise for these frames.")
@@ -28,6 +35,9 @@ def map(
 ) -> None:
     """Map a recording to beads: a force-matching dataset, and a summary of what is in it.
 
+    Takes an atomistic recording (positions and forces of all atoms, as `openmm-cgml reference` or
+    `openmm_cgml.ForceRecorder` wrote it) and the system whose system.yaml says which atoms make which bead; atoms of
+    the two must agree.
     Writes the frames, mapping.json, summary.json and run.json into OUTPUT. Interrupted work is finished with --resume.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn

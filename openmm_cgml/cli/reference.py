@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from openmm_cgml.cli.arguments import System
+
 if TYPE_CHECKING:
     from openmm_cgml.specification import SystemSpecification
 
@@ -17,7 +19,7 @@ _MEAN_FORCE = "Mean forces"
 
 
 def reference(
-    system: Annotated[str, typer.Argument(help="Name of a shipped system, or a folder with a system.yaml.")],
+    system: System,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
     molecules: Annotated[
         int | None, typer.Option(help="Molecules or chains; default as in system.yaml.", rich_help_panel=_RUN)

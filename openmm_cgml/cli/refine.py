@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from openmm_cgml.cli.arguments import Model
+
 
 def refine(
-    model: Annotated[str, typer.Argument(help="Force field: a folder, the output of a fit, or a shipped name.")],
+    model: Model,
     data: Annotated[Path, typer.Option("--data", "-d", help="Mapped reference dataset.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")],
     config: Annotated[Path | None, typer.Option(help="YAML file with the settings (refine.yaml).")] = None,
@@ -31,15 +33,17 @@ def refine(
 
     settings = config_of(target or "") if config is None else read_refinement_config(config, target)
     from openmm_cgml.cli.run_record import recorded
+    from openmm_cgml.force_field.artifact import find_force_field
+
+    folder = find_force_field(model)  # a wrong name is told before anything heavy is imported
     from openmm_cgml.dataset import ForceMatchingDataset
     from openmm_cgml.force_field import ForceField
     from openmm_cgml.refinement import refine as refine_force_field
     from openmm_cgml.storage import refuse_to_lose
 
     if overwrite:
-        refuse_to_lose(output, [model, data])
-    nested = Path(model) / "force_field"
-    force_field = ForceField.load(nested if nested.is_dir() else model)
+        refuse_to_lose(output, [folder, data])
+    force_field = ForceField.load(folder)
     dataset = ForceMatchingDataset.open(data)
     arguments = {"model": model, "data": data, "output": output, "config": config, "target": settings.target}
     with recorded(output, "refine", arguments) as result:

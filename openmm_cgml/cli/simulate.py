@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from openmm_cgml.cli.arguments import Model
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -19,7 +21,7 @@ _START, _RUN, _MACHINE = "Start", "Run", "Machine"
 
 
 def simulate(
-    model: Annotated[str, typer.Argument(help="A shipped model's name, or the path of a force field folder.")],
+    model: Model,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
     molecules: Annotated[
         int | None, typer.Option("--molecules", "-n", help="Build a box of so many molecules.", rich_help_panel=_START)
@@ -101,13 +103,16 @@ def simulate(
     which it was noticed and exit code 4.
     """
     from openmm_cgml.cli.run_record import recorded
+    from openmm_cgml.force_field.artifact import find_force_field
+
+    folder = find_force_field(model)  # a wrong name is told before anything heavy is imported
     from openmm_cgml.force_field import ForceField
     from openmm_cgml.runs import RunFolder
     from openmm_cgml.simulation import simulate as run_simulation
     from openmm_cgml.storage import refuse_to_lose
 
     if overwrite:
-        refuse_to_lose(output, [model, *([start] if start else [])])
+        refuse_to_lose(output, [folder, *([start] if start else [])])
     given = {
         "duration": duration,
         "temperature": temperature,
@@ -127,7 +132,7 @@ def simulate(
         "network_interval": network_interval,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    force_field = ForceField.load(model)
+    force_field = ForceField.load(folder)
     resuming = resume and RunFolder(output).holds_run
     velocities = None
     if resuming:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from openmm_cgml.validation import Transfer, Validation
 
 
 def validate(
@@ -43,6 +46,9 @@ def validate(
         bool, typer.Option("--write-reference", help="Summarize the dataset given as --reference into the file OUTPUT.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a report that is there.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the comparison as JSON, what validation.json holds.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Leave with exit code 4 if a metric misses its limit.")
     ] = False,
@@ -61,7 +67,7 @@ def validate(
     if transfer:
         if runs or reference or write_reference:
             raise InputError("--transfer compares runs with one another; give it no other runs and no --reference")
-        _validate_transfer(transfer, output, settle, limit or [], overwrite=overwrite, strict=strict)
+        _validate_transfer(transfer, output, settle, limit or [], overwrite=overwrite, strict=strict, as_json=as_json)
         return
     if reference is None:
         raise InputError("no reference; give --reference, or --transfer for runs to compare with one another")
@@ -85,8 +91,7 @@ def validate(
         limits=changes,
         overwrite=overwrite,
     )
-    typer.echo(validation.table())
-    typer.echo(f"\nreport: {output / 'report.html'}")
+    _show(validation, output / "report.html", as_json=as_json)
     if strict and not validation.passed:
         raise typer.Exit(4)
 
@@ -103,17 +108,27 @@ def _refuse_other_files(output: Path) -> None:
 
 
 def _validate_transfer(
-    runs: list[Path], output: Path, discard: float | None, changes: list[str], *, overwrite: bool, strict: bool
+    runs: list[Path],
+    output: Path,
+    discard: float | None,
+    changes: list[str],
+    *,
+    overwrite: bool,
+    strict: bool,
+    as_json: bool,
 ) -> None:
     from openmm_cgml.validation import TransferLimits, validate_transfer
 
     known = {field.name for field in dataclasses.fields(TransferLimits)}
     limits = TransferLimits(**_parse_limits(changes, known))
     found = validate_transfer(runs, output=output, discard=discard, limits=limits, overwrite=overwrite)
-    typer.echo(found.table())
-    typer.echo(f"\nreport: {output / 'transfer.html'}")
+    _show(found, output / "transfer.html", as_json=as_json)
     if strict and not found.passed:
         raise typer.Exit(4)
+
+
+def _show(found: Validation | Transfer, page: Path, *, as_json: bool) -> None:
+    typer.echo(found.to_json() if as_json else f"{found.table()}\n\nreport: {page}")
 
 
 def _parse_limits(changes: list[str], known: Iterable[str]) -> dict[str, float]:

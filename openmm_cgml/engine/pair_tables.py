@@ -59,9 +59,9 @@ class PairTable:
             type_a: Table index of the first type.
             type_b: Of the second.
         """
-        knots = self.knots[type_a, type_b]
         from openmm_cgml.engine.pair_kernels import pair_value  # numba is loaded where it computes
 
+        knots = self.knots[type_a, type_b]
         values = [pair_value(r, knots, self.start, self.cutoff) for r in np.asarray(distances, dtype=np.float64)]
         energies, slopes = np.array(values, dtype=np.float64).reshape(-1, 2).T
         return np.ascontiguousarray(energies), np.ascontiguousarray(slopes)

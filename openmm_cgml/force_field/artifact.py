@@ -18,6 +18,7 @@ from typing import Any
 
 from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
 from openmm_cgml.force_field.manifest import SCHEMA, Document, check_version, digest_of, upgrade
+from openmm_cgml.shipped import RESULT, find_model
 from openmm_cgml.storage import lock_directory, parse_json, read_json, refuse_to_lose, sync_directory, sync_file
 
 MANIFEST = "manifest.json"
@@ -112,6 +113,24 @@ def copy_folder(source: Path, target: Path) -> None:
     """
     present = [source / name for name in (*SIZE_LIMITS, CARD) if (source / name).is_file()]
     write_folder(target, {file.name: file.read_bytes() for file in present})
+
+
+def find_force_field(name_or_path: str | os.PathLike[str]) -> Path:
+    """The folder of the force field that a name or path means, found without importing anything heavy.
+
+    It is the folder itself, the force field in the output folder of a fit or a refinement, or a shipped model.
+
+    Raises:
+        InputError: If there is none; the message says what was looked for and lists the shipped names.
+        ArtifactError: If the path is that of a file; the message says of which kind.
+    """
+    given = Path(name_or_path)
+    if given.parts:
+        finish_interrupted_save(given)
+        finish_interrupted_save(given / RESULT)
+    if given.is_file():
+        check_is_folder(given)
+    return find_model(name_or_path)
 
 
 def finish_interrupted_save(path: Path) -> None:

@@ -21,14 +21,7 @@ from openmm import app, unit
 from openmm_cgml.engine import DeployedNetwork
 from openmm_cgml.engine.pair_tables import PairTable, tabulate_pairs
 from openmm_cgml.errors import ArtifactError, InputError
-from openmm_cgml.force_field.artifact import (
-    CARD,
-    MANIFEST,
-    check_is_folder,
-    finish_interrupted_save,
-    read_folder,
-    write_folder,
-)
+from openmm_cgml.force_field.artifact import CARD, MANIFEST, find_force_field, read_folder, write_folder
 from openmm_cgml.force_field.manifest import (
     ARCHITECTURES,
     CHAINS,
@@ -44,7 +37,6 @@ from openmm_cgml.networks import SchNet, dimer_energy
 from openmm_cgml.potentials import Potential
 from openmm_cgml.priors import PriorSet, RepulsionScan, scan_repulsion
 from openmm_cgml.residues import LinkRules
-from openmm_cgml.shipped import find_model
 from openmm_cgml.system import (
     TimeStep,
     add_forces,
@@ -343,19 +335,15 @@ class ForceField:
         """The force field in a folder, or the shipped one of that name, after every check it must pass.
 
         Args:
-            name_or_path: Name of a shipped model (`openmm-cgml info` lists them) or path of a folder.
+            name_or_path: Name of a shipped model (`openmm-cgml list` shows them), or path of a force field's folder or
+                of the output folder of a fit or a refinement.
 
         Raises:
             InputError: If there is no such force field.
             ArtifactError: If it is damaged, of a newer format, no force field at all, or does not reproduce its
                 self-test.
         """
-        given = Path(name_or_path)
-        if given.parts:
-            finish_interrupted_save(given)
-        if given.is_file():
-            check_is_folder(given)
-        path = find_model(name_or_path)
+        path = find_force_field(name_or_path)
         document, files = read_folder(path)
         force_field = cls._from_content(document, files, path)
         if document.get("fingerprint") != force_field.fingerprint:

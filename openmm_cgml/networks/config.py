@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from openmm_cgml.config import Config, Energy, Length
 
-
 Channels = Annotated[int, Field(ge=1, le=4096)]
 Blocks = Annotated[int, Field(ge=1, le=64)]
 """Bounds far beyond any network of use here, so that a damaged number is refused before memory is asked for."""

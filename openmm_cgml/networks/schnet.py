@@ -103,14 +103,12 @@ class _PairInteraction(nn.Module):
     def __init__(self, config: SchNetConfig, cutoff: float) -> None:
         super().__init__()
         activation = ACTIVATIONS[config.activation]
-        net = nn.Sequential(
-            nn.Linear(config.n_basis, config.n_filters), activation(), nn.Linear(config.n_filters, config.n_filters)
-        )
-        self.conv = _FilterConvolution(config, net, cutoff)
+        enter, leave = nn.Linear(config.n_basis, config.n_filters), nn.Linear(config.n_filters, config.n_filters)
+        self.conv = _FilterConvolution(config, nn.Sequential(enter, activation(), leave), cutoff)
         self.act = activation()
         self.lin = nn.Linear(config.n_features, config.n_features)
         # The order of TorchMD-Net's draws, so that a seed gives the weights that it gave with TorchMD-Net's block.
-        for layer in (net[0], net[2], self.conv.lin1, self.conv.lin2, self.lin):
+        for layer in (enter, leave, self.conv.lin1, self.conv.lin2, self.lin):
             _initialize(layer)
 
     def forward(self, x: Tensor, pairs: PairList, basis: Tensor) -> Tensor:
