@@ -1,4 +1,5 @@
 import importlib
+import pkgutil
 import subprocess
 import sys
 
@@ -7,6 +8,9 @@ import pytest
 import openmm_cgml
 
 HEAVY = ("torch", "warp", "numba", "openmm", "lightning", "mdtraj", "matplotlib", "h5py", "numpy", "pydantic")
+
+NOT_TO_RUN = ("torchmdnet", "warp", "lightning", "matplotlib", "tensorboard", "scipy.signal", "openmm_cgml.training")
+CONFIGURATION = ("torch", "torchmdnet", "warp", "lightning", "matplotlib", "numba", "mdtraj", "h5py")
 
 
 def python(code):
@@ -44,6 +48,41 @@ def test_public_names_are_those_of_their_modules():
 def test_an_unknown_name_is_an_attribute_error_that_lists_the_public_ones():
     with pytest.raises(AttributeError, match="ForceField"):
         openmm_cgml.ForceFeild  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("from openmm_cgml import ForceField", (*NOT_TO_RUN, "scipy.stats", "numba", "mdtraj", "h5py")),
+        ("from openmm_cgml import ForceField, build_box, simulate", NOT_TO_RUN),
+        ("import openmm_cgml; openmm_cgml.ForceField.load('benzene-1bead')", NOT_TO_RUN),
+        ("import openmm_cgml.training.config, openmm_cgml.priors.config, openmm_cgml.networks.config", CONFIGURATION),
+        ("from openmm_cgml.force_field.artifact import find_force_field", (*CONFIGURATION, "openmm", "scipy")),
+        ("from openmm_cgml import read_specification", (*CONFIGURATION, "openmm", "scipy")),
+    ],
+)
+def test_what_is_not_needed_is_not_imported(code, absent):
+    assert python(f"{code}\nimport sys; print([m for m in {absent} if m in sys.modules])").strip() == "[]"
+
+
+def test_a_public_name_stays_a_function_after_everything_was_imported():
+    code = (
+        "import openmm_cgml.training.fitting, openmm_cgml.training, openmm_cgml\n"
+        "print(callable(openmm_cgml.training.fit), callable(openmm_cgml.fit), callable(openmm_cgml.training.refine))"
+    )
+    assert python(code).split() == ["True"] * 3
+
+
+@pytest.mark.parametrize("package", ["engine", "force_field", "networks", "priors", "training"])
+def test_every_name_of_a_lazy_package_resolves_and_is_not_that_of_a_submodule(package):
+    module = importlib.import_module(f"openmm_cgml.{package}")
+    submodules = {entry.name for entry in pkgutil.iter_modules(module.__path__)}
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+        assert name in dir(module)
+        assert name not in submodules
+    with pytest.raises(AttributeError, match="public names"):
+        module.nothing_of_this_name  # noqa: B018
 
 
 @pytest.mark.slow

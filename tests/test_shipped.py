@@ -37,6 +37,20 @@ def test_a_folder_wins_over_a_shipped_name(checkout, tmp_path, monkeypatch):
     assert shipped.find_model("water").resolve() == mine / "water"
 
 
+def test_the_folder_of_a_fit_means_the_force_field_in_it(checkout, tmp_path):
+    fitted = tmp_path / "runs" / "fit" / "force_field"
+    fitted.mkdir(parents=True)
+    (fitted / "manifest.json").write_text("{}")
+    assert shipped.find_model(fitted.parent) == fitted
+    assert shipped.find_model(fitted) == fitted
+
+
+def test_a_fit_that_has_not_finished_says_how_to_go_on(checkout, tmp_path):
+    (tmp_path / "fit" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(InputError, match="--resume"):
+        shipped.find_model(tmp_path / "fit")
+
+
 def test_a_system_is_found_by_its_file(checkout):
     assert shipped.find_system(checkout / "systems" / "water-box" / "system.yaml") == checkout / "systems" / "water-box"
 
@@ -47,7 +61,7 @@ def test_a_system_is_found_by_its_file(checkout):
         ("watr", "did you mean 'water'.*shipped models: water"),
         ("", "empty"),
         ("../water", "shipped models"),
-        ("openmm_cgml", "without manifest.json"),
+        ("openmm_cgml", "looked for openmm_cgml/manifest.json and openmm_cgml/force_field/manifest.json"),
     ],
 )
 def test_what_is_not_there_is_an_error_that_lists_what_is(checkout, monkeypatch, name, message):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -15,24 +16,38 @@ from typing import Annotated, Literal
 
 import typer
 
+from openmm_cgml.cli.remedies import install, install_cuda, install_torchforce, reinstall
+
 _TIMEOUT = 120.0  # seconds; the first import of a fresh installation compiles byte code
-_INSTALL = "pip install openmm-cgml"
-_TORCHFORCE = 'pip install "openmm-cgml[torchforce]"'
-# Distribution -> (module to import, whether running a model needs it, the command that installs it).
+# Distribution -> (modules to import, whether running a model needs it).
 _PACKAGES = {
-    "numpy": ("numpy", True, _INSTALL),
-    "openmm": ("openmm", True, _INSTALL),
-    "torch": ("torch", True, _INSTALL),
-    "torchmd-net": ("torchmdnet.models.utils", True, _INSTALL),
-    "safetensors": ("safetensors", True, _INSTALL),
-    "h5py": ("h5py", True, _INSTALL),
-    "mdtraj": ("mdtraj", True, _INSTALL),
-    "freud-analysis": ("freud", True, _INSTALL),
-    "matplotlib": ("matplotlib", True, _INSTALL),
-    "lightning": ("lightning", True, _INSTALL),
-    "openmmtorch": ("torch, openmmtorch", False, _TORCHFORCE),  # torch loads the libraries it links to
-    "openmmml": ("openmmml", False, "pip install openmmml"),
+    "numpy": ("numpy", True),
+    "openmm": ("openmm", True),
+    "torch": ("torch", True),
+    "safetensors": ("safetensors", True),
+    "h5py": ("h5py", True),
+    "mdtraj": ("mdtraj", True),
+    "freud-analysis": ("freud", True),
+    "matplotlib": ("matplotlib", True),
+    "lightning": ("lightning", True),
+    "openmmtorch": ("torch, openmmtorch", False),  # torch loads the libraries it links to
+    "openmmml": ("openmmml", False),
 }
+# Runs pieces of code one after the other and prints an answer for each as soon as it is there, so that a crash tells
+# which of them it was.
+_MARK = "openmm-cgml doctor: "
+_RUNNER = f"""
+import contextlib, io, json, sys
+for code in sys.argv[1:]:
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            exec(code, {{}})
+        answer = True, (said.getvalue().strip().splitlines() or [""])[-1]
+    except BaseException as error:
+        answer = False, " ".join(f"{{type(error).__name__}}: {{error}}".split())
+    print("\\n{_MARK}" + json.dumps(answer), flush=True)
+"""
 _PLATFORMS = """
 import json, openmm
 names = [openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())]
@@ -95,13 +110,27 @@ def doctor(
 def examine() -> list[Finding]:
     """Everything that is known about this installation.
 
-    Packages are imported in processes of their own, so that none can end this one.
+    Packages are imported in two other processes, so that none can end this one, and in few, since importing them is
+    what takes the time.
     """
-    checks: list[Callable[[], Finding]] = [lambda name=name: _check_package(name) for name in _PACKAGES]  # type: ignore[misc]
-    checks += [_check_platforms, _check_backend, _check_gpu, _check_caches, _check_models]
+    installed = [name for name in _PACKAGES if _version(name) is not None]
+    imports = [f"import {_PACKAGES[name][0]}" for name in installed]
     with ThreadPoolExecutor(max_workers=2) as pool:
-        found = list(pool.map(lambda check: check(), checks))
-    return [_check_python(), *found, *_check_environment()]
+        packages = pool.submit(_probe, [*imports, _PLATFORMS])
+        deployed = pool.submit(_probe, [_GPU, _BACKEND])
+        *imported, platforms = packages.result()
+        gpu, backend = deployed.result()
+    answers = dict(zip(installed, imported, strict=True))
+    return [
+        _check_python(),
+        *(_check_package(name, answers.get(name)) for name in _PACKAGES),
+        _check_platforms(*platforms),
+        _check_backend(*backend),
+        _check_gpu(*gpu),
+        _check_caches(),
+        _check_models(),
+        *_check_environment(),
+    ]
 
 
 def _lines(findings: list[Finding]) -> list[str]:
@@ -120,40 +149,53 @@ def _lines(findings: list[Finding]) -> list[str]:
 
 
 def _check_python() -> Finding:
-    version = ".".join(map(str, sys.version_info[:3]))
-    good = sys.version_info >= (3, 11)
-    return Finding("python", "ok" if good else "problem", version, "" if good else "install Python 3.11 or newer")
+    return Finding("python", "ok", ".".join(map(str, sys.version_info[:3])))  # an older one does not get here
 
 
-def _check_package(distribution: str) -> Finding:
-    module, needed, fix = _PACKAGES[distribution]
+def _check_package(distribution: str, answer: tuple[bool, str] | None) -> Finding:
+    """What is known of a package from its installed version and the answer to importing it; None if not installed."""
+    needed = _PACKAGES[distribution][1]
     missing: State = "problem" if needed else "note"
-    try:
-        version = metadata.version(distribution)
-    except metadata.PackageNotFoundError:
+    if answer is None:
         detail = "not installed" if needed else "not installed (optional)"
-        return Finding(distribution, missing, detail, fix)
-    ok, text = _probe(f"import {module}")
+        return Finding(distribution, missing, detail, _how_to_get(distribution))
+    ok, text = answer
+    version = _version(distribution)
     if ok:
-        return Finding(distribution, "ok", version)
-    return Finding(
-        distribution, missing, f"{version} is installed but cannot be imported: {text}", f"{fix} --force-reinstall"
-    )
+        return Finding(distribution, "ok", str(version))
+    detail = f"{version} is installed but cannot be imported: {text}"
+    if "No module named" in text or not needed:  # pip installs what it lacks with it
+        return Finding(distribution, missing, detail, _how_to_get(distribution))
+    return Finding(distribution, missing, detail, reinstall(distribution))
 
 
-def _check_platforms() -> Finding:
-    ok, text = _probe(_PLATFORMS)
+def _how_to_get(distribution: str) -> str:
+    return install_torchforce() if distribution == "openmmtorch" else install(distribution)
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _check_platforms(ok: bool, text: str) -> Finding:
     if not ok:
-        return Finding("OpenMM platforms", "problem", text, f"{_INSTALL} --force-reinstall")
+        return Finding("OpenMM platforms", "problem", text, reinstall("openmm"))
     found = json.loads(text)
     detail = ", ".join(found["names"])
     missing = _missing_libraries(found["failures"])
     if missing:
         detail += f" ({', '.join(missing)} not found, so the platforms that need it are off)"
     if {"CUDA", "HIP", "OpenCL"}.isdisjoint(found["names"]):
-        fix = 'pip install "openmm-cgml[cuda12]"   (with an NVIDIA GPU)'
+        fix = install_cuda() if _has_nvidia_driver() else ""
         return Finding("OpenMM platforms", "note", f"{detail}; no GPU platform", fix)
     return Finding("OpenMM platforms", "ok", detail)
+
+
+def _has_nvidia_driver() -> bool:
+    return shutil.which("nvidia-smi") is not None
 
 
 def _missing_libraries(failures: list[str]) -> list[str]:
@@ -165,18 +207,19 @@ def _missing_libraries(failures: list[str]) -> list[str]:
     )
 
 
-def _check_backend() -> Finding:
-    ok, text = _probe(_BACKEND)
+def _check_backend(ok: bool, text: str) -> Finding:
     if not ok:
-        return Finding("ML backend", "problem", f"none works: {text}", f"{_INSTALL} --force-reinstall")
+        fix = install("openmm", upgrade=True) if "PythonForce" in text else ""
+        return Finding("ML backend", "problem", f"none works: {text}", fix)
     choice = json.loads(text)
-    fix = "" if choice["name"] == "TorchForce" else f"{_TORCHFORCE}   (for TorchForce, in an environment of its own)"
     detail = f"{choice['name']}: {choice['reason']}{choice.get('graphs', '')}"
-    return Finding("ML backend", "note" if fix else "ok", detail, fix)
+    if choice["name"] == "TorchForce":
+        return Finding("ML backend", "ok", detail)
+    detail += "; TorchForce needs older versions, which go into an environment of their own"
+    return Finding("ML backend", "note", detail, install_torchforce())
 
 
-def _check_gpu() -> Finding:
-    ok, text = _probe(_GPU)
+def _check_gpu(ok: bool, text: str) -> Finding:
     if not ok:
         return Finding("GPU for training", "note", f"unknown, torch does not answer: {text}")
     found = json.loads(text)
@@ -204,7 +247,7 @@ def _check_models() -> Finding:
     models, systems = list_models(), list_systems()
     if not systems:
         return Finding(
-            "shipped models", "problem", "none found; the installation is incomplete", f"{_INSTALL} --force-reinstall"
+            "shipped models", "problem", "none found; the installation is incomplete", reinstall("openmm-cgml")
         )
     return Finding("shipped models", "ok", f"{', '.join(models) or 'no models'}; systems: {', '.join(systems)}")
 
@@ -220,17 +263,31 @@ def _check_environment() -> list[Finding]:
     return findings
 
 
-def _probe(code: str) -> tuple[bool, str]:
-    """Run `code` in a new interpreter: (True, last line of its output) or (False, what went wrong in one line)."""
-    command = [sys.executable, "-W", "ignore", "-c", code]
+def _probe(codes: Sequence[str]) -> list[tuple[bool, str]]:
+    """Run pieces of code in other interpreters: for each (True, last line of its output) or (False, what went wrong).
+
+    They share one interpreter until one of them ends it; those after it go on in a new one.
+    """
+    answers: list[tuple[bool, str]] = []
+    while len(answers) < len(codes):
+        answers += _probe_until_crash(codes[len(answers) :])
+    return answers
+
+
+def _probe_until_crash(codes: Sequence[str]) -> list[tuple[bool, str]]:
+    """Answers up to the first piece of code that ends the interpreter, that one included."""
+    command = [sys.executable, "-W", "ignore", "-c", _RUNNER, *codes]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=False)
-    except subprocess.TimeoutExpired:
-        return False, f"no answer within {_TIMEOUT:.0f} s"
+        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT, check=False)
+        output, ending = done.stdout, _ending(done.returncode)
+    except subprocess.TimeoutExpired as error:
+        output, ending = error.stdout or b"", f"no answer within {_TIMEOUT:.0f} s"
     except OSError as error:
-        return False, f"cannot start {sys.executable}: {error.strerror}"
-    if done.returncode == 0:
-        return True, (done.stdout.strip().splitlines() or [""])[-1]
-    if done.returncode < 0:
-        return False, f"the process crashed with signal {-done.returncode}"
-    return False, (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return [(False, f"cannot start {sys.executable}: {error.strerror}")] * len(codes)
+    lines = [line for line in output.decode(errors="replace").splitlines() if line.startswith(_MARK)]
+    answers = [(bool(ok), str(text)) for ok, text in (json.loads(line.removeprefix(_MARK)) for line in lines)]
+    return answers if len(answers) == len(codes) else [*answers, (False, ending)]
+
+
+def _ending(code: int) -> str:
+    return f"the process crashed with signal {-code}" if code < 0 else f"the process ended with code {code}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import platform
 import sys
 import time
@@ -18,6 +19,7 @@ from openmm_cgml.storage import VERB_RECORD, read_object, write_sealed_json
 
 SCHEMA = "openmm-cgml/run"
 _PACKAGES = ("openmm", "openmmtorch", "torch", "torchmd-net", "numpy", "lightning", "mdtraj", "freud-analysis")
+_log = logging.getLogger(__name__)
 _REFUSALS = (InputError, ArtifactError, OutputExistsError, MissingDependencyError)
 
 
@@ -33,6 +35,7 @@ def recorded(output: Path, verb: str, arguments: Mapping[str, Any]) -> Iterator[
         verb: Name of the verb.
         arguments: Its arguments; paths and other objects are stored as text.
     """
+    _log.info("%s into %s: %s", verb, output, {name: value for name, value in _plain(arguments).items() if value})
     started, clock = datetime.now(UTC), time.perf_counter()
     result: dict[str, Any] = {}
     ending = "finished"
@@ -51,6 +54,7 @@ def recorded(output: Path, verb: str, arguments: Mapping[str, Any]) -> Iterator[
         ending = f"failed: {error}"
         raise
     finally:
+        _log.info("%s %s after %.1f s", verb, ending or "refused", time.perf_counter() - clock)
         if ending and output.is_dir():
             record = {
                 "schema": SCHEMA,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,8 @@ from openmm_cgml.networks import SchNet
 
 BACKENDS = ("TorchForce", "PythonForce")
 FORCE_NAME = "network"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +84,7 @@ def create_ml_force(deployed: DeployedNetwork, *, backend: str, periodic: bool, 
         force = create_python_force(deployed, periodic=periodic, exact=exact)
     force.setUsesPeriodicBoundaryConditions(periodic)
     force.setName(FORCE_NAME)
+    _log.info("the network runs in a %s; evaluated: %s", backend, describe_evaluation(deployed.network, exact=exact))
     return force
 
 

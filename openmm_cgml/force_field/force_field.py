@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ from openmm_cgml.system import (
 )
 from openmm_cgml.topology import CGTopology, ChainTemplate, MoleculeTemplate, ResidueTemplate
 
+_log = logging.getLogger(__name__)
 _MASS_TOLERANCE = 1e-3  # relative; files round masses
 
 
@@ -363,6 +365,7 @@ class ForceField:
             force_field.architectures,
             name=str(name),
         )
+        _log.info("force field %s loaded from %s: digests and self-test agree", force_field.name, path)
         return force_field
 
     @classmethod

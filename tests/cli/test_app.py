@@ -1,12 +1,15 @@
 import errno
+import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
 import types
 
 import pytest
+import typer
 
 from openmm_cgml.cli import app
 from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError, SimulationError, TrainingError
@@ -73,6 +76,87 @@ def test_help_of_a_verb_imports_nothing_heavy(name):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize("name", app.VERBS)
+def test_help_of_a_verb_gives_an_example_with_arguments_that_it_takes(name):
+    done = run([name, "--help"])
+    assert f"Example: openmm-cgml {app.EXAMPLES[name]}" in " ".join(done.stdout.split())
+    command = typer.main.get_command(app.create_app(name))
+    words = shlex.split(app.EXAMPLES[name])
+    verb = command.get_command(command.make_context("openmm-cgml", [words[0]]), words[0])
+    assert verb.make_context(name, words[1:]).params
+
+
+def test_help_of_a_verb_answers_in_under_half_a_second():
+    for name in ("simulate", "fit", "doctor"):
+        times = []
+        for _ in range(3):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            assert run([name, "--help"]).returncode == 0
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert min(times) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["simulate", "benzen-1bead", "-o", "out", "-n", "5"], 2, "did you mean 'benzene-1bead'"),
+        (["simulate", "somewhere/fit", "-o", "out", "-n", "5"], 2, "somewhere/fit/force_field/manifest.json"),
+        (["build", "nothing", "-o", "out", "-n", "5"], 2, "shipped models: benzene-1bead"),
+        (["refine", "nothing", "--data", "data", "-o", "out"], 2, "shipped models: benzene-1bead"),
+        (["export", "nothing", "-o", "out"], 2, "shipped models: benzene-1bead"),
+        (["fit", "fit.yaml", "-o", "out"], 2, "name: missing"),
+        (["fit", "none.yaml", "-o", "out"], 2, "none.yaml"),
+        (["reference", "nothing", "-o", "out"], 2, "shipped systems: benzene-1bead"),
+        (["info", "nothing"], 2, "shipped models: benzene-1bead"),
+    ],
+)
+def test_wrong_names_and_keys_are_told_before_anything_heavy_is_imported(tmp_path, arguments, code, message):
+    (tmp_path / "fit.yaml").write_text("priors: {}\nnetwork: {kind: schnet, cutoff: 1 nm}\n")
+    heavy = ("torch", "lightning", "mdtraj", "matplotlib", "numba", "warp", "torchmdnet")
+    script = (
+        f"import sys\nsys.path.insert(0, {os.getcwd()!r})\nfrom openmm_cgml.cli.app import main\n"
+        f"try:\n    main({arguments})\nfinally:\n    print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=600, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout.strip()) == (code, "[]"), done.stderr
+    assert message in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def complete(line):
+    """What a bash that completes `line` is told."""
+    environment = {
+        **os.environ,
+        "_OPENMM_CGML_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(line.split(" ")) - 1),
+    }
+    done = run([], env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_shell_completes_verbs_options_and_shipped_names():
+    assert {"refine", "reference"} <= set(complete("openmm-cgml re"))
+    assert complete("openmm-cgml simulate --dura") == ["--duration"]
+    assert set(complete("openmm-cgml simulate benz")) == {"benzene-1bead", "benzene-3bead"}
+
+
+def test_the_help_offers_to_install_completion():
+    assert "--install-completion" in run(["--help"]).stdout
+
+
+def test_verbose_says_on_stderr_what_is_done_wherever_it_stands():
+    for arguments in (["-v", "info", "benzene-1bead"], ["info", "benzene-1bead", "--verbose"]):
+        done = run([*arguments, "--json"])
+        assert "benzene-1bead" in done.stderr
+        assert json.loads(done.stdout)
+    assert run(["info", "benzene-1bead"]).stderr == ""
 
 
 def test_version_is_printed():

@@ -1,5 +1,4 @@
 import json
-import subprocess
 
 import pytest
 import typer
@@ -13,8 +12,9 @@ def answering(monkeypatch):
     """Make every probe answer what the test says for the code it contains."""
 
     def install(answers):
-        def probe(code):
-            return next((answer for part, answer in answers.items() if part in code), (True, json.dumps(_HEALTHY)))
+        def probe(codes):
+            healthy = True, json.dumps(_HEALTHY)
+            return [next((answer for part, answer in answers.items() if part in code), healthy) for code in codes]
 
         monkeypatch.setattr(module, "_probe", probe)
         monkeypatch.setattr(
@@ -53,7 +53,7 @@ def test_a_broken_package_is_named_with_the_command_that_mends_it(answering, cap
     assert exit_.value.exit_code == 2
     out = capsys.readouterr().out
     assert "ImportError: undefined symbol" in out
-    assert "pip install openmm-cgml --force-reinstall" in out
+    assert "-m pip install --force-reinstall --no-deps freud-analysis==" in out
 
 
 def test_a_missing_optional_package_is_no_problem(answering, monkeypatch):
@@ -66,7 +66,8 @@ def test_a_missing_optional_package_is_no_problem(answering, monkeypatch):
 
     monkeypatch.setattr(module.metadata, "version", version)
     finding = find(examine(), "openmmtorch")
-    assert (finding.state, finding.fix) == ("note", 'pip install "openmm-cgml[torchforce]"')
+    assert finding.state == "note"
+    assert "openmm-cgml[torchforce]" in finding.fix
 
 
 def test_a_fallback_to_pythonforce_comes_with_its_reason_and_the_way_to_torchforce(answering):
@@ -103,20 +104,32 @@ def test_plugin_failures_are_told_by_the_library_that_is_missing(answering):
 
 
 def test_a_crash_of_a_probed_package_is_reported_not_shared():
-    assert module._probe("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)") == (
-        False,
-        "the process crashed with signal 11",
-    )
+    codes = ["print(1)", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "print('one'); print('two')"]
+    assert module._probe(codes) == [(True, "1"), (False, "the process crashed with signal 11"), (True, "two")]
 
 
-def test_a_probe_that_hangs_is_reported(monkeypatch):
-    def run(*arguments, **options):
-        raise subprocess.TimeoutExpired("python", 1)
+def test_an_error_of_a_probed_package_is_told_in_one_line():
+    answers = module._probe(["import nothing_of_this_name", "raise SystemExit(3)", "print('fine')"])
+    assert answers[0] == (False, "ModuleNotFoundError: No module named 'nothing_of_this_name'")
+    assert answers[1:] == [(False, "SystemExit: 3"), (True, "fine")]
 
-    monkeypatch.setattr(module.subprocess, "run", run)
-    ok, text = module._probe("pass")
-    assert not ok
-    assert "no answer" in text
+
+def test_a_probe_that_hangs_is_reported_and_the_others_are_answered(monkeypatch):
+    monkeypatch.setattr(module, "_TIMEOUT", 1.0)
+    answers = module._probe(["print('fine')", "import time; time.sleep(60)", "print('still')"])
+    assert answers == [(True, "fine"), (False, "no answer within 1 s"), (True, "still")]
+
+
+@pytest.mark.parametrize(
+    ("error", "command"),
+    [
+        ("ModuleNotFoundError: No module named 'rowan'", "install 'freud-analysis>="),
+        ("ImportError: undefined symbol", "install --force-reinstall --no-deps freud-analysis=="),
+    ],
+)
+def test_what_a_package_lacks_is_installed_with_it_and_a_broken_one_is_replaced_alone(answering, error, command):
+    answering({"import freud": (False, error)})
+    assert command in find(examine(), "freud-analysis").fix
 
 
 def test_findings_can_be_printed_as_json(answering, capsys):
