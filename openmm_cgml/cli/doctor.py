@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -33,16 +34,18 @@ _PACKAGES = {
     "openmmtorch": ("torch, openmmtorch", False),  # torch loads the libraries it links to
     "openmmml": ("openmmml", False),
 }
-# Runs pieces of code one after the other and prints an answer for each as soon as it is there, so that a crash tells
-# which of them it was.
+# The head of a program of several pieces of code, which prints an answer for each as soon as it is there, so that a
+# crash tells which of them it was.
 _MARK = "openmm-cgml doctor: "
-_RUNNER = f"""
+_HEAD = f"""
 import contextlib, io, json, sys
-for code in sys.argv[1:]:
+
+@contextlib.contextmanager
+def answering():
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said):
-            exec(code, {{}})
+            yield
         answer = True, (said.getvalue().strip().splitlines() or [""])[-1]
     except BaseException as error:
         answer = False, " ".join(f"{{type(error).__name__}}: {{error}}".split())
@@ -276,7 +279,8 @@ def _probe(codes: Sequence[str]) -> list[tuple[bool, str]]:
 
 def _probe_until_crash(codes: Sequence[str]) -> list[tuple[bool, str]]:
     """Answers up to the first piece of code that ends the interpreter, that one included."""
-    command = [sys.executable, "-W", "ignore", "-c", _RUNNER, *codes]
+    pieces = ["with answering():\n" + textwrap.indent(code, "    ") for code in codes]
+    command = [sys.executable, "-W", "ignore", "-c", "\n".join([_HEAD, *pieces])]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT, check=False)
         output, ending = done.stdout, _ending(done.returncode)

@@ -10,7 +10,8 @@ import warp as wp
 from openmm_cgml.caches import place_warp_cache
 
 place_warp_cache(wp.config)
-wp.config.log_level = wp.LOG_ERROR  # no banner where there is no GPU
+wp.config.log_level = wp.LOG_ERROR  # no banner
+wp.init()
 wp.set_module_options({"enable_backward": False})
 
 # What `flags` holds: one number each, then the room that the rows of each kind of pairs need.
