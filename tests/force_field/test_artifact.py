@@ -48,6 +48,18 @@ def replace_file(model, name, data):
     edit_manifest(model, lambda document: document["files"].update({name: entry}), seal=True)
 
 
+def test_the_output_folder_of_a_fit_stands_for_the_force_field_in_it(tmp_path):
+    tiny_force_field().save(tmp_path / "fit" / "force_field")
+    assert ForceField.load(tmp_path / "fit").fingerprint == ForceField.load(tmp_path / "fit" / "force_field").fingerprint
+
+
+def test_a_save_that_was_killed_in_the_folder_of_a_fit_is_finished(tmp_path):
+    folder = tmp_path / "fit" / "force_field"
+    tiny_force_field().save(folder)
+    folder.rename(artifact._previous(folder))
+    assert artifact.find_force_field(tmp_path / "fit") == folder
+
+
 def test_an_untouched_copy_loads(model):
     assert ForceField.load(model).name == "tiny-benzene-3bead"
 
