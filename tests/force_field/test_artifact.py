@@ -50,7 +50,9 @@ def replace_file(model, name, data):
 
 def test_the_output_folder_of_a_fit_stands_for_the_force_field_in_it(tmp_path):
     tiny_force_field().save(tmp_path / "fit" / "force_field")
-    assert ForceField.load(tmp_path / "fit").fingerprint == ForceField.load(tmp_path / "fit" / "force_field").fingerprint
+    assert (
+        ForceField.load(tmp_path / "fit").fingerprint == ForceField.load(tmp_path / "fit" / "force_field").fingerprint
+    )
 
 
 def test_a_save_that_was_killed_in_the_folder_of_a_fit_is_finished(tmp_path):
