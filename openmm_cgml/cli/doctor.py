@@ -34,6 +34,7 @@ _PACKAGES = {
     "openmmtorch": ("torch, openmmtorch", False),  # torch loads the libraries it links to
     "openmmml": ("openmmml", False),
 }
+_ON_TORCH = ("torch", "lightning", "openmmtorch")  # imported where the ML backend is looked for, so that torch is once
 # The head of a program of several pieces of code, which prints an answer for each as soon as it is there, so that a
 # crash tells which of them it was.
 _MARK = "openmm-cgml doctor: "
@@ -117,13 +118,13 @@ def examine() -> list[Finding]:
     what takes the time.
     """
     installed = [name for name in _PACKAGES if _version(name) is not None]
-    imports = [f"import {_PACKAGES[name][0]}" for name in installed]
+    light, on_torch = [n for n in installed if n not in _ON_TORCH], [n for n in installed if n in _ON_TORCH]
     with ThreadPoolExecutor(max_workers=2) as pool:
-        packages = pool.submit(_probe, [*imports, _PLATFORMS])
-        deployed = pool.submit(_probe, [_GPU, _BACKEND])
-        *imported, platforms = packages.result()
-        gpu, backend = deployed.result()
-    answers = dict(zip(installed, imported, strict=True))
+        without = pool.submit(_probe, [*map(_import, light), _PLATFORMS])
+        with_torch = pool.submit(_probe, [_GPU, _BACKEND, *map(_import, on_torch)])
+        *imported, platforms = without.result()
+        gpu, backend, *imported_on_torch = with_torch.result()
+    answers = dict(zip([*light, *on_torch], [*imported, *imported_on_torch], strict=True))
     return [
         _check_python(),
         *(_check_package(name, answers.get(name)) for name in _PACKAGES),
@@ -134,6 +135,10 @@ def examine() -> list[Finding]:
         _check_models(),
         *_check_environment(),
     ]
+
+
+def _import(distribution: str) -> str:
+    return f"import {_PACKAGES[distribution][0]}"
 
 
 def _lines(findings: list[Finding]) -> list[str]:

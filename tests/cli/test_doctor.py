@@ -46,6 +46,16 @@ def test_a_healthy_installation_has_no_problems(answering, capsys):
     assert "models can be run here" in out
 
 
+def test_one_process_without_torch_and_one_with_it_look_at_everything():
+    """Importing torch, and lightning after it, is most of the time that the verb takes."""
+    light = [name for name in module._PACKAGES if name not in module._ON_TORCH and module._version(name) is not None]
+    code = [*(f"import {module._PACKAGES[name][0]}" for name in light), "import sys; print('torch' in sys.modules)"]
+    *imported, last = module._probe(code)
+    assert all(ok for ok, _ in imported)
+    assert last == (True, "False")
+    assert module._probe(["import lightning", "import sys; print('torch' in sys.modules)"])[1] == (True, "True")
+
+
 def test_a_broken_package_is_named_with_the_command_that_mends_it(answering, capsys):
     answering({"import freud": (False, "ImportError: undefined symbol")})
     with pytest.raises(typer.Exit) as exit_:
