@@ -121,9 +121,9 @@ def examine() -> list[Finding]:
     light, on_torch = [n for n in installed if n not in _ON_TORCH], [n for n in installed if n in _ON_TORCH]
     with ThreadPoolExecutor(max_workers=2) as pool:
         without = pool.submit(_probe, [*map(_import, light), _PLATFORMS])
-        with_torch = pool.submit(_probe, [_GPU, _BACKEND, *map(_import, on_torch)])
+        with_torch = pool.submit(_probe, [_GPU, _BACKEND, _CACHES, *map(_import, on_torch)])
         *imported, platforms = without.result()
-        gpu, backend, *imported_on_torch = with_torch.result()
+        gpu, backend, caches, *imported_on_torch = with_torch.result()
     answers = dict(zip([*light, *on_torch], [*imported, *imported_on_torch], strict=True))
     return [
         _check_python(),
@@ -131,7 +131,7 @@ def examine() -> list[Finding]:
         _check_platforms(*platforms),
         _check_backend(*backend),
         _check_gpu(*gpu),
-        _check_caches(),
+        _check_caches(*caches),
         _check_models(),
         *_check_environment(),
     ]
@@ -237,8 +237,7 @@ def _check_gpu(ok: bool, text: str) -> Finding:
     return Finding("GPU for training", "note", f"none; torch is {build}")
 
 
-def _check_caches() -> Finding:
-    ok, text = _probe(_CACHES)
+def _check_caches(ok: bool, text: str) -> Finding:
     if not ok:
         return Finding("compiled kernels", "note", f"unknown: {text}")
     missing = [variable for variable, kept in json.loads(text).items() if not kept]
