@@ -23,6 +23,8 @@ from openmm_cgml.units import BOLTZMANN
 
 __all__ = ["Observable", "ReferenceReport", "format_report", "report_reference"]
 
+REPORT_FILE = "report.json"
+"""What a finished run leaves, once it has `MIN_FRAMES` frames."""
 MIN_FRAMES = 10
 """Fewest frames that a report is made from."""
 _BIN_WIDTH = 0.01  # nm

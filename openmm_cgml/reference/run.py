@@ -21,7 +21,7 @@ from openmm_cgml.reference.config import ReferenceConfig
 from openmm_cgml.reference.plan import Plan, check_same_run, make_plan
 from openmm_cgml.reference.platforms import find_platform
 from openmm_cgml.reference.recorder import ForceRecorder, recording_metadata
-from openmm_cgml.reference.report import MIN_FRAMES, ReferenceReport, format_report, report_reference
+from openmm_cgml.reference.report import MIN_FRAMES, REPORT_FILE, ReferenceReport, format_report, report_reference
 from openmm_cgml.shards import FrameStore, FrameWriter
 from openmm_cgml.specification import StageSpecification, SystemSpecification
 from openmm_cgml.storage import OutputKind, hold_output, read_object, write_atomically, write_sealed_json
@@ -315,7 +315,7 @@ class _Run:
         report = None
         if n_frames >= MIN_FRAMES:
             report = report_reference(recording, self._plan.specification, density_samples=samples)
-            write_atomically(self._folder / "report.json", report.to_json())
+            write_atomically(self._folder / REPORT_FILE, report.to_json())
             write_atomically(self._folder / "report.txt", format_report(report) + "\n")
         if n_frames:
             self._draw(FrameStore.open(recording, verify=False), n_frames - 1)

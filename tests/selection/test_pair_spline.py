@@ -1,21 +1,11 @@
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import openmm
 import pytest
 
 from openmm_cgml.frames import Frames
+from openmm_cgml.priors import PriorSet
+from openmm_cgml.selection import pair_spline
 from openmm_cgml.topology import CGTopology, ResidueTemplate
-
-_PATH = Path(__file__).parents[2] / "benchmarks" / "pair_spline.py"
-_SPEC = importlib.util.spec_from_file_location("pair_spline", _PATH)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-pair_spline = importlib.util.module_from_spec(_SPEC)
-sys.modules["pair_spline"] = pair_spline
-_SPEC.loader.exec_module(pair_spline)
 
 EDGE, CUTOFF, DEPTH = 2.0, 0.8, 300.0
 
@@ -70,7 +60,7 @@ def test_two_types_get_their_own_forces() -> None:
 def test_openmm_tables_equal_the_fit(types: str) -> None:
     topology, frames = liquid(types)
     spline = pair_spline.fit_pair_spline(topology, frames, CUTOFF)
-    system = pair_spline.create_system(spline, pair_spline.PriorSet(terms=()), topology, frames.box[0])
+    system = pair_spline.create_system(spline, PriorSet(terms=()), topology, frames.box[0])
     context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
     context.setPositions(frames.positions[0])
     theirs = context.getState(forces=True).getForces(asNumpy=True)._value

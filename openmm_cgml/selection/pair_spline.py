@@ -2,15 +2,11 @@
 
 A cubic B-spline pair force between beads of different molecules is fitted to the intermolecular forces of a dataset by
 linear least squares (multiscale coarse-graining: Izvekov and Voth, J. Phys. Chem. B 109, 2469 (2005)), and tabulated as
-a native OpenMM force. Bonds, where there are any, come from the harmonic prior.
-
-    python benchmarks/pair_spline.py DATASET [--mean-force DATASET ...] [--cutoffs 0.8 1.0 1.2] [--simulate 100]
+a native OpenMM force. Bonded terms, where there are any, are those of the priors.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,18 +14,15 @@ from typing import Any
 import numpy as np
 import openmm
 from numpy.typing import NDArray
-from openmm import unit
 from scipy.interpolate import BSpline
 from scipy.sparse import csr_matrix
 
-from openmm_cgml.analysis import RadialDistribution, compare_rdf, compute_centers_of_mass, compute_rdf
-from openmm_cgml.dataset import ForceMatchingDataset
+from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
-from openmm_cgml.periodic import find_pairs
-from openmm_cgml.potentials import HarmonicBondConfig, closest_approach
-from openmm_cgml.priors import PriorSet, fit_bonded_priors
+from openmm_cgml.periodic import find_pairs, minimum_image
+from openmm_cgml.potentials import closest_approach
+from openmm_cgml.priors import PriorSet
 from openmm_cgml.topology import CGTopology
-from openmm_cgml.units import BOLTZMANN
 
 SPACING = 0.02
 """Distance between knots [nm]."""
@@ -51,7 +44,7 @@ class PairSpline:
         cutoff: Distance from which the force is zero [nm].
     """
 
-    types: tuple[tuple[str, str], ...]
+    types: tuple[tuple[str, ...], ...]
     splines: tuple[BSpline, ...]
     core: tuple[float, ...]
     cutoff: float
@@ -132,7 +125,9 @@ def fit_pair_spline(topology: CGTopology, frames: Frames, cutoff: float) -> Pair
     ]  # cubic: len(t) - 4 functions, the last one left out so that the force ends at 0
     starts = np.concatenate([[0], np.cumsum(sizes)])
     matrix, vector = np.zeros((starts[-1], starts[-1])), np.zeros(starts[-1])
-    for target, (i, j, vectors, distances) in zip(_labels(frames), inter_pairs(topology, frames, cutoff), strict=True):
+    for target, (i, j, vectors, distances) in zip(
+        intermolecular_forces_of(frames), inter_pairs(topology, frames, cutoff), strict=True
+    ):
         pair = pair_of_types(topology, types, i, j)
         basis = np.zeros((3 * topology.n_beads, starts[-1]))
         for number, t in enumerate(knots):
@@ -156,19 +151,18 @@ def fit_pair_spline(topology: CGTopology, frames: Frames, cutoff: float) -> Pair
 
 def inter_pairs(topology: CGTopology, frames: Frames, cutoff: float) -> Iterator[tuple[NDArray[Any], ...]]:
     """Beads i < j of different molecules, vectors from i to j and distances, frame by frame."""
-    for positions, box in zip(frames.positions, frames.box, strict=True):
-        points, cell = np.asarray(positions, np.float64), np.asarray(box, np.float64)
-        i, j = find_pairs(points, cell, cutoff)
+    boxes = [None] * len(frames) if frames.box is None else frames.box
+    for positions, box in zip(frames.positions, boxes, strict=True):
+        points = np.asarray(positions, np.float64)
+        i, j = find_pairs(points, box, cutoff)
         apart = topology.molecules[i] != topology.molecules[j]
         i, j = i[apart], j[apart]
-        vectors = points[j] - points[i]
-        for axis in (2, 1, 0):
-            vectors -= np.round(vectors[:, axis, None] / cell[axis, axis]) * cell[axis]
+        vectors = minimum_image(points[j] - points[i], box)
         yield i, j, vectors, np.linalg.norm(vectors, axis=1)
 
 
 def pair_of_types(
-    topology: CGTopology, types: tuple[tuple[str, str], ...], i: NDArray[np.int64], j: NDArray[np.int64]
+    topology: CGTopology, types: tuple[tuple[str, ...], ...], i: NDArray[np.int64], j: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Index into `types` of each pair of beads; -1 where there is none."""
     table = np.full((len(topology.type_names),) * 2, -1)
@@ -178,9 +172,17 @@ def pair_of_types(
     return table[topology.bead_types[i], topology.bead_types[j]]
 
 
-def _labels(frames: Frames) -> NDArray[np.floating]:
-    """The intermolecular forces where they were recorded; without bonds the total forces are the same."""
-    return frames.forces if frames.forces_inter is None else frames.forces_inter
+def intermolecular_forces_of(frames: Frames) -> NDArray[np.floating]:
+    """The intermolecular forces where they were recorded; without bonds the total forces are the same.
+
+    Raises:
+        InputError: If the frames have no forces.
+    """
+    if frames.forces_inter is not None:
+        return frames.forces_inter
+    if frames.forces is None:
+        raise InputError("the frames have no forces; give those of a force-matching dataset")
+    return frames.forces
 
 
 def _knots(start: float, cutoff: float) -> NDArray[np.float64]:
@@ -220,86 +222,3 @@ def create_system(
     ]:
         system.addForce(force)
     return system
-
-
-def simulate(
-    system: openmm.System, positions: NDArray[Any], *, temperature: float, picoseconds: float, time_step: float
-) -> tuple[NDArray[np.float64], float]:
-    """Positions every 0.25 ps after a tenth of the time for equilibration, and the mean temperature [K]."""
-    integrator = openmm.LangevinMiddleIntegrator(temperature, 1.0, time_step)
-    integrator.setRandomNumberSeed(1)
-    context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("CPU"))
-    context.setPositions(np.asarray(positions, float))
-    openmm.LocalEnergyMinimizer.minimize(context, maxIterations=100)
-    context.setVelocitiesToTemperature(temperature, 1)
-    stride = round(0.25 / time_step)
-    integrator.step(round(picoseconds / 10 / time_step))
-    frames, kinetic = [], []
-    for _ in range(round(picoseconds / 0.25)):
-        integrator.step(stride)
-        state = context.getState(positions=True, energy=True)
-        frames.append(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
-        kinetic.append(state.getKineticEnergy().value_in_unit(unit.kilojoule_per_mole))
-    return np.array(frames), 2 * float(np.mean(kinetic)) / (3 * system.getNumParticles() * BOLTZMANN)
-
-
-def center_of_mass_rdf(topology: CGTopology, positions: NDArray[Any], box: NDArray[Any]) -> RadialDistribution:
-    """g(r) of the molecules' centers of mass up to 1.2 nm."""
-    centers = compute_centers_of_mass(np.asarray(positions, float), topology.masses, topology.molecules)
-    return compute_rdf(centers, np.asarray(box, float), r_max=1.2)
-
-
-def run(
-    dataset: ForceMatchingDataset,
-    mean_forces: list[ForceMatchingDataset],
-    cutoff: float,
-    *,
-    picoseconds: float = 0.0,
-    time_step: float = 0.005,
-) -> dict[str, Any]:
-    """Fit on the training part, score on the test part and on mean forces, and compare g(r) after a simulation."""
-    topology, parts = dataset.topology, dataset.split()
-    train, test = dataset.frames(parts["train"]), dataset.frames(parts["test"])
-    spline = fit_pair_spline(topology, train, cutoff)
-    result: dict[str, Any] = {"cutoff_nm": cutoff, "training_frames": len(train), "core_nm": spline.core}
-    result["test"] = score(spline.forces(topology, test), _labels(test))
-    for number, held in enumerate(mean_forces):
-        frames = held.frames()
-        predicted = spline.forces(held.topology, frames)
-        result[f"mean_force_{number}"] = score(predicted, _labels(frames), frames.force_error)
-    if picoseconds:
-        bonds = PriorSet(terms=fit_bonded_priors(HarmonicBondConfig(), topology, train, dataset.temperature))
-        start = test.positions[0]
-        system = create_system(spline, bonds, topology, test.box[0])
-        positions, temperature = simulate(
-            system, start, temperature=dataset.temperature, picoseconds=picoseconds, time_step=time_step
-        )
-        reference = dataset.frames()
-        found = center_of_mass_rdf(topology, positions, np.tile(test.box[0], (len(positions), 1, 1)))
-        wanted = center_of_mass_rdf(topology, reference.positions, reference.box)
-        result["simulation"] = {
-            "picoseconds": picoseconds,
-            "temperature_K": temperature,
-            "gr_com_rmse": compare_rdf(found, wanted),
-        }
-    return result
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("dataset", help="folder of a force-matching dataset")
-    parser.add_argument("--mean-force", nargs="*", default=[], help="mean-force datasets to score on")
-    parser.add_argument("--cutoffs", nargs="*", type=float, default=[0.8, 1.0, 1.2], help="cutoffs in nm")
-    parser.add_argument("--simulate", type=float, default=0.0, help="picoseconds of dynamics for g(r); 0 for none")
-    parser.add_argument("--time-step", type=float, default=0.005, help="time step in ps")
-    given = parser.parse_args()
-    dataset = ForceMatchingDataset.open(given.dataset)
-    held = [ForceMatchingDataset.open(path) for path in given.mean_force]
-    for cutoff in given.cutoffs:
-        result = run(dataset, held, cutoff, picoseconds=given.simulate, time_step=given.time_step)
-        print(json.dumps(result, indent=2), flush=True)
-
-
-if __name__ == "__main__":
-    main()

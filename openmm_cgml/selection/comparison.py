@@ -1,0 +1,116 @@
+"""What the recipes need of the validation: references, metrics of runs, reports. Nothing else here imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from openmm_cgml.analysis import (
+    RadialDistribution,
+    ReferenceSummary,
+    ValidationLimits,
+    read_reference_summary,
+    write_reference_summary,
+)
+from openmm_cgml.analysis.report import read_run, summarize_dataset, validate
+from openmm_cgml.analysis.transfer import compare_transfer
+from openmm_cgml.analysis.validation import compare_with_reference
+from openmm_cgml.dataset import ForceMatchingDataset
+from openmm_cgml.errors import InputError
+
+__all__ = [
+    "ReferenceSummary",
+    "compare_lengths",
+    "compare_run",
+    "energy_per_bead",
+    "g_of_r",
+    "make_limits",
+    "mean_temperature",
+    "pictures_of",
+    "read_reference_summary",
+    "summarize",
+    "write_reference_summary",
+    "write_report",
+]
+
+
+def make_limits(limits: Mapping[str, float]) -> ValidationLimits:
+    """Limits of the validation, the usual ones where none is given.
+
+    Raises:
+        InputError: If there is no such limit.
+    """
+    known = ValidationLimits.__dataclass_fields__
+    if unknown := sorted(set(limits) - set(known)):
+        raise InputError(f"limits: {', '.join(unknown)} unknown; there are {', '.join(known)}")
+    return ValidationLimits(**limits)
+
+
+def summarize(dataset: ForceMatchingDataset, system: str, limits: Mapping[str, float]) -> ReferenceSummary:
+    """What simulations of a system are compared with."""
+    return summarize_dataset(dataset, system=system, limits=make_limits(limits))
+
+
+def write_report(runs: Sequence[Path], reference: ReferenceSummary, output: Path) -> None:
+    """Write the page, the metrics and the pictures of simulations, in place of those that are there."""
+    validate(runs, reference=reference, output=output, overwrite=True)
+
+
+def pictures_of(report: Path) -> Path:
+    """Folder of the pictures of a report."""
+    return report / "pictures"
+
+
+def compare_run(path: Path, reference: ReferenceSummary, *, discard: float | None = None) -> dict[str, float]:
+    """Every metric of a simulation beside the reference, by name.
+
+    Args:
+        path: Folder of the simulation.
+        reference: The reference.
+        discard: Time to leave out at the start [ps]; by default what the energies need to settle.
+    """
+    run = read_run(path, discard=discard)
+    if run.summary is None:
+        return {}
+    figures = compare_with_reference(run.summary, reference, name=run.name, status=run.status).figures
+    return {figure.key: figure.value for figure in figures if figure.value is not None}
+
+
+def mean_temperature(path: Path, *, discard: float) -> tuple[float | None, float | None]:
+    """Mean temperature of a simulation and its standard error [K]."""
+    summary = read_run(path, discard=discard).summary
+    temperature = None if summary is None else summary.temperature
+    return (None, None) if temperature is None else (temperature.mean, temperature.standard_error)
+
+
+def g_of_r(path: Path, *, discard: float) -> RadialDistribution | None:
+    """The g(r) of the centers of mass in a simulation."""
+    summary = read_run(path, discard=discard).summary
+    return None if summary is None else summary.com
+
+
+def energy_per_bead(path: Path) -> float | None:
+    """Mean potential energy per bead of a simulation [kJ/mol]; None if too little was recorded."""
+    summary = read_run(path).summary
+    return None if summary is None else summary.energies_per_bead["potential"].mean
+
+
+def compare_lengths(paths: Sequence[Path]) -> dict[str, Any]:
+    """Every quantity of boxes of chains with its error, and whether it differs from that of the first box."""
+    runs = [(path.name, read_run(path).summary) for path in paths]
+    compared = compare_transfer([(name, summary) for name, summary in runs if summary is not None])
+    return {
+        "quantities": [
+            {
+                "what": f"{quantity.group}: {quantity.label}",
+                "unit": quantity.unit,
+                "values": [None if each is None else each.value for each in quantity.values],
+                "errors": [None if each is None else each.error for each in quantity.values],
+                "verdicts": [None if test is None else test.verdict for test in quantity.tests],
+            }
+            for quantity in compared.quantities
+        ],
+        "differing": sum(quantity.differs for quantity in compared.quantities),
+        "compared": len(compared.quantities),
+    }
