@@ -7,6 +7,8 @@ TORCHFORCE_VENV := .venv-torchforce
 BENCH_VENV := .venv-bench
 # What to hand to benchmarks/speed.py, such as: make bench BENCH="--only ef md"
 BENCH ?=
+# Which models `make fidelity` makes.
+MODELS ?= benzene-1bead benzene-3bead
 # -qq: pip's notes about the machine's own package sources are not ours; errors still show.
 PIP_INSTALL = -m pip install -qq --disable-pip-version-check
 # One thread per test process: the machine's cores are shared by JOBS processes.
@@ -69,11 +71,11 @@ contracts: $(VENV)/.test  ## check who imports whom
 
 check: lint types contracts  ## lint, types and import contracts
 
-fidelity: $(VENV)/.test  ## measure the shipped models again: benchmarks/results/fidelity.json (hours)
-	@$(BIN)/python benchmarks/fidelity.py && $(BIN)/python benchmarks/publish.py
+fidelity: $(VENV)/.test  ## make models again by their recipes and publish them: MODELS="pim-1" (hours)
+	@$(BIN)/python -m openmm_cgml.selection $(MODELS) --publish .
 
 bench: $(BENCH_VENV)/.bench  ## measure speed beside TorchMD-Net and SchNetPack: benchmarks/results/speed-cpu.json, docs/speed.md
-	@$(BENCH_VENV)/bin/python benchmarks/speed.py $(BENCH) && $(BENCH_VENV)/bin/python benchmarks/speed_publish.py
+	@$(BENCH_VENV)/bin/python benchmarks/speed.py $(BENCH) && $(BENCH_VENV)/bin/python docs/write_speed_page.py
 
 docs: $(VENV)/.run  ## build the documentation into site/
 	@$(BIN)/python $(PIP_INSTALL) -c constraints/modern.txt -e ".[docs]"

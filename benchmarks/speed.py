@@ -12,6 +12,7 @@ first agree with SchNetPack in float64. `docs/speed.md` says what the figures me
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -62,7 +63,7 @@ def _hold_to_one_thread(core: int) -> None:
 def _measure(given: argparse.Namespace) -> None:
     import torch
 
-    from benchmarks import machine_rates, speed_peers, speed_results, speed_tables
+    from benchmarks import machine_rates, speed_peers, speed_results
 
     torch.set_num_threads(1)
     cores = _cores(given.core)
@@ -79,7 +80,7 @@ def _measure(given: argparse.Namespace) -> None:
         table = {**table, "machine": machine, "rates": rates, "load": load, "seconds": time.time() - begun}
         if not given.quick:
             speed_results.merge_results(path, {**rows, "header": header, "tables": {section: table}})
-        print(speed_tables.format_section(section, table), flush=True)
+        print(json.dumps({section: rows}, indent=2), flush=True)
 
 
 def _cores(first: int) -> list[int]:

@@ -17,7 +17,6 @@ import torch
 from benchmarks import machine_rates, speed_methods, speed_peers, speed_results, speed_systems
 from benchmarks.speed_evaluate import check_evaluation
 from benchmarks.speed_peers import Networks
-from benchmarks.speed_tables import markdown
 from benchmarks.timing import summarize
 from openmm_cgml.engine.backends import torchforce_problem
 from openmm_cgml.engine.torchforce import import_openmmtorch
@@ -174,7 +173,6 @@ def _format(key: str, row: dict[str, Any]) -> str:
     if "failed" in row:
         return f"{key}: failed: {row['failed']}"
     rate, speed = row["steps_per_second"]["median"], row["ns_per_day"]["median"]
-    head = ("", "steps/s", "ns/day of all copies", "timestep*molecules/s", "max force error / rms")
-    error = "" if row["force_difference"] is None else f"{row['force_difference']:.1e}"
-    line = (key, f"{rate:.4g}", f"{speed:.4g}", f"{row['timestep_molecules_per_second']['median']:.4g}", error)
-    return markdown(head, [line])
+    error = "" if row["force_difference"] is None else f", largest force error over rms {row['force_difference']:.1e}"
+    beads = row["timestep_molecules_per_second"]["median"]
+    return f"{key}: {rate:.4g} steps/s, {speed:.4g} ns/day of all copies, {beads:.4g} timestep*molecules/s{error}"

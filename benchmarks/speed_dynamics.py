@@ -14,7 +14,7 @@ from benchmarks.speed_evaluate import OURS, TORCHMDNET
 from benchmarks.speed_peers import Networks, ase_langevin
 from benchmarks.speed_systems import Workload, count_pairs
 from benchmarks.timing import ROUNDS, SECONDS, Timing, ratio_to_faster, summarize, time_in_rounds
-from openmm_cgml.units import BOLTZMANN
+from openmm_cgml.analysis.energy_drift import compute_energy_drift
 
 TEMPERATURE = 300.0
 SCHNETPACK = {
@@ -149,8 +149,8 @@ def measure_drift(
         context.setPositions(positions)
         context.setVelocities(velocities)
         times, energies = _total_energies(context, duration)
-        slope, error = fit_slope(times, energies)
-        each.append({"drift": unit_drift(slope, freedom), "error": unit_drift(error, freedom)})
+        drift = compute_energy_drift(times, energies, temperature=TEMPERATURE, degrees_of_freedom=freedom)
+        each.append({"drift": drift.slope, "error": drift.standard_error})
     row = {**summarize(np.abs([run["drift"] for run in each])), "peer": "none", "unit": "kT/ns/dof"}
     more = {"time_step_fs": 1000 * time_step, "duration_ps": duration, "beads": networks.workload.n_beads}
     return {**row, **more}, {**more, "runs": each}
@@ -184,18 +184,3 @@ def _total_energies(
         state = context.getState(energy=True)
         energies[index] = (state.getPotentialEnergy() + state.getKineticEnergy())._value
     return step * interval * np.arange(count), energies
-
-
-def fit_slope(times: NDArray[np.float64], energies: NDArray[np.float64], blocks: int = 10) -> tuple[float, float]:
-    """Slope of the line through the means of blocks in time, and its standard error."""
-    x = np.array([part.mean() for part in np.array_split(times, blocks)])
-    y = np.array([part.mean() for part in np.array_split(energies, blocks)])
-    x = x - x.mean()
-    slope = float((x * y).sum() / (x * x).sum())
-    residual = y - y.mean() - slope * x
-    return slope, float(np.sqrt((residual**2).sum() / (blocks - 2) / (x * x).sum()))
-
-
-def unit_drift(slope: float, freedom: int) -> float:
-    """A slope in kJ/mol/ps of `freedom` degrees of freedom, in kT/ns/degree of freedom at 300 K."""
-    return 1000 * slope / (BOLTZMANN * TEMPERATURE) / freedom

@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from openmm_cgml.errors import OpenMMCGMLError
-from openmm_cgml.selection import STAGES, STUDIES, collect_results, make_model, publish
+from openmm_cgml.selection import (
+    FIDELITY,
+    STAGES,
+    STUDIES,
+    collect_results,
+    make_model,
+    publish,
+    read_results,
+    write_pages,
+)
 
 _STAGES = ", ".join(stage.name for stage in STAGES)
 _STUDIES = ", ".join(stage.name for stage in STUDIES)
@@ -23,7 +32,10 @@ def main(
     ] = None,
     recording: Annotated[Path | None, typer.Option(help="Folder of an atomistic run that is there already.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
-    results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("benchmarks/results"),
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the results files; by default RUNS/results, or that of the checkout."),
+    ] = None,
     ship: Annotated[
         Path | None, typer.Option("--publish", help="Ship the model into this checkout: models, systems, docs.")
     ] = None,
@@ -34,14 +46,17 @@ def main(
 
     Example: python -m openmm_cgml.selection benzene-1bead benzene-3bead --publish .
     """
+    folder = results or (runs / "results" if ship is None else ship / "benchmarks" / "results")
     try:
         for recipe in recipes:
             workplace = make_model(
                 recipe, runs, stages=stages, recording=recording, threads=threads, progress=typer.echo
             )
-            table = collect_results(workplace, results)
+            table = collect_results(workplace, folder)
             if ship is not None:
                 typer.echo(f"{workplace.recipe.name}: published in {publish(workplace, table, ship)}")
+        for page in write_pages(ship / "docs", read_results(folder / FIDELITY)) if ship is not None else ():
+            typer.echo(f"{page} has new tables")
     except OpenMMCGMLError as error:
         typer.echo(f"openmm_cgml.selection: {error}", err=True)
         raise typer.Exit(2) from error

@@ -13,6 +13,7 @@ from openmm_cgml.analysis import (
     read_reference_summary,
     write_reference_summary,
 )
+from openmm_cgml.analysis.figure import format_value
 from openmm_cgml.analysis.report import read_run, summarize_dataset, validate
 from openmm_cgml.analysis.transfer import compare_transfer
 from openmm_cgml.analysis.validation import compare_with_reference
@@ -24,6 +25,7 @@ __all__ = [
     "compare_lengths",
     "compare_run",
     "energy_per_bead",
+    "format_value",
     "g_of_r",
     "make_limits",
     "mean_temperature",

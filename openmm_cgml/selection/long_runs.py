@@ -38,7 +38,7 @@ def measure_long_runs(workplace: Workplace, reference: ReferenceSummary) -> dict
     """All that was measured in the long runs."""
     return {
         **measure_runs(long_simulations(workplace), reference),
-        "simulations_command": f"python -m openmm_cgml.selection {workplace.system.name} --stages long-runs",
+        "simulations_command": f"python -m openmm_cgml.selection {workplace.system.name} --stage long-runs",
         **measure_energies(_sizes(workplace)),
     }
 

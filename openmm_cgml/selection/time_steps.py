@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openmm
 
 from openmm_cgml.analysis import RadialDistribution
-from openmm_cgml.analysis.block_average import estimate_correlation_time
 from openmm_cgml.analysis.compare import compare_rdf, compute_half_rmse
+from openmm_cgml.analysis.energy_drift import compute_energy_drift
 from openmm_cgml.builder import build_box
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.force_field import ForceField
@@ -34,7 +33,6 @@ from openmm_cgml.selection.simulations import (
 from openmm_cgml.selection.workplace import Workplace
 from openmm_cgml.simulation import SimulationConfig
 from openmm_cgml.storage import write_json
-from openmm_cgml.units import BOLTZMANN
 
 LIMITS = {"temperature_error_K": 3.0, "gr_rmse_increase": 0.005, "drift_kT_per_ns_per_dof": 0.01}
 """What a row must keep: mean temperature; RMSE of g(r) against the reference above that of the first row, beyond what
@@ -108,27 +106,6 @@ def find_longest(rows: list[dict[str, Any]]) -> float | None:
     return found
 
 
-def measure_drift(times: np.ndarray, energies: np.ndarray, temperature: float, n_beads: int) -> dict[str, float]:
-    """Drift of the total energy with its error [kT/ns per degree of freedom], and its fluctuation [kT].
-
-    Args:
-        times: Times [ps], shape (n_frames,).
-        energies: Total energies [kJ/mol], shape (n_frames,).
-        temperature: Temperature that kT is of [K].
-        n_beads: Number of beads.
-    """
-    slope, offset = np.polyfit(times, energies, 1)
-    residues = energies - slope * times - offset
-    independent = len(times) / max(1.0, 2 * estimate_correlation_time(residues))
-    error = float(residues.std()) * np.sqrt(12 / independent) / (times[-1] - times[0])
-    unit = BOLTZMANN * temperature * (3 * n_beads - 3)
-    return {
-        "drift_kT_per_ns_per_dof": 1e3 * float(slope) / unit,
-        "drift_error": 1e3 * float(error) / unit,
-        "energy_fluctuation_kT": float(residues.std()) / (BOLTZMANN * temperature),
-    }
-
-
 def _make_table(workplace: Workplace, study: TimeSteps, n_beads: int) -> dict[str, Any]:
     rows, temperature = rows_of(study), workplace.specification.temperature
     curves = [_g_of_r(workplace, study, row) for row in rows]
@@ -178,8 +155,18 @@ def _measure(workplace: Workplace, study: TimeSteps, row: Row, n_beads: int) -> 
         mean, error = mean_temperature(with_thermostat, discard=_discard(study))
         measured |= {"temperature": mean, "temperature_error": error}
     if is_complete(without):
-        measured |= measure_drift(*total_energies(without), workplace.specification.temperature, n_beads)
+        measured |= _measure_drift(without, workplace.specification.temperature, n_beads)
     return measured
+
+
+def _measure_drift(path: Path, temperature: float, n_beads: int) -> dict[str, float]:
+    times, energies = total_energies(path)
+    drift = compute_energy_drift(times, energies, temperature=temperature, degrees_of_freedom=3 * n_beads - 3)
+    return {
+        "drift_kT_per_ns_per_dof": drift.slope,
+        "drift_error": drift.standard_error,
+        "energy_fluctuation_kT": drift.fluctuation,
+    }
 
 
 def _equilibrate(workplace: Workplace, study: TimeSteps, force_field: ForceField) -> Structure:

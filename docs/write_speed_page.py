@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.speed_results import RESULTS
-from benchmarks.speed_tables import TITLES, format_section, markdown, spread
+from docs.speed_tables import TITLES, format_section, spread
+from openmm_cgml.selection.pages import format_markdown, replace_between
 from openmm_cgml.storage import read_json, write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 ROWS = {
     "ef_benz500": "energy and forces, benz-500",
     "ef_pe1000": "energy and forces, PE-1000",
@@ -52,25 +52,12 @@ def main() -> None:
 def format_summary(results: Mapping[str, Any]) -> str:
     """The rows that are there, as a table."""
     rows = [(name, spread(results[key]), results[key]["peer"]) for key, name in ROWS.items() if key in results]
-    return markdown(("", "median (min to max of the rounds)", "measured against"), rows)
+    return format_markdown(("", "median (min to max of the rounds)", "measured against"), rows)
 
 
 def format_tables(tables: Mapping[str, Any]) -> str:
     """All sections in order."""
     return "\n".join(format_section(section, tables[section]) for section in TITLES if section in tables).rstrip()
-
-
-def replace_between(text: str, name: str, content: str) -> str:
-    """The text with `content` between its markers of that name.
-
-    Raises:
-        ValueError: If the markers are not there once.
-    """
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    if text.count(begin) != 1 or text.count(end) != 1:
-        raise ValueError(f"the page needs the lines {begin} and {end} once each, for what is put between them")
-    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    return pattern.sub(lambda _: f"{begin}\n{content}\n{end}", text)
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:

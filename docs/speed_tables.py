@@ -1,9 +1,11 @@
-"""The tables of the speed benchmarks as text: on the terminal, and in docs/speed.md."""
+"""The tables of the speed benchmarks as text, for docs/speed.md."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from openmm_cgml.selection.pages import format_markdown
 
 TITLES = {
     "ef": "Energy and forces",
@@ -70,7 +72,7 @@ def _energy_and_forces(table: Mapping[str, Any]) -> str:
             f" least possible {part['least_ms']:.3g} ms"
         )
         head = ("method", "CPU ms", "wall ms", "ours is faster by", "max force error / rms", "roofline")
-        blocks.append(f"{title}\n\n{markdown(head, rows)}")
+        blocks.append(f"{title}\n\n{format_markdown(head, rows)}")
     return "\n\n".join(blocks)
 
 
@@ -87,7 +89,7 @@ def _dynamics(table: Mapping[str, Any]) -> str:
     ]
     head = ("method", "steps/s", "CPU ms a step", "ours is faster by", "roofline of the network alone")
     title = f"{table['workload']}, Langevin at 300 K, {table['time_step_fs']:g} fs"
-    return f"{title}\n\n{markdown(head, rows)}"
+    return f"{title}\n\n{format_markdown(head, rows)}"
 
 
 def _scaling(table: Mapping[str, Any]) -> str:
@@ -101,7 +103,7 @@ def _scaling(table: Mapping[str, Any]) -> str:
         )
         for name, cost in sorted(table["us_per_bead"].items(), key=lambda item: int(item[0]))
     ]
-    return markdown(("beads", "CPU us a bead", "over the smallest box", "CPU ms a call", "roofline"), rows)
+    return format_markdown(("beads", "CPU us a bead", "over the smallest box", "CPU ms a call", "roofline"), rows)
 
 
 def _drift(table: Mapping[str, Any]) -> str:
@@ -109,7 +111,7 @@ def _drift(table: Mapping[str, Any]) -> str:
     title = (
         f"{table['beads']} beads without a thermostat, {table['duration_ps']:g} ps each at {table['time_step_fs']:g} fs"
     )
-    return f"{title}\n\n{markdown(('run', 'drift [kT/ns/dof]', 'standard error'), rows)}"
+    return f"{title}\n\n{format_markdown(('run', 'drift [kT/ns/dof]', 'standard error'), rows)}"
 
 
 def _replicas(table: Mapping[str, Any]) -> str:
@@ -117,7 +119,7 @@ def _replicas(table: Mapping[str, Any]) -> str:
         (name, spread(rate), f"{table['least_ms'] / table['methods'][name]['cpu_ms']:.0%}")
         for name, rate in sorted(table["steps_per_second"].items(), reverse=True)
     ]
-    return markdown((table["workload"], "steps/s of all copies together", "roofline of the network alone"), rows)
+    return format_markdown((table["workload"], "steps/s of all copies together", "roofline of the network alone"), rows)
 
 
 def _memory(table: Mapping[str, Any]) -> str:
@@ -126,7 +128,7 @@ def _memory(table: Mapping[str, Any]) -> str:
         for box, methods in sorted(table["boxes"].items(), key=lambda item: min(v["peak_mb"] for v in item[1].values()))
         for method, found in sorted(methods.items(), key=lambda item: item[1]["peak_mb"])
     ]
-    return markdown(("box", "method", "peak MB", "of it above libraries and positions"), rows)
+    return format_markdown(("box", "method", "peak MB", "of it above libraries and positions"), rows)
 
 
 def _threads(table: Mapping[str, Any]) -> str:
@@ -134,7 +136,7 @@ def _threads(table: Mapping[str, Any]) -> str:
         (box, spread(part["wall_ms"]["1"]), spread(part["wall_ms"]["2"]), spread(part["ratio"]))
         for box, part in sorted(table["boxes"].items(), reverse=True)
     ]
-    return markdown(("box", "one thread, wall ms", "two threads, wall ms", "ratio"), rows)
+    return format_markdown(("box", "one thread, wall ms", "two threads, wall ms", "ratio"), rows)
 
 
 def _training(table: Mapping[str, Any]) -> str:
@@ -164,16 +166,10 @@ def _training(table: Mapping[str, Any]) -> str:
             "ours is faster by",
             "loss of two frames, and after one step downhill",
         )
-        blocks.append(f"{title}\n\n{markdown(head, rows)}")
+        blocks.append(f"{title}\n\n{format_markdown(head, rows)}")
     return "\n\n".join(blocks)
 
 
 def spread(found: Mapping[str, float]) -> str:
     """Median with the extremes in brackets."""
     return f"{found['median']:.3g} ({found['min']:.3g} to {found['max']:.3g})"
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
