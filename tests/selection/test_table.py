@@ -39,7 +39,7 @@ def test_a_model_is_scored_by_its_own_forces(made):
     assert score(forces, forces)["r2"] == pytest.approx(1)
     assert score(forces[:, ::-1], forces)["r2"] < 0.5
     expected = made.fit_metrics("fit")["test"]["force_rmse"]
-    every = dataset.frames(made._split(dataset)["test"])
+    every = dataset.frames(dataset.split((0.6, 0.2, 0.2), n_blocks=6)["test"])
     forces = compute_intermolecular_forces(force_field, dataset.topology, every)
     assert score(forces, every.forces)["rmse"] == pytest.approx(expected, rel=1e-3)
 
