@@ -32,6 +32,7 @@ def main(
     ] = None,
     recording: Annotated[Path | None, typer.Option(help="Folder of an atomistic run that is there already.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    platform: Annotated[str, typer.Option(help="OpenMM platform of the simulations of beads, or auto.")] = "CPU",
     results: Annotated[
         Path | None,
         typer.Option(help="Folder of the results files; by default RUNS/results, or that of the checkout."),
@@ -50,7 +51,13 @@ def main(
     try:
         for recipe in recipes:
             workplace = make_model(
-                recipe, runs, stages=stages, recording=recording, threads=threads, progress=typer.echo
+                recipe,
+                runs,
+                stages=stages,
+                recording=recording,
+                threads=threads,
+                platform=platform,
+                progress=typer.echo,
             )
             table = collect_results(workplace, folder)
             if ship is not None:

@@ -182,6 +182,7 @@ def make_model(
     stages: Sequence[str] | None = None,
     recording: Path | None = None,
     threads: int = 1,
+    platform: str = "CPU",
     progress: Callable[[str], None] = lambda text: None,
 ) -> Workplace:
     """Carry out the stages of a recipe in a folder, going on with what is there.
@@ -192,6 +193,7 @@ def make_model(
         stages: Names of the stages; by default all that make a model.
         recording: Folder of an atomistic run that is there already.
         threads: CPU threads.
+        platform: OpenMM platform of the simulations of beads, or "auto" for the fastest.
         progress: Told the stage that begins.
 
     Returns:
@@ -203,7 +205,7 @@ def make_model(
         KeyboardInterrupt: After Ctrl-C; the same call goes on from there.
     """
     chosen = find_stages(stages)
-    workplace = Workplace.open(recipe, runs, recording=recording, threads=threads)
+    workplace = Workplace.open(recipe, runs, recording=recording, threads=threads, platform=platform)
     for stage in chosen:
         progress(f"{workplace.recipe.name}: {stage.name}")
         stage.run(workplace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class Workplace:
     runs: Path
     recording: Path | None = None
     threads: int = 1
-    platform: Literal["auto", "Reference", "CPU", "CUDA", "HIP", "OpenCL"] = "CPU"
+    platform: str = "CPU"
 
     @classmethod
     def open(cls, name_or_path: str | Path, runs: str | Path, **others: Any) -> Self:

@@ -40,7 +40,10 @@ def test_the_network_is_evaluated_as_often_as_the_recipe_says(tmp_path):
     config = workplace.simulation_config(3, temperature=300.0, duration=20.0)
     assert (config.network_interval, config.seed, config.duration) == (2, 3, 20.0)
     assert config.time_step == pytest.approx(0.0018)
-    assert config.threads == 1
+    assert (config.threads, config.platform) == (1, "CPU")
+    elsewhere = Workplace.open("polyethylene-2bead", tmp_path, platform="Reference", threads=2)
+    config = elsewhere.simulation_config(3, temperature=300.0, duration=20.0)
+    assert (config.threads, config.platform) == (2, "Reference")
 
 
 def test_the_shipped_force_field_is_simulated_with_all_seeds(tmp_path):
