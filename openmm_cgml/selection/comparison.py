@@ -6,19 +6,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from openmm_cgml.analysis import (
-    RadialDistribution,
-    ReferenceSummary,
-    ValidationLimits,
-    read_reference_summary,
-    write_reference_summary,
-)
-from openmm_cgml.analysis.figure import format_value
-from openmm_cgml.analysis.report import read_run, summarize_dataset, validate
-from openmm_cgml.analysis.transfer import compare_transfer
-from openmm_cgml.analysis.validation import compare_with_reference
+from openmm_cgml.analysis import RadialDistribution
+from openmm_cgml.analysis.compare import compute_half_rmse
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.errors import InputError
+from openmm_cgml.validation import (
+    QUANTITIES,
+    ReferenceSummary,
+    ValidationLimits,
+    collect_limits,
+    compare_transfer,
+    compare_with_reference,
+    read_reference_summary,
+    read_run,
+    summarize_dataset,
+    validate,
+    write_reference_summary,
+)
+from openmm_cgml.validation.metric import format_value
+from openmm_cgml.validation.quantities.energy import ENERGY
+from openmm_cgml.validation.quantities.structure import STRUCTURE
+from openmm_cgml.validation.quantities.temperature import TEMPERATURE
 
 __all__ = [
     "ReferenceSummary",
@@ -27,6 +35,7 @@ __all__ = [
     "energy_per_bead",
     "format_value",
     "g_of_r",
+    "half_difference",
     "make_limits",
     "mean_temperature",
     "pictures_of",
@@ -43,7 +52,7 @@ def make_limits(limits: Mapping[str, float]) -> ValidationLimits:
     Raises:
         InputError: If there is no such limit.
     """
-    known = ValidationLimits.__dataclass_fields__
+    known = collect_limits(QUANTITIES)
     if unknown := sorted(set(limits) - set(known)):
         raise InputError(f"limits: {', '.join(unknown)} unknown; there are {', '.join(known)}")
     return ValidationLimits(**limits)
@@ -75,27 +84,35 @@ def compare_run(path: Path, reference: ReferenceSummary, *, discard: float | Non
     run = read_run(path, discard=discard)
     if run.summary is None:
         return {}
-    figures = compare_with_reference(run.summary, reference, name=run.name, status=run.status).figures
-    return {figure.key: figure.value for figure in figures if figure.value is not None}
+    metrics = compare_with_reference(run.summary, reference, name=run.name, status=run.status).metrics
+    return {metric.key: metric.value for metric in metrics if metric.value is not None}
+
+
+def half_difference(reference: ReferenceSummary) -> float | None:
+    """Root mean square difference of the g(r) of the centers of mass between the reference's halves."""
+    structure = reference.trajectory.get(STRUCTURE)
+    return None if structure is None or structure.com is None else compute_half_rmse(structure.com)
 
 
 def mean_temperature(path: Path, *, discard: float) -> tuple[float | None, float | None]:
     """Mean temperature of a simulation and its standard error [K]."""
     summary = read_run(path, discard=discard).summary
-    temperature = None if summary is None else summary.temperature
+    temperature = None if summary is None else summary.get(TEMPERATURE)
     return (None, None) if temperature is None else (temperature.mean, temperature.standard_error)
 
 
 def g_of_r(path: Path, *, discard: float) -> RadialDistribution | None:
     """The g(r) of the centers of mass in a simulation."""
     summary = read_run(path, discard=discard).summary
-    return None if summary is None else summary.com
+    structure = None if summary is None else summary.get(STRUCTURE)
+    return None if structure is None else structure.com
 
 
 def energy_per_bead(path: Path) -> float | None:
     """Mean potential energy per bead of a simulation [kJ/mol]; None if too little was recorded."""
     summary = read_run(path).summary
-    return None if summary is None else summary.energies_per_bead["potential"].mean
+    energies = None if summary is None else summary.get(ENERGY)
+    return None if energies is None else energies.per_bead["potential"].mean
 
 
 def compare_lengths(paths: Sequence[Path]) -> dict[str, Any]:

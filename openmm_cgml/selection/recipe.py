@@ -35,18 +35,6 @@ class AtomisticRun(Config):
     run: ReferenceConfig = ReferenceConfig()
 
 
-class Refinement(Config):
-    """The step after the fit.
-
-    Attributes:
-        config: File with its settings.
-        priors: Whether the bonded priors are corrected, not the network.
-    """
-
-    config: Path
-    priors: bool = False
-
-
 class Simulations(Config):
     """The simulations that a model is judged by.
 
@@ -177,7 +165,7 @@ class Recipe(Config):
         fit: File with the settings of the fit.
         energy_weights: Energy weights of further fits with these settings.
         variants: Files of further fits to compare with, by name.
-        refinement: The step after the fit; None ships the fit.
+        refinement: File with the settings of the step after the fit; None ships the fit.
         simulation: The simulations that the model is judged by.
         baseline: The pair spline beside it; None leaves it out.
         sizes: Boxes of several sizes, for molecules.
@@ -194,7 +182,7 @@ class Recipe(Config):
     fit: Path = Path("fit.yaml")
     energy_weights: tuple[float, ...] = ()
     variants: dict[str, Path] = pydantic.Field(default_factory=dict)
-    refinement: Refinement | None = None
+    refinement: Path | None = None
     simulation: Simulations
     baseline: Baseline | None = None
     sizes: Sizes | None = None
@@ -279,7 +267,7 @@ def read_recipe(path: Path) -> tuple[Recipe, SystemSpecification]:
     specification = read_specification(path.parent / "system.yaml")
     named = {"fit": recipe.fit, **{f"variants.{name}": file for name, file in recipe.variants.items()}}
     if recipe.refinement is not None:
-        named["refinement.config"] = recipe.refinement.config
+        named["refinement"] = recipe.refinement
     if recipe.reference.protocol is not None:
         named["reference.protocol"] = recipe.reference.protocol
     for where, file in named.items():

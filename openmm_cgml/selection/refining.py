@@ -1,28 +1,27 @@
-"""The step after a fit, as a recipe asks for it. Nothing else here imports the refinements."""
+"""The step after a fit, as a recipe asks for it. Nothing else here imports the refinement."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from openmm_cgml.config import read_config
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.force_field import ForceField
-from openmm_cgml.training import PriorRefineConfig, RefineConfig, refine, refine_priors
+from openmm_cgml.refinement import refine
+from openmm_cgml.refinement.config import read_refinement_config
 
 
-def refine_force_field(
-    force_field: ForceField, dataset: ForceMatchingDataset, output: Path, settings: Path, *, priors: bool
-) -> None:
+def refine_force_field(force_field: ForceField, dataset: ForceMatchingDataset, output: Path, settings: Path) -> None:
     """Refine a force field, going on where that was interrupted.
 
     Args:
         force_field: The fitted force field.
         dataset: Mapped reference frames.
         output: Folder to write into.
-        settings: File with the settings.
-        priors: Whether the bonded priors are corrected, not the network.
+        settings: File with the settings, which say what is adjusted.
     """
-    if priors:
-        refine_priors(force_field, dataset, output, read_config(settings, PriorRefineConfig), resume=output.exists())
-    else:
-        refine(force_field, dataset, output, read_config(settings, RefineConfig), resume=output.exists())
+    refine(force_field, dataset, output, read_refinement_config(settings), resume=output.exists())
+
+
+def target_of(settings: Path | None) -> str | None:
+    """What a file with settings adjusts; None without one."""
+    return None if settings is None else read_refinement_config(settings).target

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from openmm_cgml.builder import build_box
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.force_field import ForceField
-from openmm_cgml.shards import FrameStore
+from openmm_cgml.runs import RunFolder
+from openmm_cgml.runs.result import COMPLETE, UNSTABLE
 from openmm_cgml.simulation import SimulationConfig, SimulationResult, simulate
-from openmm_cgml.simulation.result import COMPLETE, RESULT, UNSTABLE
 from openmm_cgml.topology import CGTopology
 
 _LOG = logging.getLogger(__name__)
@@ -30,7 +30,8 @@ def read_outcome(path: Path) -> SimulationResult | None:
     Raises:
         ArtifactError: If its record is damaged.
     """
-    return SimulationResult.read(path) if (path / RESULT).is_file() else None
+    folder = RunFolder.at(path)
+    return folder.read_result() if folder.result.is_file() else None
 
 
 def is_finished(path: Path) -> bool:
@@ -99,16 +100,12 @@ def simulate_built(
 
 def last_positions(path: Path) -> NDArray[np.float64]:
     """Positions of the last recorded frame [nm], shape (n_beads, 3)."""
-    store = _open_frames(path)
+    store = RunFolder.at(path).open_frames()
     return store.read(store.n_frames - 1, store.n_frames).positions[0].astype(np.float64)
 
 
 def total_energies(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Times [ps] and total energies [kJ/mol] of the recorded frames."""
-    frames = _open_frames(path).read()
+    frames = RunFolder.at(path).open_frames().read()
     assert frames.times is not None  # every simulation records them
     return np.asarray(frames.times), np.asarray(frames.energies["potential"]) + np.asarray(frames.energies["kinetic"])
-
-
-def _open_frames(path: Path) -> FrameStore:
-    return FrameStore.open(path / "trajectory")

@@ -77,8 +77,8 @@ def make_refinement(workplace: Workplace) -> None:
     refinement = workplace.recipe.refinement
     if refinement is not None and not workplace.has_force_field(REFINED):
         force_field, output = workplace.load_force_field(FITTED), workplace.fit_folder(REFINED)
-        settings = workplace.system / refinement.config
-        refine_force_field(force_field, workplace.open_dataset(), output, settings, priors=refinement.priors)
+        settings = workplace.system / refinement
+        refine_force_field(force_field, workplace.open_dataset(), output, settings)
 
 
 def make_simulations(workplace: Workplace) -> None:

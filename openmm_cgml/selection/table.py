@@ -17,11 +17,13 @@ from openmm_cgml.selection.comparison import (
     compare_lengths,
     compare_run,
     energy_per_bead,
+    half_difference,
     summarize,
 )
 from openmm_cgml.selection.intermolecular import compute_intermolecular_forces, has_intermolecular_part
 from openmm_cgml.selection.pair_spline import PairSpline, fit_pair_spline, intermolecular_forces_of, score
 from openmm_cgml.selection.recipe import FITTED
+from openmm_cgml.selection.refining import target_of
 from openmm_cgml.selection.simulations import is_complete, is_finished, read_outcome
 from openmm_cgml.selection.workplace import Workplace
 from openmm_cgml.storage import read_json, write_json
@@ -108,7 +110,7 @@ def _describe_reference(
         "reference_ns": dataset.n_frames * interval / 1000,
         "frames": dataset.n_frames,
         "effective_frames_energy": reference.effective_samples,
-        "gr_com_rmse_reference_error": reference.half_rmse.get("com"),
+        "gr_com_rmse_reference_error": half_difference(reference),
     }
     report = workplace.reference / REPORT_FILE
     if report.is_file():
@@ -122,12 +124,13 @@ def _describe_reference(
 
 def _describe_settings(workplace: Workplace) -> dict[str, Any]:
     recipe = workplace.recipe
+    target = target_of(None if recipe.refinement is None else workplace.system / recipe.refinement)
     return {
         "cutoff_nm": workplace.fit_config().network.cutoff,
         "time_step_fs": 1000 * recipe.simulation.time_step,
         "network_interval": recipe.simulation.network_interval,
-        "refined": recipe.refinement is not None and not recipe.refinement.priors,
-        "refined_priors": recipe.refinement is not None and recipe.refinement.priors,
+        "refined": target == "network",
+        "refined_priors": target == "bonded",
     }
 
 

@@ -32,7 +32,7 @@ reference:
 mean_forces: {configurations: 2, last_fraction: 0.5, equilibration: 0.02 ps, duration: 0.08 ps, sample_interval: 0.02 ps}
 energy_weights: [0.1]
 variants: {other: other.yaml}
-refinement: {config: refine.yaml}
+refinement: refine.yaml
 simulation: {duration: 0.6 ps, time_step: 5 fs, frame_interval: 25 fs, seeds: [1, 2]}
 baseline: {time_step: 4 fs, frames: 20}
 sizes: {molecules: [64, 80], duration: 0.3 ps}
@@ -91,7 +91,7 @@ reference:
   protocol: quick.yaml
   run: {density: 0.1 g/cm^3, relaxation_duration: 0.04 ps, duration: 0.6 ps, frame_interval: 10 fs}
 variants: {published: fit.yaml}
-refinement: {config: refine.yaml, priors: true}
+refinement: refine.yaml
 simulation: {duration: 0.8 ps, time_step: 1.6 fs, network_interval: 2, frame_interval: 16 fs, seeds: [1, 2]}
 baseline: {time_step: 1.6 fs, frames: 30}
 transfer: {boxes: [[6, 6]], duration: 0.8 ps}
