@@ -1,6 +1,5 @@
 import pytest
 
-from openmm_cgml.analysis import read_reference_summary
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.force_field.manifest import TrainingSummary
@@ -9,6 +8,7 @@ from openmm_cgml.selection.descriptions import describe
 from openmm_cgml.selection.long_runs import renew
 from openmm_cgml.selection.publish import without_soft_mean_forces
 from openmm_cgml.storage import read_json
+from openmm_cgml.validation import read_reference_summary
 
 
 @pytest.fixture

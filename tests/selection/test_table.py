@@ -1,4 +1,3 @@
-import json
 import shutil
 from dataclasses import replace
 
@@ -8,6 +7,7 @@ import torch
 
 from openmm_cgml.frames import Frames
 from openmm_cgml.networks import SchNet, SchNetConfig
+from openmm_cgml.runs import RunFolder
 from openmm_cgml.selection.comparison import summarize
 from openmm_cgml.selection.intermolecular import compute_intermolecular_forces, has_intermolecular_part
 from openmm_cgml.selection.pair_spline import score
@@ -23,8 +23,8 @@ def test_an_unstable_simulation_is_counted_with_its_reason(made, tmp_path):
     runs = [shutil.copytree(path, tmp_path / path.name) for path in made.simulations("refined", (1, 2))]
     reference = summarize(made.open_dataset(), "toy", {})
     assert measure_runs(runs, reference)["stable_seeds"] == 2
-    result = json.loads((runs[1] / "result.json").read_text())
-    write_json(runs[1] / "result.json", {**result, "status": "unstable", "reason": "a bond broke"})
+    folder = RunFolder.at(runs[1])
+    replace(folder.read_result(), status="unstable", reason="a bond broke").write()
     measured = measure_runs([*runs, tmp_path / "never-run"], reference)
     assert (measured["seeds"], measured["stable_seeds"], measured["reasons"]) == (2, 1, ["a bond broke"])
 

@@ -16,6 +16,7 @@ network: {n_features: 6, n_filters: 5, n_inter_blocks: 1, n_basis: 8, cutoff: 0.
 training: {epochs: 1, batch_size: 8, filter_knots: 40}
 """
 REFINE = """
+target: network
 rounds: 1
 duration: 0.2 ps
 equilibration: 0.05 ps
@@ -76,6 +77,7 @@ network:
 training: {epochs: 1, batch_size: 8, filter_knots: 40, target: split}
 """
 CHAIN_REFINE = """
+target: bonded
 rounds: 1
 duration: 0.4 ps
 equilibration: 0.05 ps
