@@ -67,8 +67,8 @@ def test_what_is_not_needed_is_not_imported(code, absent):
 
 def test_a_public_name_stays_a_function_after_everything_was_imported():
     code = (
-        "import openmm_cgml.training.fitting, openmm_cgml.training, openmm_cgml\n"
-        "print(callable(openmm_cgml.training.fit), callable(openmm_cgml.fit), callable(openmm_cgml.training.refine))"
+        "import openmm_cgml.training.fitting, openmm_cgml.refinement.refine, openmm_cgml\n"
+        "print(callable(openmm_cgml.training.fit), callable(openmm_cgml.fit), callable(openmm_cgml.refine))"
     )
     assert python(code).split() == ["True"] * 3
 

@@ -29,17 +29,17 @@ def refine(
 
     Example: openmm-cgml refine runs/fit --data runs/data --target bonded -o runs/refined
     """
-    from openmm_cgml.refinement.config import config_of, read_refinement_config
-
-    settings = config_of(target or "") if config is None else read_refinement_config(config, target)
     from openmm_cgml.cli.run_record import recorded
     from openmm_cgml.force_field.artifact import find_force_field
+    from openmm_cgml.storage import refuse_to_lose
 
     folder = find_force_field(model)  # a wrong name is told before anything heavy is imported
     from openmm_cgml.dataset import ForceMatchingDataset
     from openmm_cgml.force_field import ForceField
+    from openmm_cgml.refinement import config_of, read_refinement_config
     from openmm_cgml.refinement import refine as refine_force_field
-    from openmm_cgml.storage import refuse_to_lose
+
+    settings = config_of(target or "") if config is None else read_refinement_config(config, target)
 
     if overwrite:
         refuse_to_lose(output, [folder, data])
