@@ -31,10 +31,10 @@ _DURATION = 100.0  # ps
 def _is_build(script: Path) -> bool:
     """Whether a script is that of a build: the structure lies beside it, and it says so itself."""
     text = script.read_text(encoding="utf8", errors="replace")
-    return "from openmm_cgml import ForceField" in text and "topology.cif" in text
+    return "from openmm_cgml import ForceField" in text and STRUCTURE in text
 
 
-_MEMBERS = ("topology.cif", "run.py", MODEL_FOLDER)
+_MEMBERS = (STRUCTURE, "run.py", MODEL_FOLDER)
 OUTPUT = OutputKind(verb="build", marker="run.py", members=_MEMBERS, recognizes=_is_build)
 
 

@@ -23,6 +23,7 @@ from openmm_cgml.priors import PriorSet
 from openmm_cgml.reference import checkpoint as reference_checkpoint
 from openmm_cgml.refinement.state import read_state, write_state
 from openmm_cgml.runs import checkpoint as simulation_checkpoint
+from openmm_cgml.runs.folder import RunFolder
 from openmm_cgml.runs.output import check_marks
 from openmm_cgml.runs.result import SimulationResult
 from openmm_cgml.simulation import simulate_system
@@ -155,7 +156,7 @@ def _simulation_checkpoint(folder: Path) -> Target:
 
     def read(path: Path) -> object:
         found, rejected = simulation_checkpoint.find_checkpoint(
-            path / "checkpoints", lambda point: check_marks(path, point.meta["files"])
+            path / "checkpoints", lambda point: check_marks(RunFolder.at(path), point.meta["files"])
         )
         if rejected:
             raise ArtifactError(rejected[0])  # passed over with a note, for the generation before

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import openmm
 import pytest
@@ -15,6 +13,7 @@ from openmm_cgml.reference import (
     run_reference,
 )
 from openmm_cgml.reference.mean_force import RESTRAINT_GROUP, _average
+from openmm_cgml.storage import read_json
 from openmm_cgml.topology import AtomTopology
 from tests.reference import liquids
 
@@ -52,7 +51,7 @@ def test_mean_forces_become_a_dataset_with_errors(tmp_path, recording, name, n_b
     assert floors["forces"].noise > 0
     if n_beads == 1:
         np.testing.assert_allclose(frames.forces, frames.forces_inter, atol=0.05)
-    assert set(json.loads((tmp_path / "out" / "noise_floor.json").read_text())) == {"forces", "forces_inter"}
+    assert set(read_json(tmp_path / "out" / "noise_floor.json")) == {"forces", "forces_inter"}
 
 
 @pytest.mark.slow

@@ -6,9 +6,10 @@ import pytest
 import openmm_cgml
 from openmm_cgml.errors import ArtifactError, OutputExistsError
 from openmm_cgml.runs import RunFolder, RunRecord
-from openmm_cgml.runs.folder import CHECKPOINTS, LAST_GOOD, LOG, STRUCTURE, TOPOLOGY, XTC
+from openmm_cgml.runs.folder import CHECKPOINTS, LAST_GOOD, LOG, OUTPUT, STRUCTURE, TOPOLOGY, XTC
 from openmm_cgml.runs.record import RECORD
 from openmm_cgml.runs.result import RESULT
+from openmm_cgml.storage import check_output
 
 NAMES = {CHECKPOINTS, LAST_GOOD, LOG, RECORD, RESULT, STRUCTURE, TOPOLOGY, XTC}
 
@@ -54,13 +55,15 @@ def test_replicas_are_found_by_the_record_and_sorted(tmp_path):
     assert folders[1].replicas() == [folders[1]]
 
 
-def test_clearing_keeps_the_lock_and_refuses_nothing_of_a_run(tmp_path):
+def test_clearing_keeps_the_lock_and_what_is_not_of_a_run(tmp_path):
     folder = RunFolder(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputExistsError, match=r"notes.txt"):
-        folder.check_is_run()
+        check_output(tmp_path, OUTPUT, overwrite=True)
     RunRecord().write(folder.record)
+    folder.log.write_text("")
     (tmp_path / ".lock").write_text("")
-    folder.check_is_run()
+    with pytest.raises(OutputExistsError, match=r"notes.txt"):
+        check_output(tmp_path, OUTPUT, overwrite=True)
     folder.clear()
-    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "notes.txt"]

@@ -32,7 +32,7 @@ def test_a_published_model_carries_its_table_pictures_and_reference(made, tmp_pa
     assert (target / "card" / "gr-centers-of-mass.png").is_file()
     assert (checkout / "docs" / "images" / "toy.png").is_file()
     summary = read_reference_summary(checkout / "systems" / "toy" / "reference.json")
-    assert summary.limits.gr_com_rmse == 5.0
+    assert summary.limits["gr_com_rmse"] == 5.0
     assert publish(made, table, checkout) == target, "publishing again replaces what is there"
 
 
