@@ -78,7 +78,7 @@ def test_what_json_reads_and_cannot_write_is_refused(tmp_path, reference, text):
     path, as_text = tmp_path / "reference.json", '"what is read"'
     for content in (reference.to_dict(), as_version_2(reference)):
         path.write_text(json.dumps({**content, "source": {"x": "what is read"}}).replace(as_text, text))
-        with pytest.raises(ArtifactError, match="edited or damaged|not readable as JSON"):
+        with pytest.raises(ArtifactError, match=r"edited or damaged|not readable as JSON"):
             read_reference_summary(path)
 
 
