@@ -94,6 +94,7 @@ def prepare_start(
     record: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
     system_of_one: openmm.System | None = None,
+    bonds: BondReferences | None = None,
 ) -> Start:
     """What a simulation starts from, checked; nothing is evaluated.
 
@@ -110,6 +111,7 @@ def prepare_start(
         record: Further entries for the record of the run.
         notes: Remarks to report.
         system_of_one: The System of one replica, where there are several.
+        bonds: Reference lengths that are watched; by default those of the harmonic bonds of the System.
 
     Raises:
         InputError: If the inputs do not fit each other.
@@ -134,7 +136,7 @@ def prepare_start(
             f"the configuration asks for {config.pressure:g} bar and the System has no barostat: add it with "
             "simulation.add_barostat(system, config)"
         )
-    bonds = bond_references(alone)
+    bonds = bonds or bond_references(alone)
     start = Start(
         system=system,
         system_of_one=alone,

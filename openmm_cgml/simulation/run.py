@@ -19,7 +19,7 @@ from openmm_cgml.simulation.config import SimulationConfig
 from openmm_cgml.simulation.preparation import Start, prepare_start
 from openmm_cgml.simulation.recorder import Recorder
 from openmm_cgml.simulation.sampler import Sampler
-from openmm_cgml.simulation.stability import ContactReferences
+from openmm_cgml.simulation.stability import BondReferences, ContactReferences
 from openmm_cgml.storage import check_output, lock_directory
 from openmm_cgml.topology import CGTopology
 
@@ -42,6 +42,7 @@ def simulate_system(
     system_of_one: openmm.System | None = None,
     velocities: np.ndarray | None = None,
     cutoffs: Mapping[str, float] | None = None,
+    bonds: BondReferences | None = None,
 ) -> SimulationResult:
     """Simulate any `openmm.System` of beads, writing frames, a log and checkpoints into `output`.
 
@@ -70,6 +71,7 @@ def simulate_system(
         system_of_one: The System of one replica, where there are several: energies of each are taken from it.
         velocities: Starting velocities [nm/ps], of the shape of the positions; None draws them.
         cutoffs: Cutoffs [nm] of forces that are not OpenMM's own, by name, which the box is compared with.
+        bonds: Reference lengths that are watched; by default those of the harmonic bonds of the System.
 
     Raises:
         InputError: If the inputs do not fit each other, the starting structure cannot be simulated, or a resumed run
@@ -93,6 +95,7 @@ def simulate_system(
         record=record,
         notes=notes,
         system_of_one=system_of_one,
+        bonds=bonds,
     )
     return run(start, output, resume=resume, overwrite=overwrite, progress=progress)
 

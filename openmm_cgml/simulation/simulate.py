@@ -13,13 +13,14 @@ from openmm_cgml.engine import choose_backend, describe_evaluation, is_tabulable
 from openmm_cgml.engine.parity import measure_parity
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.force_field import ForceField
+from openmm_cgml.potentials import BOND, BondedPotential
 from openmm_cgml.runs.folder import RunFolder
 from openmm_cgml.runs.result import SimulationResult
 from openmm_cgml.simulation.barostat import add_barostat
 from openmm_cgml.simulation.config import SimulationConfig
 from openmm_cgml.simulation.integrator import share_group_of_priors
 from openmm_cgml.simulation.run import simulate_system
-from openmm_cgml.simulation.stability import ContactReferences
+from openmm_cgml.simulation.stability import BondReferences, ContactReferences
 from openmm_cgml.simulation.start import compare_with_period
 from openmm_cgml.system import box_vectors, pair_potentials_of, suggest_time_step
 from openmm_cgml.topology import CGTopology
@@ -103,6 +104,7 @@ def simulate(
         system_of_one=alone,
         cutoffs=force_field.cutoffs,
         velocities=velocities,
+        bonds=_bonds(force_field, beads),
     )
 
 
@@ -174,6 +176,19 @@ def _compare_network_step(force_field: ForceField, topology: CGTopology, config:
     term = f"{allowed.term}, which replicas evaluate with the network"
     note = compare_with_period(config.network_interval * config.time_step, allowed.period, term)
     return [] if note is None else [note]
+
+
+def _bonds(force_field: ForceField, topology: CGTopology) -> BondReferences | None:
+    """Where the bonded priors, whatever their form, are lowest, and how stiff they are there; None without bonds."""
+    lengths = [p for p in force_field.bind(topology) if isinstance(p, BondedPotential) and p.coordinate is BOND]
+    if not lengths:
+        return None
+    minima = [potential.minima() for potential in lengths]
+    return BondReferences(
+        indices=np.concatenate([potential.indices for potential in lengths]),
+        length=np.concatenate([length for length, _ in minima]),
+        stiffness=np.concatenate([stiffness for _, stiffness in minima]),
+    )
 
 
 def _contacts(force_field: ForceField, topology: CGTopology) -> ContactReferences | None:
