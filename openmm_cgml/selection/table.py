@@ -74,6 +74,8 @@ def measure_runs(paths: Sequence[Path], reference: ReferenceSummary) -> dict[str
         "simulated_ps_by_seed": [outcome.time for outcome in outcomes],
         "steps_per_second": [outcome.steps_per_second for outcome in outcomes],
         "ns_per_day": [outcome.ns_per_day for outcome in outcomes],
+        "pressure_bar_by_seed": [outcome.mean_pressure for outcome in outcomes],
+        "pressure_error_bar_by_seed": [outcome.pressure_error for outcome in outcomes],
         "reasons": [outcome.reason for outcome in outcomes if outcome.reason],
     }
     compared = [compare_run(path, reference) for path, outcome in ended if outcome.n_frames > _FEWEST_FRAMES]

@@ -6,12 +6,12 @@ import pytest
 import openmm_cgml
 from openmm_cgml.errors import ArtifactError, OutputExistsError
 from openmm_cgml.runs import RunFolder, RunRecord
-from openmm_cgml.runs.folder import CHECKPOINTS, LAST_GOOD, LOG, OUTPUT, STRUCTURE, TOPOLOGY, XTC
+from openmm_cgml.runs.folder import LAST_GOOD, LOG, OUTPUT, STRUCTURE, TOPOLOGY, XTC
 from openmm_cgml.runs.record import RECORD
 from openmm_cgml.runs.result import RESULT
 from openmm_cgml.storage import check_output
 
-NAMES = {CHECKPOINTS, LAST_GOOD, LOG, RECORD, RESULT, STRUCTURE, TOPOLOGY, XTC}
+NAMES = {LAST_GOOD, LOG, RECORD, RESULT, STRUCTURE, TOPOLOGY, XTC}
 
 
 def literals(path):
@@ -21,7 +21,7 @@ def literals(path):
 def test_no_other_module_names_a_file_of_a_run():
     package = Path(openmm_cgml.__file__).parent
     sources = [*package.rglob("*.py"), *(package.parent / "benchmarks").glob("*.py")]
-    found = {path.name: literals(path) & NAMES for path in sources if path.parent != package / "runs"}
+    found = {str(path.relative_to(package.parent)): literals(path) & NAMES for path in sources if path.parent != package / "runs"}
     assert {name: names for name, names in found.items() if names} == {}
     assert NAMES & literals(package / "runs" / "folder.py")
 
