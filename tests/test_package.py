@@ -93,3 +93,19 @@ def test_running_a_model_loads_no_training_library():
         "print([m for m in ('lightning', 'pytorch_lightning', 'tensorboard', 'matplotlib', 'openmm_cgml.training') if m in sys.modules])"
     )
     assert python(code).strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "now"),
+    [
+        ("refine", "refine"),
+        ("RefineConfig", "NetworkRefinementConfig"),
+        ("PriorRefineConfig", "BondedRefinementConfig"),
+    ],
+)
+def test_a_name_of_an_earlier_release_says_where_it_is_now(name, now):
+    training, refinement = (importlib.import_module(f"openmm_cgml.{room}") for room in ("training", "refinement"))
+    with pytest.warns(DeprecationWarning, match=f"openmm_cgml.refinement.{now} now"):
+        assert getattr(training, name) is getattr(refinement, now)
+    with pytest.raises(AttributeError, match="no attribute 'refined'"):
+        training.refined  # noqa: B018

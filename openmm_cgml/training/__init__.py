@@ -25,4 +25,10 @@ __getattr__, __dir__ = lazy_names(
         "TrainingConfig": "config",
         "fit": "fitting",
     },
+    moved={
+        "PriorRefineConfig": "openmm_cgml.refinement.BondedRefinementConfig",
+        "RefineConfig": "openmm_cgml.refinement.NetworkRefinementConfig",
+        "refine": "openmm_cgml.refinement.refine",
+        "refine_priors": "openmm_cgml.refinement.refine",
+    },
 )
