@@ -198,8 +198,10 @@ class ReferenceSpecification(Config):
     """How the atomistic reference is simulated: force field, cutoffs, constraints, integrator and equilibration.
 
     Attributes:
-        force_field: A shipped atomistic model of small molecules ("amber-cornell-benzene"), or the force field of
-            chains ("gaff-2.11", "pcff").
+        force_field: An OpenMM force field for small molecules, an XML file beside the `system.yaml`; or a shipped
+            atomistic model of them ("amber-cornell-benzene"), or the force field of chains ("gaff-2.11", "pcff").
+        molecule: With an XML file: a PDB file beside the `system.yaml` with one molecule and its bonds (CONECT). The
+            full path once the `system.yaml` was read; no part of what a run records.
         density: Density [g/cm^3] that a starting box of small molecules is compressed to, or that chains are grown at.
         time_step: Integration step [ps].
         friction: Langevin friction [1/ps].
@@ -210,6 +212,7 @@ class ReferenceSpecification(Config):
     """
 
     force_field: str
+    molecule: Path | None = None
     density: Density
     time_step: Time = 0.004
     friction: Friction = 1.0
@@ -220,6 +223,11 @@ class ReferenceSpecification(Config):
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Self:
+        if (self.molecule is not None) != self.force_field.endswith(".xml"):
+            raise ValueError(
+                f"force_field is {self.force_field!r} and molecule {self.molecule}; an XML file needs the PDB file "
+                "of a molecule, anything else brings its own"
+            )
         _refuse_repeats([stage.name for stage in self.equilibration], "equilibration stage")
         return self
 
@@ -324,6 +332,10 @@ def read_specification(name_or_path: str | Path) -> SystemSpecification:
     path = Path(name_or_path)
     path = path if path.is_file() else find_system(name_or_path) / "system.yaml"
     specification = read_config(path, SystemSpecification)
+    if specification.reference is not None and specification.reference.molecule is not None:
+        molecule = path.parent.resolve() / specification.reference.molecule
+        reference = specification.reference.model_copy(update={"molecule": molecule})
+        specification = specification.model_copy(update={"reference": reference})
     try:
         _check_survives_files(specification)
     except InputError as error:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 from openmm import app
 
 from openmm_cgml.errors import InputError
+from openmm_cgml.specification import SystemSpecification
 
-__all__ = ["ATOMISTIC_MODELS", "AtomisticModel", "find_atomistic_model"]
+__all__ = ["ATOMISTIC_MODELS", "AtomisticModel", "atomistic_model_of", "find_atomistic_model", "read_atomistic_model"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,6 +84,75 @@ def find_atomistic_model(name: str) -> AtomisticModel:
             "For another molecule, attach openmm_cgml.reference.ForceRecorder to your own simulation."
         )
     return ATOMISTIC_MODELS[name]
+
+
+def atomistic_model_of(specification: SystemSpecification) -> AtomisticModel:
+    """The atomistic model of a system of small molecules: from files beside its `system.yaml`, or a shipped one.
+
+    Raises:
+        InputError: If the system has no reference, a file is missing or damaged or holds code, or the model is unknown.
+    """
+    settings = specification.reference
+    if settings is None:
+        raise InputError(f"system {specification.name!r} has no `reference` section; pass the atomistic System")
+    if settings.molecule is None:
+        return find_atomistic_model(settings.force_field)
+    return read_atomistic_model(settings.molecule.parent / settings.force_field, settings.molecule)
+
+
+def read_atomistic_model(force_field: Path, molecule: Path) -> AtomisticModel:
+    """One molecule with its force field, from files.
+
+    Args:
+        force_field: OpenMM ForceField XML with a template for the molecule; without scripts.
+        molecule: PDB file of one molecule of one residue, with CONECT records.
+
+    Raises:
+        InputError: If a file is missing or damaged, the XML holds code, or the PDB more or less than one residue.
+    """
+    for path in (force_field, molecule):
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; `reference` in system.yaml names it")
+    text = force_field.read_text(encoding="utf8")
+    _refuse_scripts(force_field, text)
+    try:
+        structure = app.PDBFile(str(molecule))
+        atoms, residues = list(structure.topology.atoms()), list(structure.topology.residues())
+        positions = np.array(structure.getPositions(asNumpy=True)._value, dtype=np.float64)
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        raise InputError(f"{molecule}: OpenMM cannot read this file ({error})") from error
+    missing = [atom.name for atom in atoms if atom.element is None]
+    if len(residues) != 1 or missing:
+        raise InputError(
+            f"{molecule}: holds {len(residues)} residues and {len(missing)} atoms without an element; one molecule of "
+            "one residue with elements (columns 77-78) is needed"
+        )
+    positions -= positions.mean(axis=0)
+    positions.setflags(write=False)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return AtomisticModel(
+        name=f"{force_field.stem}-{digest[:8]}",
+        description=f"{residues[0].name} of {molecule.name} with {force_field.name}",
+        source=f"{force_field.name}, sha256 {digest}",
+        residue_name=residues[0].name,
+        atom_names=tuple(atom.name for atom in atoms),
+        elements=tuple(atom.element.symbol for atom in atoms),
+        positions=positions,
+        bonds=tuple((bond[0].index, bond[1].index) for bond in structure.topology.bonds()),
+        force_field_xml=text,
+    )
+
+
+def _refuse_scripts(path: Path, text: str) -> None:
+    """Refuse a force field that OpenMM would run code from."""
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise InputError(f"{path}: not readable as XML ({error})") from error
+    held = sorted({element.tag for element in root.iter()} & {"Script", "InitializationScript", "Include"})
+    if root.tag != "ForceField" or held:
+        what = f"holds {', '.join(held)}, which runs code or reads other files" if held else f"is a <{root.tag}>"
+        raise InputError(f"{path}: {what}; give an OpenMM <ForceField> of plain parameters in one file")
 
 
 def _benzene() -> AtomisticModel:

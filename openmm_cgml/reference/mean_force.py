@@ -25,7 +25,7 @@ from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.frames import Frames
 from openmm_cgml.interruption import Interruption
 from openmm_cgml.mapping import Mapping, mapping_from_specification, templates_of_masses
-from openmm_cgml.reference.atomistic_models import find_atomistic_model
+from openmm_cgml.reference.atomistic_models import atomistic_model_of
 from openmm_cgml.reference.interaction_split import has_interaction_split
 from openmm_cgml.reference.liquid_box import create_reference_system
 from openmm_cgml.reference.platforms import find_platform
@@ -424,9 +424,8 @@ def _choose_frames(output: Path, store: FrameStore, config: MeanForceConfig, *, 
 
 
 def _system_of(specification: SystemSpecification, store: FrameStore, n_atoms: int) -> openmm.System:
-    if specification.reference is None:
-        raise InputError(f"system {specification.name!r} has no `reference` section; pass the atomistic System")
-    model = find_atomistic_model(specification.reference.force_field)
+    model = atomistic_model_of(specification)
+    assert specification.reference is not None  # it has a model
     recorded = store.metadata["source"].get("force_field")
     if recorded != model.name or n_atoms % model.n_atoms:
         raise InputError(

@@ -11,7 +11,7 @@ import openmm
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.reference.atomistic_box import AtomisticBox
-from openmm_cgml.reference.atomistic_models import find_atomistic_model
+from openmm_cgml.reference.atomistic_models import atomistic_model_of
 from openmm_cgml.reference.chain_box import ChainBox, find_polymer
 from openmm_cgml.reference.config import ReferenceConfig
 from openmm_cgml.reference.liquid_box import LiquidBox
@@ -60,12 +60,15 @@ class Plan:
 
     def describe(self) -> dict[str, Any]:
         """What must agree for a run to be resumed, and versions."""
+        settings = self.settings.model_dump(mode="json", exclude={"molecule"})
+        if self.settings.molecule is not None:
+            settings["force_field"] = self.box.force_field  # with the digest of its file
         return {
             "schema": "openmm-cgml/reference-run-1",
             "system": self.specification.name,
             "temperature": self.specification.temperature,
             "pressure": self.specification.pressure,
-            "reference": self.settings.model_dump(mode="json"),
+            "reference": settings,
             "config": self.config.model_dump(mode="json"),
             "n_molecules": self.box.n_molecules,
             "openmm": openmm.__version__,
@@ -136,7 +139,7 @@ def _liquid(
         raise InputError(f"atomistic boxes hold one kind of molecule, {specification.name!r} has {n_kinds}")
     if config.monomers is not None:
         raise InputError(f"monomers is {config.monomers}, but {specification.name!r} has no chains; leave it out")
-    residue, model = specification.residues[0], find_atomistic_model(settings.force_field)
+    residue, model = specification.residues[0], atomistic_model_of(specification)
     _check_atoms(residue, model.name, model.residue_name, model.atom_names, model.elements)
     return LiquidBox(model, config.molecules or residue.count)
 

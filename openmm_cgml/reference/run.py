@@ -380,7 +380,7 @@ class _Run:
                 "force_field": plan.box.force_field,
                 "force_field_source": plan.box.source,
                 "n_molecules": plan.box.n_molecules,
-                "settings": plan.settings.model_dump(mode="json"),
+                "settings": plan.settings.model_dump(mode="json", exclude={"molecule"}),
                 "stretch": plan.config.stretch,
                 "frame_interval": plan.config.frame_interval,
                 "protocol": "NPT density, NVT recording; HBonds constraints; PME; interaction split by molecule",
