@@ -12,6 +12,7 @@ from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.reference import ReferenceReport
 from openmm_cgml.reference.mean_force import NOISE_FLOOR_FILE
 from openmm_cgml.reference.report import REPORT_FILE
+from openmm_cgml.runs.result import SimulationResult
 from openmm_cgml.selection.comparison import (
     ReferenceSummary,
     compare_lengths,
@@ -74,11 +75,13 @@ def measure_runs(paths: Sequence[Path], reference: ReferenceSummary) -> dict[str
         "simulated_ps_by_seed": [outcome.time for outcome in outcomes],
         "steps_per_second": [outcome.steps_per_second for outcome in outcomes],
         "ns_per_day": [outcome.ns_per_day for outcome in outcomes],
-        "pressure_bar_by_seed": [outcome.mean_pressure for outcome in outcomes],
-        "pressure_error_bar_by_seed": [outcome.pressure_error for outcome in outcomes],
         "reasons": [outcome.reason for outcome in outcomes if outcome.reason],
     }
-    compared = [compare_run(path, reference) for path, outcome in ended if outcome.n_frames > _FEWEST_FRAMES]
+    compared = [
+        {**compare_run(path, reference), **_pressure(outcome)}
+        for path, outcome in ended
+        if outcome.n_frames > _FEWEST_FRAMES
+    ]
     for key in dict.fromkeys(key for metrics in compared for key in metrics):
         values = [metrics[key] for metrics in compared if key in metrics]
         result[key] = float(np.mean(values))
@@ -86,6 +89,11 @@ def measure_runs(paths: Sequence[Path], reference: ReferenceSummary) -> dict[str
             result[f"{key}_by_seed"] = values
             result[f"{key}_error"] = float(np.std(values, ddof=1) / np.sqrt(len(values)))
     return result
+
+
+def _pressure(outcome: SimulationResult) -> dict[str, float]:
+    """Mean pressure of a simulation [bar]; nothing where it was not measured."""
+    return {} if outcome.mean_pressure is None else {"pressure_bar": outcome.mean_pressure}
 
 
 def measure_energies(folders: dict[int, Path]) -> dict[str, Any]:
