@@ -3,47 +3,57 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from openmm_cgml.cli.arguments import Model
 
+if TYPE_CHECKING:
+    from openmm_cgml.builder import BuildResult, ChainCount
+    from openmm_cgml.specification import SystemSpecification
+
+
+_Molecules = Annotated[
+    list[str] | None,
+    typer.Option("--molecules", "-n", help="How many: 1000, or BNZ=1000 (once per residue of a mixture)."),
+]
+_Chains = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--chains",
+        "-c",
+        help="How many chains: 100 (of --monomers), 50x100 (of 100 monomers), NAME=50x100 (where a model has "
+        "several), or 20xPEH,PEM*48,PET (residue by residue); repeat it to mix lengths.",
+    ),
+]
+_Monomers = Annotated[
+    int | None, typer.Option(help="Residues of each chain, ends included; by default as in the training data.")
+]
+_FromSystem = Annotated[
+    str | None,
+    typer.Option(
+        help="Take what is not given (numbers of molecules and chains, density of a liquid) from this system."
+    ),
+]
+_Density = Annotated[
+    str | None, typer.Option(help='Like "0.84 g/cm^3" or 0.843 (g/cm^3); by default that of the training data.')
+]
+_Temperature = Annotated[
+    str | None, typer.Option(help='Of conformations and run.py, like "350 K"; by default that of the training data.')
+]
+
 
 def build(
     model: Model,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
-    molecules: Annotated[
-        list[str] | None,
-        typer.Option("--molecules", "-n", help="How many: 1000, or BNZ=1000 (once per residue of a mixture)."),
-    ] = None,
-    chains: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--chains",
-            "-c",
-            help="How many chains: 100 (of --monomers), 50x100 (of 100 monomers), NAME=50x100 (where a model has "
-            "several), or 20xPEH,PEM*48,PET (residue by residue); repeat it to mix lengths.",
-        ),
-    ] = None,
-    monomers: Annotated[
-        int | None, typer.Option(help="Residues of each chain, ends included; by default as in the training data.")
-    ] = None,
-    system: Annotated[
-        str | None,
-        typer.Option(
-            help="Take what is not given (numbers of molecules and chains, density of a liquid) from this system."
-        ),
-    ] = None,
-    density: Annotated[
-        str | None,
-        typer.Option(help='Like "0.84 g/cm^3" or 0.843 (g/cm^3); by default that of the training data.'),
-    ] = None,
+    molecules: _Molecules = None,
+    chains: _Chains = None,
+    monomers: _Monomers = None,
+    system: _FromSystem = None,
+    density: _Density = None,
     box: Annotated[str | None, typer.Option(help='Edge of the box instead, like "5 nm".')] = None,
-    temperature: Annotated[
-        str | None,
-        typer.Option(help='Of conformations and run.py, like "350 K"; by default that of the training data.'),
-    ] = None,
+    temperature: _Temperature = None,
     seed: Annotated[int, typer.Option(help="Seed of placement, velocities and thermostat.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the output folder.")] = False,
 ) -> None:
@@ -53,7 +63,6 @@ def build(
     Chains are grown with the local conformations of the training data and pushed apart slowly.
     """
     from openmm_cgml.cli.run_record import recorded
-    from openmm_cgml.errors import InputError
     from openmm_cgml.force_field.artifact import find_force_field
     from openmm_cgml.specification import read_specification
     from openmm_cgml.units import parse_quantity
@@ -62,51 +71,76 @@ def build(
         "model": model, "molecules": molecules, "chains": chains, "monomers": monomers, "system": system,
         "density": density, "box": box, "temperature": temperature, "seed": seed,
     }  # fmt: skip
-    if not (molecules or chains or monomers or system):
-        raise InputError(
-            "say how many molecules: --molecules 500, --chains 100 --monomers 50, or --system benzene-1bead for those "
-            "of a system"
-        )
+    _check_numbers(molecules, chains, monomers, system)
     folder = find_force_field(model)  # a wrong name is told before anything heavy is imported
-    from openmm_cgml.builder import ChainCount, write_build
+    from openmm_cgml.builder import write_build
 
-    counts = _counts(molecules) if molecules else None
-    polymers = [ChainCount.parse(text, monomers=monomers) for text in chains or ()]
+    counts, polymers = _counts(molecules), _chains(chains, monomers)
     number = None if density is None else _density(density)
     edge = None if box is None else parse_quantity(box, "length")
     kelvin = None if temperature is None else parse_quantity(temperature, "temperature")
     if system is not None:
         specification = read_specification(system)
         if not molecules and not chains:
-            counts = {residue.name: residue.count for residue in specification.residues if residue.count}
-            polymers = [
-                ChainCount(count=chain.count, monomers=monomers or chain.monomers, name=chain.name)
-                for chain in specification.chains
-            ]
-        if number is None and edge is None and specification.reference is not None and not specification.chains:
-            number = specification.reference.density  # for chains that is the density they are grown at
-    elif monomers and not chains:
-        raise InputError(f"--monomers {monomers}: say how many chains too, like --chains 100")
+            counts, polymers = _numbers_of(specification, monomers)
+        if number is None and edge is None:
+            number = _density_of(specification)
     with recorded(output, "build", arguments) as result:
         built = write_build(
-            folder,
-            output,
-            counts,
-            chains=polymers,
-            density=number,
-            box=edge,
-            temperature=kelvin,
-            seed=seed,
+            folder, output, counts, chains=polymers, density=number, box=edge, temperature=kelvin, seed=seed,
             overwrite=overwrite,
+        )  # fmt: skip
+        result.update(_summarize(built))
+    _report(built)
+
+
+def _check_numbers(
+    molecules: list[str] | None, chains: list[str] | None, monomers: int | None, system: str | None
+) -> None:
+    """Refuse a call that does not say how many molecules."""
+    from openmm_cgml.errors import InputError
+
+    if not (molecules or chains or monomers or system):
+        raise InputError(
+            "say how many molecules: --molecules 500, --chains 100 --monomers 50, or --system benzene-1bead for those "
+            "of a system"
         )
-        result.update(
-            n_beads=built.topology.n_beads,
-            n_molecules=built.topology.n_molecules,
-            topology_fingerprint=built.topology.fingerprint,
-            box=built.box.tolist(),
-            density=built.density,
-            time_step=built.time_step,
-        )
+    if monomers and not chains and system is None:
+        raise InputError(f"--monomers {monomers}: say how many chains too, like --chains 100")
+
+
+def _numbers_of(specification: SystemSpecification, monomers: int | None) -> tuple[dict[str, int], list[ChainCount]]:
+    """Molecules and chains of a system; the chains of another length if one is given."""
+    from openmm_cgml.builder import ChainCount
+
+    molecules = {residue.name: residue.count for residue in specification.residues if residue.count}
+    chains = [
+        ChainCount(count=chain.count, monomers=monomers or chain.monomers, name=chain.name)
+        for chain in specification.chains
+    ]
+    return molecules, chains
+
+
+def _density_of(specification: SystemSpecification) -> float | None:
+    """Density of a liquid [g/cm^3]; None for chains, for which the system has only that which they are grown at."""
+    if specification.reference is None or specification.chains:
+        return None
+    return specification.reference.density
+
+
+def _summarize(built: BuildResult) -> dict[str, Any]:
+    """What the record of a build keeps."""
+    return {
+        "n_beads": built.topology.n_beads,
+        "n_molecules": built.topology.n_molecules,
+        "topology_fingerprint": built.topology.fingerprint,
+        "box": built.box.tolist(),
+        "density": built.density,
+        "time_step": built.time_step,
+    }
+
+
+def _report(built: BuildResult) -> None:
     typer.echo(
         f"{built.topology.n_molecules} molecules, {built.topology.n_beads} beads, cube of {built.box[0, 0]:.3f} nm, "
         f"{built.density:.3f} g/cm^3"
@@ -127,9 +161,17 @@ def _density(text: str) -> float:
         return parse_quantity(text, "density")
 
 
-def _counts(molecules: list[str]) -> int | dict[str, int]:
+def _chains(chains: list[str] | None, monomers: int | None) -> list[ChainCount]:
+    from openmm_cgml.builder import ChainCount
+
+    return [ChainCount.parse(text, monomers=monomers) for text in chains or ()]
+
+
+def _counts(molecules: list[str] | None) -> int | dict[str, int] | None:
     from openmm_cgml.errors import InputError
 
+    if not molecules:
+        return None
     try:
         if len(molecules) == 1 and "=" not in molecules[0]:
             return int(molecules[0])

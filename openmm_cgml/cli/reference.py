@@ -18,48 +18,57 @@ _RUN = "Atomistic run"
 _MEAN_FORCE = "Mean forces"
 
 
+_Molecules = Annotated[
+    int | None, typer.Option(help="Molecules or chains; default as in system.yaml.", rich_help_panel=_RUN)
+]
+_Monomers = Annotated[
+    int | None, typer.Option(help="Residues per chain; default as in system.yaml.", rich_help_panel=_RUN)
+]
+_Stretch = Annotated[
+    float | None,
+    typer.Option(help="Factor on the lengths of the equilibration stages of system.yaml; 1.", rich_help_panel=_RUN),
+]
+_Protocol = Annotated[
+    Path | None,
+    typer.Option(help="YAML file with `equilibration:` stages in place of those of system.yaml.", rich_help_panel=_RUN),
+]
+_Duration = Annotated[str | None, typer.Option(help='Recorded time, "700 ps".', rich_help_panel=_RUN)]
+_FrameInterval = Annotated[str | None, typer.Option(help='Time between frames, "0.2 ps".', rich_help_panel=_RUN)]
+_DensityDuration = Annotated[
+    str | None, typer.Option(help='Constant-pressure run that finds the density, "80 ps".', rich_help_panel=_RUN)
+]
+_Density = Annotated[
+    str | None, typer.Option(help='Skip that run and use this density, "0.84 g/cm^3".', rich_help_panel=_RUN)
+]
+_MeanForce = Annotated[
+    Path | None, typer.Option(help="Recording whose frames are held to average forces.", rich_help_panel=_MEAN_FORCE)
+]
+_Configurations = Annotated[
+    int | None, typer.Option(help="Frames to hold, from the recording's last part; 4.", rich_help_panel=_MEAN_FORCE)
+]
+_LastFraction = Annotated[
+    float | None, typer.Option(help="That part of the recording; 0.2.", rich_help_panel=_MEAN_FORCE)
+]
+_Sampling = Annotated[
+    str | None, typer.Option(help='Time averaged over per frame, "30 ps".', rich_help_panel=_MEAN_FORCE)
+]
+
+
 def reference(
     system: System,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")],
-    molecules: Annotated[
-        int | None, typer.Option(help="Molecules or chains; default as in system.yaml.", rich_help_panel=_RUN)
-    ] = None,
-    monomers: Annotated[
-        int | None, typer.Option(help="Residues per chain; default as in system.yaml.", rich_help_panel=_RUN)
-    ] = None,
-    stretch: Annotated[
-        float | None,
-        typer.Option(help="Factor on the lengths of the equilibration stages of system.yaml; 1.", rich_help_panel=_RUN),
-    ] = None,
-    protocol: Annotated[
-        Path | None,
-        typer.Option(
-            help="YAML file with `equilibration:` stages in place of those of system.yaml.", rich_help_panel=_RUN
-        ),
-    ] = None,
-    duration: Annotated[str | None, typer.Option(help='Recorded time, "700 ps".', rich_help_panel=_RUN)] = None,
-    frame_interval: Annotated[
-        str | None, typer.Option(help='Time between frames, "0.2 ps".', rich_help_panel=_RUN)
-    ] = None,
-    density_duration: Annotated[
-        str | None, typer.Option(help='Constant-pressure run that finds the density, "80 ps".', rich_help_panel=_RUN)
-    ] = None,
-    density: Annotated[
-        str | None, typer.Option(help='Skip that run and use this density, "0.84 g/cm^3".', rich_help_panel=_RUN)
-    ] = None,
-    mean_force: Annotated[
-        Path | None,
-        typer.Option(help="Recording whose frames are held to average forces.", rich_help_panel=_MEAN_FORCE),
-    ] = None,
-    configurations: Annotated[
-        int | None, typer.Option(help="Frames to hold, from the recording's last part; 4.", rich_help_panel=_MEAN_FORCE)
-    ] = None,
-    last_fraction: Annotated[
-        float | None, typer.Option(help="That part of the recording; 0.2.", rich_help_panel=_MEAN_FORCE)
-    ] = None,
-    sampling: Annotated[
-        str | None, typer.Option(help='Time averaged over per frame, "30 ps".', rich_help_panel=_MEAN_FORCE)
-    ] = None,
+    molecules: _Molecules = None,
+    monomers: _Monomers = None,
+    stretch: _Stretch = None,
+    protocol: _Protocol = None,
+    duration: _Duration = None,
+    frame_interval: _FrameInterval = None,
+    density_duration: _DensityDuration = None,
+    density: _Density = None,
+    mean_force: _MeanForce = None,
+    configurations: _Configurations = None,
+    last_fraction: _LastFraction = None,
+    sampling: _Sampling = None,
     seed: Annotated[int | None, typer.Option(help="Seed of box, velocities and thermostat.")] = None,
     platform: Annotated[str | None, typer.Option(help="OpenMM platform; default the fastest.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the CPU platform.")] = None,
@@ -77,29 +86,17 @@ def reference(
     from openmm_cgml.specification import read_specification, with_protocol
 
     run_options = {
-        "molecules": molecules,
-        "monomers": monomers,
-        "stretch": stretch,
-        "duration": duration,
-        "frame_interval": frame_interval,
-        "density_duration": density_duration,
-        "density": density,
-    }
+        "molecules": molecules, "monomers": monomers, "stretch": stretch, "duration": duration,
+        "frame_interval": frame_interval, "density_duration": density_duration, "density": density,
+    }  # fmt: skip
     mean_force_options = {"configurations": configurations, "last_fraction": last_fraction, "sampling": sampling}
     shared = {"seed": seed, "platform": platform, "threads": threads}
     if mean_force is None:
         _refuse_given(mean_force_options, "without --mean-force")
     else:
         _refuse_given({**run_options, "protocol": protocol}, "with --mean-force")
-    arguments = {
-        "system": system,
-        "output": output,
-        "mean_force": mean_force,
-        "protocol": protocol,
-        **run_options,
-        **mean_force_options,
-        **shared,
-    }
+    sources = {"system": system, "output": output, "mean_force": mean_force, "protocol": protocol}
+    arguments = {**sources, **run_options, **mean_force_options, **shared}
     with recorded(output, "reference", arguments) as result:
         specification = read_specification(system)
         if protocol is not None:

@@ -13,54 +13,57 @@ if TYPE_CHECKING:
     from openmm_cgml.validation import Transfer, Validation
 
 
+_Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder of the report, or the file to --write-reference.")
+]
+_Runs = Annotated[
+    list[Path] | None, typer.Argument(help="Folders of simulations of one system: seeds, sizes, replicas.")
+]
+_Reference = Annotated[
+    str | None,
+    typer.Option(help="A shipped system, a reference.json, a mapped dataset, or a model with card/reference.json."),
+]
+_Transfer = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A run of one model at a chain length or box size of its own; give it once for each run. They are "
+        "compared with one another, the first with all others.",
+    ),
+]
+_Discard = Annotated[
+    str | None,
+    typer.Option(help='Time to leave out at the start, like "20 ps"; by default what the energies need to settle.'),
+]
+_Limits = Annotated[
+    list[str] | None, typer.Option(help="Another limit, like gr_com_rmse=0.045; may be given several times.")
+]
+_WriteReference = Annotated[
+    bool, typer.Option("--write-reference", help="Summarize the dataset given as --reference into the file OUTPUT.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print the comparison as JSON, what validation.json holds.")]
+_Strict = Annotated[bool, typer.Option("--strict", help="Leave with exit code 4 if a metric misses its limit.")]
+
+
 def validate(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the report, or the file to --write-reference.")
-    ],
-    runs: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of simulations of one system: seeds, sizes, replicas.")
-    ] = None,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            "--reference",
-            help="A shipped system, a reference.json, a mapped dataset, or a model with card/reference.json.",
-        ),
-    ] = None,
-    transfer: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--transfer",
-            help="A run of one model at a chain length or box size of its own; give it once for each run. They are "
-            "compared with one another, the first with all others.",
-        ),
-    ] = None,
-    discard: Annotated[
-        str | None,
-        typer.Option(help='Time to leave out at the start, like "20 ps"; by default what the energies need to settle.'),
-    ] = None,
-    limit: Annotated[
-        list[str] | None, typer.Option(help="Another limit, like gr_com_rmse=0.045; may be given several times.")
-    ] = None,
-    write_reference: Annotated[
-        bool, typer.Option("--write-reference", help="Summarize the dataset given as --reference into the file OUTPUT.")
-    ] = False,
+    output: _Output,
+    runs: _Runs = None,
+    reference: _Reference = None,
+    transfer: _Transfer = None,
+    discard: _Discard = None,
+    limit: _Limits = None,
+    write_reference: _WriteReference = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a report that is there.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the comparison as JSON, what validation.json holds.")
-    ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Leave with exit code 4 if a metric misses its limit.")
-    ] = False,
+    as_json: _Json = False,
+    strict: _Strict = False,
 ) -> None:
     """Compare coarse-grained runs with the atomistic reference: g(r), bonds, temperature, energy, mobility.
 
     Prints a table and writes report.html, validation.json and pictures/ into OUTPUT; with --transfer, transfer.html and
     transfer.json.
     """
-    from openmm_cgml.errors import InputError, OutputExistsError
+    from openmm_cgml.errors import InputError
     from openmm_cgml.units import parse_quantity
-    from openmm_cgml.validation import QUANTITIES, collect_limits, load_reference, write_reference_summary
+    from openmm_cgml.validation import QUANTITIES, collect_limits, load_reference
     from openmm_cgml.validation import validate as validate_runs
 
     settle = None if discard is None else parse_quantity(discard, "time")
@@ -73,27 +76,30 @@ def validate(
         raise InputError("no reference; give --reference, or --transfer for runs to compare with one another")
     changes = _parse_limits(limit or [], collect_limits(QUANTITIES))
     if write_reference:
-        if output.exists() and not overwrite:
-            raise OutputExistsError(f"{output} exists; use --overwrite or another name")
-        if output.exists():
-            _refuse_other_files(output)
-        write_reference_summary(output, load_reference(reference, limits=changes))
-        typer.echo(f"reference: {output}")
+        _write_reference(reference, output, changes, overwrite=overwrite)
         return
     if not runs:
         raise InputError("no runs to validate; give the folder of at least one simulation")
     summary = load_reference(reference, limits=changes)
     validation = validate_runs(
-        runs,
-        reference=summary,
-        output=output,
-        discard=settle,
-        limits=changes,
-        overwrite=overwrite,
+        runs, reference=summary, output=output, discard=settle, limits=changes, overwrite=overwrite
     )
     _show(validation, output / "report.html", as_json=as_json)
     if strict and not validation.passed:
         raise typer.Exit(4)
+
+
+def _write_reference(reference: str, output: Path, limits: dict[str, float], *, overwrite: bool) -> None:
+    """Summarize a dataset into a file."""
+    from openmm_cgml.errors import OutputExistsError
+    from openmm_cgml.validation import load_reference, write_reference_summary
+
+    if output.exists():
+        if not overwrite:
+            raise OutputExistsError(f"{output} exists; use --overwrite or another name")
+        _refuse_other_files(output)
+    write_reference_summary(output, load_reference(reference, limits=limits))
+    typer.echo(f"reference: {output}")
 
 
 def _refuse_other_files(output: Path) -> None:

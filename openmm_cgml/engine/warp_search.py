@@ -276,6 +276,18 @@ def are_partners(
     return True
 
 
+@wp.func
+def sort_row(partners: wp.array[int], start: int, count: int) -> None:
+    """Sort the partners of one bead in place, ascending."""
+    for k in range(start + 1, start + count):
+        j = partners[k]
+        place = int(k)
+        while place > start and partners[wp.max(place - 1, 0)] > j:
+            partners[place] = partners[place - 1]
+            place -= 1
+        partners[place] = j
+
+
 @wp.kernel
 def write_rows(
     positions: wp.array[wp.vec3d],
@@ -340,13 +352,7 @@ def write_rows(
                                     partners[start + count] = j
                                 count += 1
                         j = following[j]
-    for k in range(start + 1, start + count):
-        j = partners[k]
-        place = int(k)
-        while place > start and partners[wp.max(place - 1, 0)] > j:
-            partners[place] = partners[place - 1]
-            place -= 1
-        partners[place] = j
+    sort_row(partners, start, count)
 
 
 @wp.kernel
