@@ -9,13 +9,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import openmm_cgml
 from openmm_cgml.errors import ArtifactError, InputError, MissingDependencyError, OutputExistsError
 from openmm_cgml.storage import VERB_RECORD, read_object, write_sealed_json
+from openmm_cgml.versions import versions_of
 
 SCHEMA = "openmm-cgml/run"
 _PACKAGES = ("openmm", "openmmtorch", "torch", "torchmd-net", "numpy", "lightning", "mdtraj", "freud-analysis")
@@ -27,7 +27,7 @@ _REFUSALS = (InputError, ArtifactError, OutputExistsError, MissingDependencyErro
 def recorded(output: Path, verb: str, arguments: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Run a verb's work and write `run.json` into its output folder when it ends, well or not.
 
-    The context yields a dictionary for figures worth keeping in the record. Work refused before it began leaves
+    The context yields a dictionary for numbers worth keeping in the record. Work refused before it began leaves
     no record, and an earlier record (of the run that this one resumes) moves into the entry "earlier".
 
     Args:
@@ -86,11 +86,8 @@ def read_run_record(path: Path) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of Python, this package and the packages that decide about numbers."""
-    found = {"python": platform.python_version(), "openmm-cgml": openmm_cgml.__version__}
-    for package in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
+    ours = {"python": platform.python_version(), "openmm-cgml": openmm_cgml.__version__}
+    return {**ours, **versions_of(_PACKAGES)}
 
 
 def _earlier(path: Path) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from openmm import app, unit
 
+import openmm_cgml
 from openmm_cgml.engine import DeployedNetwork
 from openmm_cgml.engine.pair_tables import PairTable, tabulate_pairs
 from openmm_cgml.errors import ArtifactError, InputError
@@ -49,6 +50,7 @@ from openmm_cgml.system import (
     suggest_time_step,
 )
 from openmm_cgml.topology import CGTopology, ChainTemplate, MoleculeTemplate, ResidueTemplate
+from openmm_cgml.versions import versions_of
 
 _log = logging.getLogger(__name__)
 _MASS_TOLERANCE = 1e-3  # relative; files round masses
@@ -470,11 +472,7 @@ class ForceField:
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    import openmm_cgml
-
-    return {"openmm_cgml": openmm_cgml.__version__, "openmm": version("openmm"), "torch": version("torch")}
+    return {"openmm_cgml": openmm_cgml.__version__, **versions_of(("openmm", "torch"))}
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

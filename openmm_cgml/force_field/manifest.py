@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from openmm_cgml.config import Config, Density, Temperature
 from openmm_cgml.errors import ArtifactError, InputError
+from openmm_cgml.storage import digest_of_content
 
 SCHEMA = "openmm-cgml/force-field"
 VERSION = (1, 1)
@@ -64,7 +65,7 @@ class Manifest(Config):
     """What the force field is not good for."""
     training: TrainingSummary | None = None
     validation: dict[str, Any] | None = None
-    """Figures of simulations with this force field; None means that it was trained but not validated."""
+    """Metrics of simulations with this force field; None means that it was trained but not validated."""
     energy_offsets: dict[str, float] = Field(default_factory=dict)
     """Energy per bead removed in training, by bead type [kJ/mol]; not part of the energies in OpenMM."""
     prior_location: Literal["native"] = "native"
@@ -113,8 +114,7 @@ def write_document(
 
 def digest_of(document: Mapping[str, Any]) -> str:
     """Sha256 of a manifest's content without its own digest."""
-    rest = {key: value for key, value in document.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()).hexdigest()
+    return digest_of_content({key: value for key, value in document.items() if key != "digest"})
 
 
 def check_version(document: object, *, name: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from openmm_cgml.errors import ArtifactError
 from openmm_cgml.storage import read_object, write_sealed_json
+from openmm_cgml.versions import versions_of
 
 RECORD = "simulation.json"
 SCHEMA = "openmm-cgml/simulation/1"
@@ -107,10 +107,4 @@ class RunRecord:
 
 def collect_versions() -> dict[str, str]:
     """Versions of the packages that decide what a run computes, by name."""
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return versions_of(_PACKAGES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from openmm_cgml.analysis.diffusion import ATOMISTIC_TIME
 from openmm_cgml.analysis.result import Result
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.frames import Frames
-from openmm_cgml.storage import read_json, write_atomically
+from openmm_cgml.storage import digest_of_content, read_json, write_atomically
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.validation.limits import ValidationLimits, check_limits, collect_limits
 from openmm_cgml.validation.quantities import ENERGY, QUANTITIES
@@ -175,9 +174,8 @@ def _upgrade(content: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _compute_digest(content: Mapping[str, Any]) -> str:
-    """Hexadecimal sha256 of content as JSON with sorted keys and no spaces."""
-    as_read = json.loads(json.dumps(content, allow_nan=False))
-    return hashlib.sha256(json.dumps(as_read, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """Sha256 of content as it is when it was read back."""
+    return digest_of_content(json.loads(json.dumps(content, allow_nan=False)))
 
 
 def _is_plain(value: Any) -> bool:
