@@ -38,7 +38,7 @@ class AtomSpecification(Config):
 
 
 class BeadSpecification(Config):
-    """One bead of a residue: its name, its type, and the names of the atoms whose centre of mass it is."""
+    """One bead of a residue: its name, its type, and the names of the atoms whose center of mass it is."""
 
     name: str
     type: str
@@ -233,7 +233,7 @@ class ReferenceSpecification(Config):
 
 
 class LiteratureValue(Config):
-    """A figure to compare with.
+    """A number to compare with.
 
     Attributes:
         unit: Unit of the values.
@@ -259,7 +259,7 @@ class SystemSpecification(Config):
         residues: Kinds of residues; those of no chain are molecules of their own.
         chains: Polymers made of the residues.
         reference: The atomistic reference.
-        literature: Figures to compare with, by observable.
+        literature: Numbers to compare with, by observable.
     """
 
     name: str

@@ -19,7 +19,7 @@ _STARTS = 4
 def relax_molecule(
     molecule: CGTopology, potentials: Sequence[Potential], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Bead positions of one molecule with its centre of mass at the origin [nm], shape (n_beads, 3).
+    """Bead positions of one molecule with its center of mass at the origin [nm], shape (n_beads, 3).
 
     Args:
         molecule: Topology of the molecule alone.

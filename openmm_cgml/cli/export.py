@@ -19,9 +19,9 @@ def export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the model; by default that of the output folder.")] = None,
     description: Annotated[str | None, typer.Option(help="One sentence; by default that of the source.")] = None,
-    license: Annotated[str | None, typer.Option(help="Licence of the model; by default that of the source.")] = None,  # noqa: A002
+    license: Annotated[str | None, typer.Option(help="License of the model; by default that of the source.")] = None,  # noqa: A002
     validation: Annotated[
-        Path | None, typer.Option(help="JSON file with figures of simulations, for the manifest and the card.")
+        Path | None, typer.Option(help="JSON file with metrics of simulations, for the manifest and the card.")
     ] = None,
     torchscript: Annotated[
         Path | None,
@@ -96,13 +96,13 @@ def _write_model(
         update["validation"] = read_json(validation)
         if not isinstance(update["validation"], dict):
             raise ArtifactError(
-                f"{validation}: holds a {type(update['validation']).__name__}; figures by name are needed"
+                f"{validation}: holds a {type(update['validation']).__name__}; metrics by name are needed"
             )
     manifest = force_field.manifest.model_copy(update=update)
     replace(force_field, manifest=manifest).save(output, overwrite=overwrite)
     typer.echo(f"{manifest.name}: {output}   (load it with ForceField.load({str(output)!r}))")
     if manifest.validation is None:
-        typer.echo("its card says that it was not validated; give figures with --validation")
+        typer.echo("its card says that it was not validated; give metrics with --validation")
 
 
 def _write_torchscript(

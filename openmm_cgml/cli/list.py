@@ -13,7 +13,7 @@ import typer
 def list(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show the shipped models and systems: what each is, its beads, and the state that it is for.
 
-    A model's temperature and density are those of its training data; "validated" says that its card holds figures of
+    A model's temperature and density are those of its training data; "validated" says that its card holds metrics of
     simulations compared with the atomistic reference. `openmm-cgml info NAME` says more.
     """
     entries = describe_shipped()

@@ -18,7 +18,7 @@ _WARMUP_CALLS = 3
 def cuda_graphs_problem() -> str | None:
     """Why CUDA graphs cannot be used here, or None if a captured network gave what it gives without.
 
-    No figure of their speed and no run with them has been recorded yet.
+    No number for their speed and no run with them has been recorded yet.
     """
     if not torch.cuda.is_available():
         return "torch finds no CUDA device"

@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 class NetworkFunction:
     """The callable that `PythonForce` holds: `State` in, energy and forces out.
 
-    OpenMM copies and serialises it with the System; what is stored is the network's settings, weights and topology, so
+    OpenMM copies and serializes it with the System; what is stored is the network's settings, weights and topology, so
     a copy works in another process that has this package.
     """
 

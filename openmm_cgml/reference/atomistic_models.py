@@ -28,7 +28,7 @@ class AtomisticModel:
         residue_name: Residue name in topologies.
         atom_names: Atom names in order.
         elements: Element symbols in order.
-        positions: Starting geometry [nm], shape (n_atoms, 3), centred on the origin.
+        positions: Starting geometry [nm], shape (n_atoms, 3), centered on the origin.
         bonds: Pairs of atom positions in the tuple of names.
         force_field_xml: OpenMM ForceField XML with a template for the residue.
         expected: What this force field itself gives, by observable, as (value, unit); the honest target of a test.

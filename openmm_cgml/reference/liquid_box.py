@@ -120,7 +120,7 @@ def build_liquid(
 ) -> tuple[np.ndarray, float]:
     """Positions [nm], shape (n_atoms, 3), and edge [nm] of a cubic box of liquid at `density`.
 
-    Starts at `initial_density` [g/cm^3], then alternates a shrink of the molecules' centres by 2 %, a minimisation and
+    Starts at `initial_density` [g/cm^3], then alternates a shrink of the molecules' centers by 2 %, a minimization and
     a little dynamics. The molecules come out whole and the box is not equilibrated.
 
     Args:

@@ -33,7 +33,7 @@ _R_MAX = 1.5  # nm
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Observable(Result):
-    """One figure of the report.
+    """One quantity of the report.
 
     Attributes:
         value: The measured value.
@@ -59,8 +59,8 @@ class ReferenceReport(Result):
         n_frames: Frames used.
         n_molecules: Molecules in the box.
         duration: Time that the frames span [ps].
-        observables: Figures by name.
-        rdf: Radial distribution function of the molecules' centres of mass; None for chains.
+        observables: Quantities by name.
+        rdf: Radial distribution function of the molecules' centers of mass; None for chains.
     """
 
     system: str
@@ -188,7 +188,7 @@ def _energies(
 
 
 def _peak(rdf: RadialDistribution, number_density: float) -> dict[str, _Value]:
-    """First peak, first minimum and the number of neighbours up to it, with jackknife errors."""
+    """First peak, first minimum and the number of neighbors up to it, with jackknife errors."""
 
     def jackknife(function: Callable[[np.ndarray], float]) -> tuple[float, float | None]:
         n_blocks = len(rdf.block_g)

@@ -88,7 +88,7 @@ def refine(
         config: Settings; their class says what is adjusted.
         resume: Go on after the last finished round.
         overwrite: Replace what is there.
-        progress: Called after each round with the changes before it, `config.rounds`, and the target's main figure.
+        progress: Called after each round with the changes before it, `config.rounds`, and the target's main number.
 
     Raises:
         InputError: If there is nothing to refine, or the force field does not fit the dataset.

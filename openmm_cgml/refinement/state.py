@@ -1,4 +1,4 @@
-"""Where a refinement stands, on disk: tensors and figures sealed in one file, and the file of the round before."""
+"""Where a refinement stands, on disk: tensors and numbers sealed in one file, and the file of the round before."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Target(abc.ABC):
 
     @abc.abstractmethod
     def progress_of(self, rows: Sequence[Row]) -> float:
-        """The figure of a round's lines that progress shows."""
+        """The number of a round's lines that progress shows."""
 
     @abc.abstractmethod
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -43,7 +43,7 @@ class SimulationResult:
             1 if none was smaller; None where that approach is not known.
         reason: What was seen if the simulation is unstable, else None.
         notes: Remarks worth a reader's time.
-        n_replicas: Independent copies that ran together; the figures are over all of them.
+        n_replicas: Independent copies that ran together; the numbers are over all of them.
     """
 
     output: Path

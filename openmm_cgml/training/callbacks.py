@@ -30,13 +30,13 @@ class TrainingStoppedError(Exception):
 
 
 class History(lightning.Callback):
-    """One row of figures per epoch, in `metrics.csv`, TensorBoard and a picture.
+    """One row of metrics per epoch, in `metrics.csv`, TensorBoard and a picture.
 
     Args:
         folder: Where to write.
 
     Attributes:
-        rows: Figures of every epoch, by name.
+        rows: Metrics of every epoch, by name.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -125,7 +125,7 @@ class FitConfig(Config):
     Attributes:
         name: Name of the force field.
         description: One sentence for its manifest and card.
-        license: Licence of the force field.
+        license: License of the force field.
         limitations: What it is not good for, for its card.
         data: Datasets.
         priors: Prior terms, by hand or fitted.

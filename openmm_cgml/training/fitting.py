@@ -49,7 +49,7 @@ class FitResult:
         force_field: Priors and network.
         path: Its folder.
         metrics: Errors on train, validation and test data, and against mean forces, as in `metrics.json`.
-        history: Figures of every epoch, as in `metrics.csv`.
+        history: Metrics of every epoch, as in `metrics.csv`.
         best_epoch: Epoch with the smallest validation loss, from 1.
     """
 

@@ -130,7 +130,7 @@ def mean_force_errors(squared_error: float, squared_label: float, squared_noise:
 
 
 def fit_metrics(network: SchNet, data: FitData, *, n_knots: int) -> dict[str, Any]:
-    """All figures of a fit, for `metrics.json` and the manifest.
+    """All metrics of a fit, for `metrics.json` and the manifest.
 
     Args:
         network: The network that is exported.
@@ -180,7 +180,7 @@ def _noise_floor(data: FitData, metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _recorded(data: FitData, kind: str, what: str) -> float | None:
-    """A figure that was measured with the held-out mean forces, or None."""
+    """A number that was measured with the held-out mean forces, or None."""
     dataset = data.datasets[data.keys["mean_force_test"][0][0]]
     path = dataset.path / "noise_floor.json"
     return float(read_json(path)[kind]["pooled"][what]) if path.is_file() else None

@@ -21,7 +21,7 @@ def plot_losses(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Write force (and energy) errors over epochs as a PNG.
 
     Args:
-        rows: Figures of every epoch, as in `metrics.csv`.
+        rows: Metrics of every epoch, as in `metrics.csv`.
         path: The picture.
     """
     panels = {"force_rmse": "force RMSE [kJ/mol/nm]", "energy_rmse_per_bead": "energy RMSE per bead [kJ/mol]"}
