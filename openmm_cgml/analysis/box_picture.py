@@ -12,7 +12,7 @@ from openmm_cgml.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.collections import LineCollection
+    from matplotlib.collections import LineCollection, PatchCollection
 
 __all__ = ["draw_box", "write_box_picture"]
 
@@ -31,7 +31,7 @@ def write_box_picture(
     diameter: float = 0.3,
     title: str = "",
 ) -> None:
-    """Writes a picture (PNG, PDF or SVG by the ending of the path). See `draw_box`."""
+    """Write a picture (PNG, PDF or SVG by the ending of the path). See `draw_box`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.0, 6.0), dpi=150, layout="constrained")
@@ -50,7 +50,7 @@ def draw_box(
     molecules: ArrayLike | None = None,
     diameter: float = 0.3,
 ) -> None:
-    """Draws one frame, wrapped into the box particle by particle, seen from the front, a little from above and aside.
+    """Draw one frame, wrapped into the box particle by particle, seen from the front, a little from above and aside.
 
     Args:
         axes: Where to draw.
@@ -63,18 +63,9 @@ def draw_box(
     Raises:
         InputError: Shapes disagree, or a position is not finite.
     """
-    from matplotlib.collections import LineCollection, PatchCollection
-    from matplotlib.patches import Circle
-
     points, cell = np.asarray(positions, dtype=float), np.asarray(box, dtype=float)
     owners = np.arange(len(points)) if molecules is None else np.asarray(molecules)
-    if points.ndim != 2 or points.shape[1] != 3 or cell.shape != (3, 3) or len(owners) != len(points):
-        raise InputError(
-            f"positions of shape {points.shape}, box of shape {cell.shape} and {len(owners)} molecule numbers; give "
-            "(n, 3), (3, 3) and n"
-        )
-    if not np.isfinite(points).all():
-        raise InputError("positions are not all finite; a picture needs a frame from before the run became unstable")
+    _check(points, cell, owners)
     points = _wrap(points, cell)
     pairs = np.asarray(bonds, dtype=np.int64).reshape(-1, 2)
     pairs = pairs[np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1) < 0.45 * _width(cell)]
@@ -83,26 +74,49 @@ def draw_box(
     near = (seen[:, 1] - corners[:, 1].min()) / np.ptp(corners[:, 1])  # 0 in front, 1 at the back
     colors = _paler(_palette(owners), near)
     order = np.argsort(-near, kind="stable")
-    lines = LineCollection(
+    axes.add_collection(_edges(corners))
+    axes.add_collection(_sticks(seen, pairs, colors))
+    axes.add_collection(_balls(seen[order], colors[order], diameter))
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    axes.autoscale_view()
+
+
+def _check(points: NDArray[np.float64], cell: NDArray[np.float64], owners: NDArray[np.integer]) -> None:
+    if points.ndim != 2 or points.shape[1] != 3 or cell.shape != (3, 3) or len(owners) != len(points):
+        raise InputError(
+            f"positions of shape {points.shape}, box of shape {cell.shape} and {len(owners)} molecule numbers; give "
+            "(n, 3), (3, 3) and n"
+        )
+    if not np.isfinite(points).all():
+        raise InputError("positions are not all finite; a picture needs a frame from before the run became unstable")
+
+
+def _sticks(seen: NDArray[np.float64], pairs: NDArray[np.int64], colors: NDArray[np.float64]) -> LineCollection:
+    """Lines along the bonds."""
+    from matplotlib.collections import LineCollection
+
+    return LineCollection(
         [seen[pair][:, [0, 2]] for pair in pairs],
         colors=colors[pairs[:, 0]] * 0.85 if len(pairs) else None,
         linewidths=1.5,
         zorder=1,
         capstyle="round",
     )
-    balls = PatchCollection(
-        [Circle((x, z), diameter / 2) for x, _, z in seen[order]],
-        facecolors=colors[order],
-        edgecolors=colors[order] * 0.6,
+
+
+def _balls(seen: NDArray[np.float64], colors: NDArray[np.float64], diameter: float) -> PatchCollection:
+    """Disks of particles, those at the back first."""
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Circle
+
+    return PatchCollection(
+        [Circle((x, z), diameter / 2) for x, _, z in seen],
+        facecolors=colors,
+        edgecolors=colors * 0.6,
         linewidths=0.3,
         zorder=2,
     )
-    axes.add_collection(_edges(corners))
-    axes.add_collection(lines)
-    axes.add_collection(balls)
-    axes.set_aspect("equal")
-    axes.set_axis_off()
-    axes.autoscale_view()
 
 
 def _wrap(points: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -86,46 +86,42 @@ def push_apart(
         schedule: How slowly.
     """
     schedule = schedule or PushOff()
-    kt = BOLTZMANN * statistics.temperature
     bonded = [p for p in potentials if isinstance(p, BondedPotential)]
+    pairs = [p for p in potentials if isinstance(p, PairPotential)]
     step = _time_step(bonded, topology, statistics.temperature)
     if schedule.soft_steps:
         soft = _soft_repulsion(topology, _REACH * distances, edge, topology.exclusions(_NEAR))
-        context = _context(
-            topology,
-            [*_bonded_forces(topology, bonded, statistics), soft],
-            positions,
-            edge,
-            statistics.temperature,
-            step,
-            seed,
-        )
-        n_stages = min(_STAGES, schedule.soft_steps)
-        for strength in np.geomspace(_FIRST_STRENGTH, _LAST_STRENGTH, n_stages):
-            context.setParameter("strength", float(strength) * kt)
-            context.getIntegrator().step(schedule.soft_steps // n_stages)
-        positions = _positions(context)
+        forces = [*_bonded_forces(topology, bonded, statistics), soft]
+        context = _context(topology, forces, positions, edge, statistics.temperature, step, seed)
+        positions = _harden(context, BOLTZMANN * statistics.temperature, schedule.soft_steps)
         del context
-    pairs = [p for p in potentials if isinstance(p, PairPotential)]
     excluded = _excluded_pairs(topology, pairs)
     native = [p.with_exclusions(excluded).to_openmm(periodic=True) for p in pairs]
     wall = _wall(topology, _WALL * distances, edge, excluded)
-    context = _context(
-        topology,
-        [*_bonded_forces(topology, bonded, statistics), *native, wall],
-        positions,
-        edge,
-        statistics.temperature,
-        min(step, _wall_step(topology)),
-        seed + 1,
-    )
-    for _ in range(_MINIMIZATIONS):
-        openmm.LocalEnergyMinimizer.minimize(context, 10.0, _ITERATIONS)
-        if _largest_force(context) < _LARGEST_FORCE:
-            break
+    forces = [*_bonded_forces(topology, bonded, statistics), *native, wall]
+    step = min(step, _wall_step(topology))
+    context = _context(topology, forces, positions, edge, statistics.temperature, step, seed + 1)
+    _minimize(context)
     context.setVelocitiesToTemperature(statistics.temperature, seed + 2)
     context.getIntegrator().step(schedule.prior_steps)
     return _positions(context)
+
+
+def _harden(context: openmm.Context, kt: float, n_steps: int) -> NDArray[np.float64]:
+    """Positions after a soft repulsion grew from weak to strong in stages [nm], shape (n_beads, 3)."""
+    n_stages = min(_STAGES, n_steps)
+    for strength in np.geomspace(_FIRST_STRENGTH, _LAST_STRENGTH, n_stages):
+        context.setParameter("strength", float(strength) * kt)
+        context.getIntegrator().step(n_steps // n_stages)
+    return _positions(context)
+
+
+def _minimize(context: openmm.Context) -> None:
+    """Minimize until no force is large."""
+    for _ in range(_MINIMIZATIONS):
+        openmm.LocalEnergyMinimizer.minimize(context, 10.0, _ITERATIONS)
+        if _largest_force(context) < _LARGEST_FORCE:
+            return
 
 
 def _excluded_pairs(topology: CGTopology, pairs: Sequence[PairPotential]) -> NDArray[np.int64]:

@@ -137,7 +137,7 @@ class ForceMatchingDataset:
         overwrite: bool = False,
         resume: bool = False,
     ) -> ForceMatchingDataset:
-        """Writes a dataset and returns it.
+        """Write a dataset and return it.
 
         Args:
             path: Folder to make.
@@ -259,7 +259,7 @@ def dataset_metadata(
     chains: Sequence[ChainTemplate] = (),
     kind: str,
 ) -> dict[str, Any]:
-    """Returns the JSON content that identifies a dataset.
+    """The JSON content that identifies a dataset.
 
     Raises:
         InputError: An unknown kind of labels, or a temperature that is none.
@@ -319,7 +319,7 @@ def dataset_writer(
 
 
 def register_of(writer: FrameWriter) -> FrameRegister:
-    """Returns a register of the frames that a writer goes on from."""
+    """A register of the frames that a writer goes on from."""
     register = FrameRegister()
     if writer.n_stored:
         for chunk in FrameStore.open(writer.path, verify=False).chunks():
@@ -335,7 +335,7 @@ def _whole(frames: Frames, forest: BondForest) -> Frames:
 
 
 def prepare_frames(frames: Frames, metadata: Mapping[str, Any], *, first: int = 0) -> Frames:
-    """Returns the frames in single precision, after checking that they can be matched.
+    """The frames in single precision, after checking that they can be matched.
 
     Args:
         frames: Mapped frames.

@@ -47,7 +47,7 @@ def map_recording(
     chunk_frames: int = 50,
     progress: Progress | None = None,
 ) -> ForceMatchingDataset:
-    """Maps an atomistic recording to beads and returns the dataset.
+    """Map an atomistic recording to beads and return the dataset.
 
     The mapping goes into the dataset's folder too (`mapping.json`). A killed run is finished with `resume`, which also
     adds the frames that a growing recording has gained since.
@@ -109,7 +109,7 @@ def map_recording(
 
 
 def read_force_map_reports(output: str | os.PathLike[str]) -> tuple[ForceMapReport, ...]:
-    """Returns what the optimal force map of a dataset gained, for each kind of residue; empty for uniform sums."""
+    """What the optimal force map of a dataset gained, for each kind of residue; empty for uniform sums."""
     path = Path(output) / REPORT_FILE
     if not path.exists():
         return ()
@@ -120,7 +120,7 @@ def read_force_map_reports(output: str | os.PathLike[str]) -> tuple[ForceMapRepo
 
 
 def open_recording(path: str | os.PathLike[str]) -> FrameStore:
-    """Returns the frames of an atomistic recording: the folder itself, or its subfolder `recording`.
+    """The frames of an atomistic recording: the folder itself, or its subfolder `recording`.
 
     Raises:
         ArtifactError: There is no recording, or it is damaged, empty or of another kind.
@@ -149,7 +149,7 @@ def _checked_recording(path: str | os.PathLike[str], specification: SystemSpecif
 def optimal_mapping(
     mapping: Mapping, frames: Iterator[Frames], atoms: AtomTopology
 ) -> tuple[Mapping, tuple[ForceMapReport, ...]]:
-    """Returns the mapping with the force weights of least noise for these frames, and what they gain."""
+    """The mapping with the force weights of least noise for these frames, and what they gain."""
     weights, reports = optimal_force_weights(mapping, frames, atoms)
     changed = Mapping(
         target=mapping.target, position_weights=mapping.position_weights, force_weights=weights,
@@ -168,7 +168,7 @@ def _mapped(store: FrameStore, mapping: Mapping, start: int, size: int) -> Itera
 
 
 def _kept_mapping(path: Path, mapping: Mapping) -> Mapping | None:
-    """Returns the mapping of an earlier run, whose optimal weights came from the frames there were then."""
+    """The mapping of an earlier run, whose optimal weights came from the frames there were then."""
     if not path.exists():
         return None
     content = read_object(path)

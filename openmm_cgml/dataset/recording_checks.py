@@ -59,7 +59,7 @@ def check_temperature(store: FrameStore, wanted: float) -> None:
 
 
 def check_times(store: FrameStore) -> None:
-    """Checks that the frames of a recording follow each other in time.
+    """Check that the frames of a recording follow each other in time.
 
     Raises:
         InputError: Frames are there twice.

@@ -20,7 +20,7 @@ class FrameRegister:
         self._n_frames = 0
 
     def add(self, frames: Frames) -> list[tuple[int, int]]:
-        """Takes the next frames and returns those that came before: numbers of the earlier and the later one."""
+        """Take the next frames and return those that came before: numbers of the earlier and the later one."""
         pairs = []
         for digest in _digests(frames):
             earlier = self._seen.setdefault(digest, self._n_frames)
@@ -30,7 +30,7 @@ class FrameRegister:
         return pairs
 
     def require_new(self, frames: Frames) -> None:
-        """Takes the next frames.
+        """Take the next frames.
 
         Raises:
             InputError: One of them came before.

@@ -13,7 +13,7 @@ SPLIT_NAMES = ("train", "validation", "test")
 def split_blocks(
     n_frames: int, fractions: Sequence[float] = (0.8, 0.1, 0.1), *, n_blocks: int = 20, seed: int = 0, gap: int = 1
 ) -> dict[str, NDArray[np.int64]]:
-    """Returns disjoint, ascending frame indices for "train", "validation" and "test".
+    """Disjoint, ascending frame indices for "train", "validation" and "test".
 
     The frames are cut into blocks of equal length; whole blocks go to one part. Where a block is followed by one of
     another part, its last `gap` frames are left out, so that no two parts hold neighboring frames.
@@ -53,7 +53,7 @@ def split_blocks(
 
 
 def _allot(shares: NDArray[np.float64], n_blocks: int) -> NDArray[np.int64]:
-    """Returns the part that each block belongs to, shape (n_blocks,); -1 for none."""
+    """The part that each block belongs to, shape (n_blocks,); -1 for none."""
     counts = np.where(shares > 0, np.maximum(1, np.floor(shares * n_blocks + 1e-9)), 0).astype(np.int64)
     while counts.sum() > n_blocks:
         counts[np.argmax(counts)] -= 1

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def effective_samples(series: NDArray[np.floating], *, centered: bool = False) -> float:
-    """Returns the number of independent samples among correlated ones, n / (1 + 2 sum of the autocorrelation).
+    """The number of independent samples among correlated ones, n / (1 + 2 sum of the autocorrelation).
 
     The sum stops where the autocorrelation, averaged over the columns, first falls to zero (Chodera et al., J. Chem.
     Theory Comput. 3, 26 (2007)).

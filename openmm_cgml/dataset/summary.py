@@ -109,7 +109,7 @@ class DatasetSummary:
 
 
 def summarize(dataset: ForceMatchingDataset, *, search_range: float = 0.8, chunk_frames: int = 100) -> DatasetSummary:
-    """Returns frames, effective samples, force statistics and closest approaches of a dataset.
+    """Frames, effective samples, force statistics and closest approaches of a dataset.
 
     Args:
         dataset: The dataset.

@@ -36,16 +36,16 @@ class ForceMapReport:
     n_samples: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain JSON content."""
+        """Plain JSON content."""
         return {**asdict(self), **{name: list(getattr(self, name)) for name in self._LISTS}}
 
     @classmethod
     def from_dict(cls, content: Dictionary[str, Any]) -> "ForceMapReport":
-        """Returns the report that `to_dict` wrote."""
+        """The report that `to_dict` wrote."""
         return cls(**{**content, **{name: tuple(content[name]) for name in cls._LISTS}})
 
     def to_text(self) -> str:
-        """Returns one line per bead."""
+        """One line per bead."""
         lines = [f"optimal force map of {self.residue_name} ({self.n_samples} samples), force rms [kJ/mol/nm]:"]
         for bead, before, after in zip(self.bead_names, self.uniform_rms, self.optimal_rms, strict=True):
             lines.append(f"  {bead}: {before:.1f} with uniform sums, {after:.1f} optimal ({after / before - 1:+.1%})")
@@ -53,7 +53,7 @@ class ForceMapReport:
 
 
 def uniform_force_weights(position_weights: csr_array) -> csr_array:
-    """Returns weights with which the force on a bead is the plain sum over its atoms, shape (n_beads, n_atoms).
+    """Weights with which the force on a bead is the plain sum over its atoms, shape (n_beads, n_atoms).
 
     Consistent if beads share no atoms and sit at the center of mass (or any average) of their atoms.
 
@@ -74,7 +74,7 @@ def uniform_force_weights(position_weights: csr_array) -> csr_array:
 def check_constraints(
     force_weights: csr_array, constraints: np.ndarray, atom_names: Sequence[str] | None = None
 ) -> None:
-    """Checks that atoms held at a fixed distance carry equal force weights, so that constraint forces cancel.
+    """Check that atoms held at a fixed distance carry equal force weights, so that constraint forces cancel.
 
     Constraint forces are not among recorded forces. They drop out of a bead's force only if both ends count equally
     (Kraemer et al., J. Phys. Chem. Lett. 14, 3970 (2023)).
@@ -104,7 +104,7 @@ def check_constraints(
 def optimal_force_weights(
     mapping: Mapping, frames: Iterable[Frames], atoms: AtomTopology
 ) -> tuple[csr_array, tuple[ForceMapReport, ...]]:
-    """Returns the force weights that minimize the mean square force, and what they gain.
+    """The force weights that minimize the mean square force, and what they gain.
 
     Minimizes tr(B S B^T), with S the covariance of the atomic forces, subject to B C^T = 1 and equal weights within
     groups of atoms joined by constraints: all such maps have the same mean force, so the least square is the least
@@ -202,13 +202,13 @@ def _residue_kind(
 
 
 def _group(labels: np.ndarray, n_groups: int) -> list[np.ndarray]:
-    """Returns the ascending indices that carry each label."""
+    """The ascending indices that carry each label."""
     order = np.argsort(labels, kind="stable")
     return np.split(order, np.searchsorted(labels[order], np.arange(n_groups)))[1:]
 
 
 def _solve(covariance: np.ndarray, position_weights: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Returns B = D G with D = (A S^-1 A^T)^-1 A S^-1, S = G S_F G^T, A = C G^T, shape (n_beads, n_atoms)."""
+    """B = D G with D = (A S^-1 A^T)^-1 A S^-1, S = G S_F G^T, A = C G^T, shape (n_beads, n_atoms)."""
     reduced = groups @ covariance @ groups.T
     reduced += 1e-9 * np.trace(reduced) / len(reduced) * np.eye(len(reduced))
     constraint = position_weights @ groups.T

@@ -59,7 +59,7 @@ class Mapping:
 
     @classmethod
     def identity(cls, topology: CGTopology) -> "Mapping":
-        """Returns the mapping of beads to themselves."""
+        """The mapping of beads to themselves."""
         weights = csr_array(identity(topology.n_beads, format="csr"))
         return cls(
             target=topology, position_weights=weights, force_weights=weights.copy(), source_bonds=topology.bonds,
@@ -68,7 +68,7 @@ class Mapping:
 
     @classmethod
     def from_dict(cls, data: Dictionary[str, Any]) -> "Mapping":
-        """Returns the mapping that `to_dict` wrote.
+        """The mapping that `to_dict` wrote.
 
         Raises:
             ArtifactError: Something is missing, of the wrong kind or out of range, or the content does not match the
@@ -93,7 +93,7 @@ class Mapping:
         return mapping
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the mapping as plain JSON types."""
+        """The mapping as plain JSON types."""
         return {
             "shape": list(self.position_weights.shape),
             "target": self.target.to_dict(),
@@ -131,7 +131,7 @@ class Mapping:
         return BondForest.from_bonds(self.source_bonds, self.n_atoms)
 
     def __call__(self, frames: Frames) -> Frames:
-        """Returns the frames of the beads; molecules are made whole first where there is a box.
+        """The frames of the beads; molecules are made whole first where there is a box.
 
         Errors of averaged forces are propagated as independent between atoms. Energies, times and boxes are kept.
 
@@ -161,7 +161,7 @@ class Mapping:
         )
 
     def __matmul__(self, inner: "Mapping") -> "Mapping":
-        """Returns the mapping that applies `inner` first: beads to superbeads @ atoms to beads.
+        """The mapping that applies `inner` first: beads to superbeads @ atoms to beads.
 
         Raises:
             InputError: The target of `inner` does not have the number of beads that this mapping starts from.
@@ -253,7 +253,7 @@ class Mapping:
 
 
 def _canonical(weights: Any) -> csr_array:
-    """Returns a read-only copy in a unique form, so that equal weights have equal bytes."""
+    """A read-only copy in a unique form, so that equal weights have equal bytes."""
     copy = csr_array(weights, dtype=np.float64, copy=True)
     copy.sum_duplicates()
     copy.eliminate_zeros()
@@ -264,7 +264,7 @@ def _canonical(weights: Any) -> csr_array:
 
 
 def _apply(weights: csr_array, vectors: np.ndarray) -> np.ndarray:
-    """Returns weights @ vectors for every frame, shape (n_frames, n_beads, 3)."""
+    """weights @ vectors for every frame, shape (n_frames, n_beads, 3)."""
     n_frames, n_atoms, _ = vectors.shape
     columns = np.asarray(vectors, dtype=np.float64).transpose(1, 0, 2).reshape(n_atoms, n_frames * 3)
     return np.ascontiguousarray((weights @ columns).reshape(-1, n_frames, 3).transpose(1, 0, 2))

@@ -20,7 +20,7 @@ from openmm_cgml.topology import AtomTopology, CGTopology, ResidueTemplate, conn
 
 
 def mapping_from_specification(specification: SystemSpecification, atoms: AtomTopology) -> Mapping:
-    """Returns the mapping of the atoms to the beads of the specification, with uniform force weights.
+    """The mapping of the atoms to the beads of the specification, with uniform force weights.
 
     Beads sit at the centers of mass of their atoms (real masses) and feel the sum of their forces. They come residue by
     residue in the order of the atomistic topology. Residues are recognized by name and atoms by name, in any order.
@@ -57,7 +57,7 @@ def mapping_from_specification(specification: SystemSpecification, atoms: AtomTo
 
 
 def templates_of_masses(templates: Sequence[ResidueTemplate], target: CGTopology) -> list[ResidueTemplate]:
-    """Returns the templates with the bead masses of a mapped topology, where these are not sums of atomic masses.
+    """The templates with the bead masses of a mapped topology, where these are not sums of atomic masses.
 
     United atoms and isotopes have masses that no element tells.
 
@@ -89,7 +89,7 @@ _Kinds = list[tuple[ResidueSpecification, NDArray[np.int64]]]
 
 
 def _match_residues(specification: SystemSpecification, atoms: AtomTopology) -> _Kinds:
-    """Returns every kind of residue of the specification with the numbers of its residues."""
+    """Every kind of residue of the specification with the numbers of its residues."""
     found_names = [residue_name_in_files(name) for name in atoms.residue_names]  # as in the specification
     names = np.asarray(found_names)
     known = [residue.name for residue in specification.residues]
@@ -109,7 +109,7 @@ def _match_residues(specification: SystemSpecification, atoms: AtomTopology) -> 
 def _atoms_in_order(
     residue: ResidueSpecification, members: NDArray[np.int64], atoms: AtomTopology
 ) -> NDArray[np.int64]:
-    """Returns the atoms of each residue in the order of the specification, shape (n_copies, n_atoms per residue)."""
+    """The atoms of each residue in the order of the specification, shape (n_copies, n_atoms per residue)."""
     wanted = np.array([atom.name for atom in residue.atoms])
     sizes = np.bincount(atoms.residues, minlength=len(atoms.residue_names))[members]
     names = np.asarray(atoms.names)
@@ -153,7 +153,7 @@ def _target(
     first_bead: NDArray[np.int64],
     bead_of_atom: NDArray[np.int64],
 ) -> CGTopology:
-    """Returns the bead topology; bonds between residues are where atoms of two beads are bonded."""
+    """The bead topology; bonds between residues are where atoms of two beads are bonded."""
     n_beads = int(first_bead[-1])
     residues = np.repeat(np.arange(len(atoms.residue_names)), np.diff(first_bead))
     bead_types, bead_names = np.empty(n_beads, dtype=np.int64), np.empty(n_beads, dtype=object)

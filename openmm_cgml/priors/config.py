@@ -32,7 +32,7 @@ _Forms = Mapping[str, type[BondedPotential] | type[PairPotential]]
 
 
 def _settings_of(forms: Callable[[], _Forms], usual: str) -> BeforeValidator:
-    """Reads a section with the settings of the form that it names, `usual` if it names none."""
+    """Read a section with the settings of the form that it names, `usual` if it names none."""
 
     def read(value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, Mapping):

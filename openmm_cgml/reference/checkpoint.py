@@ -50,7 +50,7 @@ class Checkpoint:
     densities: tuple[float, ...] = field(default=())
 
     def apply_to(self, context: openmm.Context) -> None:
-        """Sets positions, velocities, box and time of `context`."""
+        """Set positions, velocities, box and time of `context`."""
         context.setState(read_state(self.state))
 
 
@@ -76,7 +76,7 @@ def read_state(text: str) -> openmm.State:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, order: int) -> None:
-    """Writes a checkpoint atomically and keeps the newest two.
+    """Write a checkpoint atomically and keep the newest two.
 
     Args:
         folder: Folder of checkpoints.

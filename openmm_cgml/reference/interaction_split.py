@@ -47,7 +47,7 @@ INTRAMOLECULAR_FORCE_NAME = "intramolecular non-bonded"
 
 
 def split_interactions(system: openmm.System, molecules: Sequence[Sequence[int]] | None = None) -> None:
-    """Splits `system` in place into the groups of `ENERGY_GROUPS`; its total energy stays the same.
+    """Split `system` in place into the groups of `ENERGY_GROUPS`; its total energy stays the same.
 
     Meant for small molecules in a box larger than twice their length: the number of exceptions grows with the square
     of the molecule's size, and intramolecular pairs are taken without minimum image. Lennard-Jones may be in the

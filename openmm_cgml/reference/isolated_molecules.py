@@ -113,7 +113,7 @@ class _Kind:
         ]
 
     def add_to(self, forces: NDArray[np.float64], positions: NDArray[np.floating]) -> float:
-        """Adds the forces of every molecule alone to `forces` and returns their energy [kJ/mol]."""
+        """Add the forces of every molecule alone to `forces` and return their energy [kJ/mol]."""
         energy = 0.0
         for atoms in self.atoms:
             for context in self._contexts:

@@ -91,7 +91,7 @@ def make_plan(specification: SystemSpecification, config: ReferenceConfig) -> Pl
 
 
 def check_same_run(path: Path, description: dict[str, Any]) -> None:
-    """Writes the description of a run, or checks it against that of the run to go on with.
+    """Write the description of a run, or check it against that of the run to go on with.
 
     Only the length of the recording, threads and platform may differ.
 

@@ -59,7 +59,7 @@ class ForceRecorder:
         exclude_groups: Sequence[int] = (),
         isolated: IsolatedMolecules | None = None,
     ) -> None:
-        """Creates a recorder.
+        """Create a recorder.
 
         Args:
             writer: Open writer; the caller closes it.
@@ -106,7 +106,7 @@ class ForceRecorder:
         self._writer.append(_atoms_of(frame, self._kept))
 
     def _begin(self, simulation: app.Simulation) -> NDArray[np.intp]:
-        """Checks once what the first frame shows, and returns the numbers of the atoms to record."""
+        """Check once what the first frame shows, and return the numbers of the atoms to record."""
         is_split = has_interaction_split(simulation.system)
         if self._require_split and self._isolated is None and not is_split:
             raise InputError(

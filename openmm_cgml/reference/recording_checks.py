@@ -43,7 +43,7 @@ def check_temperature(integrator: openmm.Integrator, metadata: Mapping[str, Any]
 
 
 def check_integrated(integrator: openmm.Integrator, system: openmm.System) -> None:
-    """Checks that the integrator follows all forces of the System, whose groups a split has changed.
+    """Check that the integrator follows all forces of the System, whose groups a split has changed.
 
     Raises:
         InputError: It takes some force groups only.
@@ -84,7 +84,7 @@ def check_continues(writer: FrameWriter, context: openmm.Context) -> None:
 
 
 def check_components(parts: Mapping[str, NDArray[np.float64]], molecules: Sequence[Sequence[int]]) -> None:
-    """Checks that forces within molecules add up to nothing on each molecule, relative to the forces on its atoms.
+    """Check that forces within molecules add up to nothing on each molecule, relative to the forces on its atoms.
 
     Args:
         parts: Forces by component [kJ/mol/nm], each of shape (n_particles, 3).
@@ -113,7 +113,7 @@ def check_components(parts: Mapping[str, NDArray[np.float64]], molecules: Sequen
 
 
 def check_extent(frame: Frames, pairs: NDArray[np.int64]) -> None:
-    """Checks that pairs within molecules are nearer than half the box, so that they are pairs of nearest images too.
+    """Check that pairs within molecules are nearer than half the box, so that they are pairs of nearest images too.
 
     Args:
         frame: One frame.

@@ -77,7 +77,7 @@ def run_reference(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ReferenceResult:
-    """Runs the atomistic reference of a system and returns where its recording lies.
+    """Run the atomistic reference of a system and return where its recording lies.
 
     Builds the box, equilibrates it by the stages of its specification, averages the density at constant temperature and
     pressure, scales the box to it, relaxes, and records at constant volume with a `ForceRecorder`. The recording can be

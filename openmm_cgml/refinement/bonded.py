@@ -28,7 +28,7 @@ from openmm_cgml.priors.correction import TermFeatures, correct_term
 from openmm_cgml.refinement.config import BondedRefinementConfig
 from openmm_cgml.refinement.ensemble import Ensemble
 from openmm_cgml.refinement.plots import plot_distributions
-from openmm_cgml.refinement.target import Row, Target
+from openmm_cgml.refinement.target import Row, Target, with_refined_priors
 from openmm_cgml.units import BOLTZMANN
 
 _BIN_WIDTHS = {"nm": 0.001, "rad": np.pi / 180}
@@ -135,9 +135,7 @@ class BondedTarget(Target):
 
     def finished(self, record: Mapping[str, Any]) -> ForceField:
         """See `Target.finished`; the priors say so too."""
-        priors = self.force_field.priors
-        priors = replace(priors, provenance={**priors.provenance, "refinement": dict(record)})
-        return replace(self.force_field, priors=priors)
+        return with_refined_priors(self.force_field, record)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """See `Target.state`."""

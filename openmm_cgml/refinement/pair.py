@@ -26,7 +26,7 @@ from openmm_cgml.potentials import PairPotential
 from openmm_cgml.priors import PriorSet, PriorTerm
 from openmm_cgml.refinement.config import PairRefinementConfig
 from openmm_cgml.refinement.ensemble import Ensemble
-from openmm_cgml.refinement.target import Row, Target
+from openmm_cgml.refinement.target import Row, Target, with_refined_priors
 from openmm_cgml.units import BOLTZMANN
 
 _WITHIN = 2.0  # standard errors
@@ -144,9 +144,7 @@ class PairTarget(Target):
 
     def finished(self, record: Mapping[str, Any]) -> ForceField:
         """See `Target.finished`; the priors say so too."""
-        priors = self.force_field.priors
-        priors = replace(priors, provenance={**priors.provenance, "refinement": dict(record)})
-        return replace(self.force_field, priors=priors)
+        return with_refined_priors(self.force_field, record)
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """See `Target.state`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -64,3 +65,10 @@ class Target(abc.ABC):
     def draw(self, path: Path) -> bool:
         """Write a picture of before and after, and return whether there is one."""
         return False
+
+
+def with_refined_priors(force_field: ForceField, record: Mapping[str, Any]) -> ForceField:
+    """The force field whose priors carry the record of their refinement."""
+    priors = force_field.priors
+    priors = replace(priors, provenance={**priors.provenance, "refinement": dict(record)})
+    return replace(force_field, priors=priors)

@@ -39,7 +39,7 @@ class ParameterLookup:
         return self._found[key]
 
     def check(self) -> None:
-        """Raises an InputError that names every missing parameter, if there is one."""
+        """Raise an InputError that names every missing parameter, if there is one."""
         if not self.missing:
             return
         by_section: dict[str, list[str]] = {}
