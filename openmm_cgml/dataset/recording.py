@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,16 +88,8 @@ def map_recording(
         kind="instantaneous",
     )
     with dataset_writer(output, metadata, overwrite=overwrite, resume=resume, inputs=[recording, store.path]) as writer:
-        if writer.n_frames > store.n_frames:
-            raise InputError(
-                f"{output} holds {writer.n_frames} frames, the recording {store.n_frames}: it is not the one that was "
-                f"mapped before. Give that one, or use --overwrite to start again"
-            )
-        if not kept.exists():
-            write_sealed_json(kept, mapping.to_dict())
-        if reports:
-            content = {"reports": [report.to_dict() for report in reports]}
-            write_sealed_json(Path(output) / REPORT_FILE, content)
+        _check_growing(writer.n_frames, store.n_frames, output)
+        _write_mapping(Path(output), mapping, reports)
         register = register_of(writer)
         for mapped in _mapped(store, mapping, writer.n_frames, chunk_frames):
             prepared = prepare_frames(mapped, metadata, first=writer.n_frames)
@@ -106,6 +98,22 @@ def map_recording(
             if progress is not None:
                 progress(writer.n_frames, store.n_frames)
     return ForceMatchingDataset.open(output, verify=False)
+
+
+def _check_growing(n_mapped: int, n_recorded: int, output: str | os.PathLike[str]) -> None:
+    if n_mapped > n_recorded:
+        raise InputError(
+            f"{output} holds {n_mapped} frames, the recording {n_recorded}: it is not the one that was mapped before. "
+            "Give that one, or use --overwrite to start again"
+        )
+
+
+def _write_mapping(folder: Path, mapping: Mapping, reports: Sequence[ForceMapReport]) -> None:
+    """Write the mapping, unless it is there already, and what optimal weights gained."""
+    if not (folder / MAPPING_FILE).exists():
+        write_sealed_json(folder / MAPPING_FILE, mapping.to_dict())
+    if reports:
+        write_sealed_json(folder / REPORT_FILE, {"reports": [report.to_dict() for report in reports]})
 
 
 def read_force_map_reports(output: str | os.PathLike[str]) -> tuple[ForceMapReport, ...]:

@@ -47,6 +47,22 @@ def cells_along(width: wp.float64, reach: wp.float64) -> int:
     return int(wp.clamp(width / reach, wp.float64(1.0), wp.float64(1024.0)))
 
 
+@wp.func
+def set_cells(cells: wp.array[int], wanted_a: int, wanted_b: int, wanted_c: int, max_cells: int) -> None:
+    """Write the cells along each width, the most of them halved until there are few enough in all."""
+    n_a, n_b, n_c = int(wanted_a), int(wanted_b), int(wanted_c)
+    while n_a * n_b * n_c > max_cells:
+        if n_a >= n_b and n_a >= n_c:
+            n_a = (n_a + 1) // 2
+        elif n_b >= n_c:
+            n_b = (n_b + 1) // 2
+        else:
+            n_c = (n_c + 1) // 2
+    cells[0] = n_a
+    cells[1] = n_b
+    cells[2] = n_c
+
+
 @wp.kernel
 def prepare(
     box: wp.array[wp.mat33d],
@@ -88,16 +104,7 @@ def prepare(
         n_a = cells_along(width_a, cutoff + slack)
         n_b = cells_along(width_b, cutoff + slack)
         n_c = cells_along(cz, cutoff + slack)
-        while n_a * n_b * n_c > max_cells:
-            if n_a >= n_b and n_a >= n_c:
-                n_a = (n_a + 1) / 2
-            elif n_b >= n_c:
-                n_b = (n_b + 1) / 2
-            else:
-                n_c = (n_c + 1) / 2
-        cells[0] = n_a
-        cells[1] = n_b
-        cells[2] = n_c
+        set_cells(cells, n_a, n_b, n_c, max_cells)
     else:
         side = int(1)
         while (side + 1) * (side + 1) * (side + 1) <= max_cells:

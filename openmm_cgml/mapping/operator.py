@@ -264,7 +264,7 @@ def _canonical(weights: Any) -> csr_array:
 
 
 def _apply(weights: csr_array, vectors: np.ndarray) -> np.ndarray:
-    """weights @ vectors for every frame, shape (n_frames, n_beads, 3)."""
+    """The products weights @ vectors for every frame, shape (n_frames, n_beads, 3)."""
     n_frames, n_atoms, _ = vectors.shape
     columns = np.asarray(vectors, dtype=np.float64).transpose(1, 0, 2).reshape(n_atoms, n_frames * 3)
     return np.ascontiguousarray((weights @ columns).reshape(-1, n_frames, 3).transpose(1, 0, 2))
