@@ -1,4 +1,4 @@
-"""Periodic boxes in numpy: minimum images, widths, pairs within a cutoff, and bonds, angles and torsions.
+"""Periodic boxes in numpy, the only place for them: minimum images, pairs within a cutoff, bonds, angles and torsions.
 
 Boxes are OpenMM's: rows a, b, c with a along x and b in the xy plane, in reduced form. All results are float64.
 """
@@ -6,6 +6,7 @@ Boxes are OpenMM's: rows a, b, c with a along x and b in the xy plane, in reduce
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,28 @@ def minimum_image(vectors: NDArray[Any], box: NDArray[Any] | None) -> NDArray[np
     return images
 
 
-def wrap(positions: NDArray[Any], box: NDArray[Any]) -> NDArray[np.float64]:
-    """Positions moved into the first box [nm], shape (n, 3).
+def image_counts(vectors: NDArray[Any], box: NDArray[Any]) -> NDArray[np.float64]:
+    """How many box vectors each vector is away from its nearest image, whole numbers, shape (..., 3).
+
+    Exact for nearest images shorter than half the smallest width of a box of any shape and orientation: all their
+    fractional components are below one half.
 
     Args:
-        positions: Positions [nm], shape (n, 3).
-        box: Box vectors as rows [nm], shape (3, 3).
+        vectors: Differences of positions [nm], shape (..., n, 3).
+        box: Box vectors as rows [nm], shape (..., 3, 3).
     """
+    counts: NDArray[np.float64] = np.rint(vectors @ np.linalg.inv(box))
+    return counts
+
+
+def wrap(positions: NDArray[Any], box: NDArray[Any]) -> NDArray[np.float64]:
+    """Positions moved into the first box [nm], shape (..., n, 3).
+
+    Args:
+        positions: Positions [nm], shape (..., n, 3).
+        box: Box vectors as rows [nm], shape (..., 3, 3).
+    """
+    box = np.asarray(box, dtype=np.float64)
     fractions = np.asarray(positions, dtype=np.float64) @ np.linalg.inv(box)
     fractions -= np.floor(fractions)
     fractions[fractions >= 1.0] = 0.0  # a tiny negative fraction rounds up to one
@@ -62,10 +78,10 @@ def check_cutoff(box: NDArray[Any], cutoff: float) -> None:
         cutoff: Largest distance [nm].
 
     Raises:
-        InputError: If a diagonal element is below twice the cutoff.
+        InputError: If a diagonal element is below twice the cutoff, rounding aside.
     """
     smallest = float(np.diag(box).min())
-    if not smallest >= 2 * cutoff:
+    if not smallest * (1 + 1e-8) >= 2 * cutoff:
         raise InputError(
             f"the box is {smallest:g} nm wide and the cutoff {cutoff:g} nm; it needs at least {2 * cutoff:g} nm. "
             "Take a larger box or a shorter cutoff"
@@ -109,8 +125,24 @@ def find_pairs(
     return np.ascontiguousarray(pairs.T, dtype=np.int64)
 
 
+def pair_vectors(
+    positions: NDArray[Any], box: NDArray[Any] | None, i: NDArray[np.integer], j: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Vectors from the first to the second points of pairs at their nearest images [nm], shape (..., n_pairs, 3).
+
+    Args:
+        positions: Positions [nm], shape (..., n, 3).
+        box: Box vectors as rows [nm], shape (..., 3, 3), or None for no box.
+        i: First points of the pairs, shape (n_pairs,).
+        j: Second points of the pairs, shape (n_pairs,).
+    """
+    positions = np.asarray(positions)
+    vectors = np.asarray(positions[..., j, :], np.float64) - np.asarray(positions[..., i, :], np.float64)
+    return minimum_image(vectors, None if box is None else np.asarray(box)[..., None, :, :])
+
+
 def pair_distances(
-    positions: NDArray[Any], box: NDArray[Any] | None, i: NDArray[np.int64], j: NDArray[np.int64]
+    positions: NDArray[Any], box: NDArray[Any] | None, i: NDArray[np.integer], j: NDArray[np.integer]
 ) -> NDArray[np.float64]:
     """Distances of pairs at their nearest images [nm], shape (n_pairs,); as `minimum_image`, for many pairs at once.
 
@@ -140,18 +172,18 @@ def bond_lengths(positions: NDArray[Any], box: NDArray[Any] | None, pairs: NDArr
         box: Box vectors as rows [nm], shape (..., 3, 3), or None.
         pairs: Particles, shape (n, 2).
     """
-    return np.asarray(np.linalg.norm(_vectors(positions, box, pairs[:, 0], pairs[:, 1]), axis=-1))
+    return np.asarray(np.linalg.norm(pair_vectors(positions, box, pairs[:, 0], pairs[:, 1]), axis=-1))
 
 
 def bond_angles(positions: NDArray[Any], box: NDArray[Any] | None, triples: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Angles at the middle particle [rad], 0 to pi, shape (..., n).
+    """Angles at the middle particle [rad], 0 to pi, shape (..., n); accurate near both, where arccos is not.
 
     Args:
         positions: Positions [nm], shape (..., n_particles, 3).
         box: Box vectors as rows [nm], shape (..., 3, 3), or None.
         triples: Particles, the middle one at index 1, shape (n, 3).
     """
-    first, last = (_vectors(positions, box, triples[:, 1], triples[:, end]) for end in (0, 2))
+    first, last = (pair_vectors(positions, box, triples[:, 1], triples[:, end]) for end in (0, 2))
     sine = np.linalg.norm(np.cross(first, last), axis=-1)
     return np.asarray(np.arctan2(sine, (first * last).sum(axis=-1)))
 
@@ -166,19 +198,22 @@ def torsion_angles(
         box: Box vectors as rows [nm], shape (..., 3, 3), or None.
         quadruples: Particles in the order of their bonds, shape (n, 4).
     """
-    one, two, three = (_vectors(positions, box, quadruples[:, k], quadruples[:, k + 1]) for k in range(3))
+    one, two, three = (pair_vectors(positions, box, quadruples[:, k], quadruples[:, k + 1]) for k in range(3))
     left, right = np.cross(one, two), np.cross(two, three)
     sine = (one * right).sum(axis=-1) * np.linalg.norm(two, axis=-1)
     return np.asarray(np.arctan2(sine, (left * right).sum(axis=-1)))
 
 
-def _vectors(
-    positions: NDArray[Any], box: NDArray[Any] | None, start: NDArray[np.int64], end: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Minimum-image vectors from start to end [nm], shape (..., n, 3)."""
-    positions = np.asarray(positions)
-    vectors = np.asarray(positions[..., end, :], np.float64) - np.asarray(positions[..., start, :], np.float64)
-    return minimum_image(vectors, None if box is None else np.asarray(box)[..., None, :, :])
+def periodic_tree(parts: Sequence[NDArray[np.float64]], edge: float) -> cKDTree:
+    """A tree of points in a periodic cube, to ask again and again while others are placed.
+
+    Args:
+        parts: Positions [nm], each of shape (n, 3); none make an empty tree.
+        edge: Edge of the cube [nm].
+    """
+    points = np.concatenate(parts) % edge if parts else np.zeros((0, 3))
+    # A tiny negative number modulo the edge is the edge itself, which the tree refuses.
+    return cKDTree(np.minimum(points, np.nextafter(edge, 0.0)), boxsize=edge)
 
 
 def _orthorhombic(positions: NDArray[np.float64], box: NDArray[np.float64], cutoff: float) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_cgml.errors import InputError
+from openmm_cgml.periodic import box_widths, image_counts
 from openmm_cgml.topology import CGTopology
 
 
@@ -100,8 +101,7 @@ class BondForest:
         if not self.has_bonds:
             return np.zeros(positions.shape)
         displacements = positions - positions[..., self.parents, :]
-        # A vector shorter than half the smallest width has all fractional components below one half.
-        images: NDArray[np.float64] = np.rint(displacements @ np.linalg.inv(box))
+        images = image_counts(displacements, box)
         if images.any():
             # The image of a particle is the sum along its path to the root; doubling the step adds it up fast.
             for above in self._doubling:
@@ -123,7 +123,7 @@ class BondForest:
         images = self.images(positions, box)
         if images.any():
             positions = positions - images @ box
-        self._check_bonds(positions, np.linalg.inv(box))
+        self._check_bonds(positions, np.asarray(box, np.float64))
         return positions
 
     def is_intra(
@@ -148,7 +148,7 @@ class BondForest:
             return intra
         positions, box = np.asarray(positions, np.float64), np.asarray(box, np.float64)
         whole = positions - self.images(positions, box) @ box
-        half_width = 0.5 / np.linalg.norm(np.linalg.inv(box), axis=0).max()  # no second image is as near
+        half_width = box_widths(box).min() / 2  # no second image is as near
         chosen = np.flatnonzero(intra)
         vectors = whole[i[chosen]] - whole[j[chosen]]
         intra[chosen] = np.einsum("px,px->p", vectors, vectors) < half_width**2
@@ -158,16 +158,15 @@ class BondForest:
     def _doubling(self) -> NDArray[np.int64]:
         return self.ancestors(2)
 
-    def _check_bonds(self, positions: NDArray[np.floating], to_fractional: NDArray[np.floating]) -> None:
-        half_widths = 0.5 / np.linalg.norm(to_fractional, axis=1).max(axis=1)
+    def _check_bonds(self, positions: NDArray[np.floating], box: NDArray[np.float64]) -> None:
+        half_widths = box_widths(box).min(axis=1) / 2
         vectors = positions[:, self.bonds[:, 0]] - positions[:, self.bonds[:, 1]]
         lengths = np.sqrt(np.einsum("fbx,fbx->fb", vectors, vectors))
         bad = lengths >= half_widths[:, None]
         if bad.any():
             frame, bond = np.argwhere(bad)[0]
             i, j = self.bonds[bond]
-            fractional = vectors[frame, bond] @ to_fractional[frame]
-            nearest = (fractional - np.rint(fractional)) @ np.linalg.inv(to_fractional[frame])
+            nearest = vectors[frame, bond] - image_counts(vectors[frame, bond], box[frame]) @ box[frame]
             if np.linalg.norm(nearest) < half_widths[frame]:
                 raise InputError(
                     f"frame {frame}: the molecule of atoms {i} and {j} is bonded to its own periodic image (a network "

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from openmm_cgml.errors import InputError
+from openmm_cgml.periodic import box_widths, wrap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,9 +67,9 @@ def draw_box(
     points, cell = np.asarray(positions, dtype=float), np.asarray(box, dtype=float)
     owners = np.arange(len(points)) if molecules is None else np.asarray(molecules)
     _check(points, cell, owners)
-    points = _wrap(points, cell)
+    points = wrap(points, cell)
     pairs = np.asarray(bonds, dtype=np.int64).reshape(-1, 2)
-    pairs = pairs[np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1) < 0.45 * _width(cell)]
+    pairs = pairs[np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1) < 0.45 * box_widths(cell).min()]
     view = _rotation()
     seen, corners = points @ view.T, _corners(cell) @ view.T
     near = (seen[:, 1] - corners[:, 1].min()) / np.ptp(corners[:, 1])  # 0 in front, 1 at the back
@@ -117,15 +118,6 @@ def _balls(seen: NDArray[np.float64], colors: NDArray[np.float64], diameter: flo
         linewidths=0.3,
         zorder=2,
     )
-
-
-def _wrap(points: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
-    fractions = points @ np.linalg.inv(cell)
-    return np.asarray((fractions - np.floor(fractions)) @ cell)
-
-
-def _width(cell: NDArray[np.float64]) -> float:
-    return float(1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0).max())
 
 
 def _rotation() -> NDArray[np.float64]:

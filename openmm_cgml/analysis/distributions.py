@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from openmm_cgml.analysis.block_average import compute_average
-from openmm_cgml.analysis.periodic import minimum_image
 from openmm_cgml.analysis.result import Result, is_even_grid
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
+from openmm_cgml.periodic import bond_angles, bond_lengths, torsion_angles
 from openmm_cgml.topology import CGTopology
 
 
@@ -70,47 +70,6 @@ class Distribution(Result):
         self.require(self.std_error is None or self.std_error >= 0, "std_error", "not negative")
 
 
-def compute_bond_lengths(positions: np.ndarray, box: np.ndarray | None, bonds: np.ndarray) -> np.ndarray:
-    """Bond lengths [nm], shape (n_frames, n_bonds), at the nearest image.
-
-    Args:
-        positions: Positions [nm], shape (n_frames, n, 3).
-        box: Box vectors [nm], shape (n_frames, 3, 3), or None.
-        bonds: Pairs of indices, shape (n_bonds, 2).
-    """
-    vectors = _bond_vectors(positions, box, bonds[:, 0], bonds[:, 1])
-    lengths: np.ndarray = np.linalg.norm(vectors, axis=-1)
-    return lengths
-
-
-def compute_angles(positions: np.ndarray, box: np.ndarray | None, angles: np.ndarray) -> np.ndarray:
-    """Angles [rad], shape (n_frames, n_angles), at the nearest image.
-
-    Args:
-        positions: Positions [nm], shape (n_frames, n, 3).
-        box: Box vectors [nm], shape (n_frames, 3, 3), or None.
-        angles: Triples of indices with the vertex in the middle, shape (n_angles, 3).
-    """
-    u = _bond_vectors(positions, box, angles[:, 1], angles[:, 0])
-    v = _bond_vectors(positions, box, angles[:, 1], angles[:, 2])
-    # atan2 keeps its accuracy near 0 and 180 degrees, where arccos loses half the digits
-    return np.arctan2(np.linalg.norm(np.cross(u, v), axis=-1), np.einsum("...x,...x->...", u, v))
-
-
-def compute_torsions(positions: np.ndarray, box: np.ndarray | None, torsions: np.ndarray) -> np.ndarray:
-    """Torsion angles [rad] from -pi to pi, 0 is cis, pi is trans, shape (n_frames, n_torsions), at the nearest image.
-
-    Args:
-        positions: Positions [nm], shape (n_frames, n, 3).
-        box: Box vectors [nm], shape (n_frames, 3, 3), or None.
-        torsions: Quadruples of indices along the bonds, shape (n_torsions, 4).
-    """
-    u, v, w = (_bond_vectors(positions, box, torsions[:, k], torsions[:, k + 1]) for k in range(3))
-    first, second = np.cross(u, v), np.cross(v, w)
-    sine = np.linalg.norm(v, axis=-1) * np.einsum("...x,...x->...", u, second)
-    return np.arctan2(sine, np.einsum("...x,...x->...", first, second))
-
-
 def compute_distribution(values: np.ndarray, *, bin_width: float) -> Distribution:
     """Moments and histogram of a coordinate, with bin edges at multiples of the bin width.
 
@@ -155,7 +114,7 @@ def compute_bond_distributions(
     kinds = _group_by_types(topology, topology.bonds)
     return {
         name: compute_distribution(
-            compute_bond_lengths(frames.positions, frames.box, topology.bonds[members]), bin_width=bin_width
+            bond_lengths(frames.positions, frames.box, topology.bonds[members]), bin_width=bin_width
         )
         for name, members in kinds.items()
     }
@@ -174,7 +133,7 @@ def compute_angle_distributions(
     kinds = _group_by_types(topology, topology.angles)
     return {
         name: compute_distribution(
-            compute_angles(frames.positions, frames.box, topology.angles[members]), bin_width=bin_width
+            bond_angles(frames.positions, frames.box, topology.angles[members]), bin_width=bin_width
         )
         for name, members in kinds.items()
     }
@@ -194,7 +153,7 @@ def compute_torsion_distributions(
     kinds = _group_by_types(topology, torsions)
     return {
         name: compute_distribution(
-            np.abs(compute_torsions(frames.positions, frames.box, torsions[members])), bin_width=bin_width
+            np.abs(torsion_angles(frames.positions, frames.box, torsions[members])), bin_width=bin_width
         )
         for name, members in kinds.items()
     }
@@ -216,11 +175,6 @@ def find_standard_error(values: np.ndarray) -> float | None:
     if n_coordinates < 2:
         return in_time
     return max(in_time, float(values.mean(axis=0).std(ddof=1) / np.sqrt(n_coordinates)))
-
-
-def _bond_vectors(positions: np.ndarray, box: np.ndarray | None, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    vectors = np.asarray(positions[:, j], np.float64) - np.asarray(positions[:, i], np.float64)
-    return minimum_image(vectors, None if box is None else np.asarray(box)[:, None])
 
 
 def _group_by_types(topology: CGTopology, members: np.ndarray) -> dict[str, np.ndarray]:

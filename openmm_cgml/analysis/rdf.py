@@ -15,11 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from openmm_cgml.analysis.periodic import box_widths, check_r_max, pair_distances, wrap
 from openmm_cgml.analysis.result import Result, is_average_of, is_even_grid
 from openmm_cgml.errors import InputError
+from openmm_cgml.periodic import box_widths, find_pairs, pair_distances
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -259,50 +258,40 @@ def count_pairs(positions: np.ndarray, box: np.ndarray | None, bin_edges: np.nda
         InputError: If the last edge exceeds half a box width.
     """
     check_r_max(float(bin_edges[-1]), None if box is None else np.asarray(box)[None])
-    _, _, distances = find_pairs(positions, box, float(bin_edges[-1]))
+    _, _, distances = _pairs_within(positions, box, float(bin_edges[-1]))
     _, bins = _bin(distances, bin_edges)
     return np.bincount(bins, minlength=len(bin_edges) - 1)
 
 
-def find_pairs(
-    positions: np.ndarray, box: np.ndarray | None, r_max: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs i < j closer than `r_max` and their distances [nm], three arrays of shape (n_pairs,).
+def check_r_max(r_max: float, box: np.ndarray | None) -> None:
+    """Refuse a distance range that reaches beyond the nearest image.
 
     Args:
-        positions: Positions [nm], shape (n, 3).
-        box: Box vectors [nm], shape (3, 3), or None for no periodicity.
-        r_max: Largest distance [nm]; at most half the smallest box width.
+        r_max: Largest distance asked for [nm].
+        box: Box vectors [nm], shape (n_frames, 3, 3), or None.
+
+    Raises:
+        InputError: If `r_max` is not positive or larger than half the smallest width of any frame's box.
     """
-    reach = r_max * (1 + 1e-9)  # the tree compares squares; the exact comparison is the caller's binning
+    if not (np.isfinite(r_max) and r_max > 0):
+        raise InputError(f"r_max is {r_max} nm; it must be a positive length")
     if box is None:
-        i, j = cKDTree(positions).query_pairs(reach, output_type="ndarray").T
-        return i, j, pair_distances(positions, None, i, j)
-    box = np.asarray(box, dtype=np.float64)
-    wrapped = wrap(positions, box)
-    if np.count_nonzero(box - np.diag(np.diagonal(box))) == 0:
-        lengths = np.diagonal(box)
-        wrapped[wrapped >= lengths] = 0.0  # rounding in fraction times length
-        i, j = cKDTree(wrapped, boxsize=lengths).query_pairs(reach, output_type="ndarray").T
-    else:
-        i, j = _find_pairs_triclinic(wrapped, box, reach)
-    return i, j, pair_distances(wrapped, box, i, j)
+        return
+    half = box_widths(box).min(axis=-1) / 2
+    if r_max > half.min() * (1 + 1e-12):
+        raise InputError(
+            f"r_max {r_max:g} nm is more than half the smallest box width, {half.min():.4f} nm in frame "
+            f"{int(half.argmin())}; pairs would be counted with the wrong image: use a smaller r_max or a larger box"
+        )
 
 
-def _find_pairs_triclinic(wrapped: np.ndarray, box: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs i < j within `reach` from a tree that also holds the images near the faces of the box."""
-    images, owners = wrapped, np.arange(len(wrapped))
-    margins = reach / box_widths(box)
-    inverse = np.linalg.inv(box)
-    for axis in range(3):
-        fractions = images @ inverse[:, axis]
-        low, high = fractions <= margins[axis], fractions >= 1 - margins[axis]
-        images = np.concatenate([images, images[low] + box[axis], images[high] - box[axis]])
-        owners = np.concatenate([owners, owners[low], owners[high]])
-    found = cKDTree(wrapped).sparse_distance_matrix(cKDTree(images), reach, output_type="ndarray")
-    i, j = found["i"], owners[found["j"]]
-    pairs = np.unique(i[i < j] * len(wrapped) + j[i < j])  # two images of one pair, at exactly half a width
-    return pairs // len(wrapped), pairs % len(wrapped)
+def _pairs_within(
+    positions: np.ndarray, box: np.ndarray | None, r_max: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs i < j up to a hair beyond `r_max` and their distances [nm], three arrays of shape (n_pairs,)."""
+    # The search compares squares, which rounding may take to either side; the exact comparison is the binning.
+    i, j = find_pairs(positions, box, r_max * (1 + 1e-9))
+    return i, j, pair_distances(positions, box, i, j)
 
 
 def _count_possible_pairs(bead_types: np.ndarray, n_types: int, molecules: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -380,7 +369,7 @@ def _count_classes(
     block_of = np.arange(n_frames) * n_blocks // n_frames
     counts = np.zeros((n_blocks, n_classes * n_bins), dtype=np.int64)
     for frame in range(n_frames):
-        i, j, distances = find_pairs(positions[frame], box[frame], bin_edges[-1])
+        i, j, distances = _pairs_within(positions[frame], box[frame], float(bin_edges[-1]))
         inside, bins = _bin(distances, bin_edges)
         if classify is not None:
             bins = bins + n_bins * classify(frame, i[inside], j[inside])

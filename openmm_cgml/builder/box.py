@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from openmm_cgml.builder.composition import (
@@ -25,6 +24,7 @@ from openmm_cgml.builder.packing import spread_molecules
 from openmm_cgml.builder.push_off import push_apart
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
+from openmm_cgml.periodic import find_pairs, pair_distances
 from openmm_cgml.system import check_box
 from openmm_cgml.topology import CGTopology, MoleculeTemplate
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3, value_in
@@ -106,12 +106,9 @@ def check_overlaps(
     Raises:
         InputError: Naming the closest pair.
     """
-    wrapped = positions % edge
-    wrapped[wrapped >= edge] = 0.0
-    pairs = cKDTree(wrapped, boxsize=edge).query_pairs(float(distances.max()), output_type="ndarray")
+    pairs = find_pairs(positions, edge * np.eye(3), float(distances.max())).T
     pairs = pairs[topology.molecules[pairs[:, 0]] != topology.molecules[pairs[:, 1]]]
-    vectors = positions[pairs[:, 0]] - positions[pairs[:, 1]]
-    lengths = np.linalg.norm(vectors - edge * np.round(vectors / edge), axis=1)
+    lengths = pair_distances(positions, edge * np.eye(3), *pairs.T)
     types = topology.bead_types[pairs]
     missing = distances[types[:, 0], types[:, 1]] - lengths
     if len(missing) and missing.max() > 0:
@@ -178,9 +175,7 @@ def place_molecules(
 def _clashing_molecules(
     positions: NDArray[np.float64], owner: NDArray[np.int64], edge: float, distance: float
 ) -> NDArray[np.int64]:
-    wrapped = positions % edge
-    wrapped[wrapped >= edge] = 0.0  # rounding can leave a bead on the upper face
-    pairs = owner[cKDTree(wrapped, boxsize=edge).query_pairs(distance, output_type="ndarray")]
+    pairs = owner[find_pairs(positions, edge * np.eye(3), distance).T]
     return np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
 
 

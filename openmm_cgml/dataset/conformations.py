@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from openmm_cgml.dataset.force_matching import ForceMatchingDataset
 from openmm_cgml.errors import InputError
+from openmm_cgml.periodic import bond_angles, torsion_angles
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
@@ -121,22 +122,6 @@ def conformations_of(topology: CGTopology, positions: NDArray[np.floating]) -> C
     return Conformations(angles=angles, torsions=torsions, torsion_pairs=symmetric)
 
 
-def measure_angles(positions: NDArray[np.float64], triples: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Angles at the middle bead [rad], shape (..., n_triples), of positions of shape (..., n_beads, 3)."""
-    first = positions[..., triples[:, 0], :] - positions[..., triples[:, 1], :]
-    second = positions[..., triples[:, 2], :] - positions[..., triples[:, 1], :]
-    sine = np.linalg.norm(np.cross(first, second), axis=-1)
-    return np.arctan2(sine, (first * second).sum(axis=-1))
-
-
-def measure_torsions(positions: NDArray[np.float64], quadruples: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Torsions [rad], 0 for cis, shape (..., n_quadruples), of positions of shape (..., n_beads, 3)."""
-    one, two, three = (positions[..., quadruples[:, i + 1], :] - positions[..., quadruples[:, i], :] for i in range(3))
-    left, right = np.cross(one, two), np.cross(two, three)
-    length = np.linalg.norm(two, axis=-1)
-    return np.arctan2((one * right).sum(axis=-1) * length, (left * right).sum(axis=-1))
-
-
 def _collect(names: NDArray[np.str_], rows: NDArray[np.int64], count: Any) -> dict[tuple[str, ...], NDArray[np.int64]]:
     """Counts of the rows by their types, each row turned to the direction of its types that sorts first."""
     if not len(rows):
@@ -154,7 +139,7 @@ def _collect(names: NDArray[np.str_], rows: NDArray[np.int64], count: Any) -> di
 
 
 def _angle_counts(positions: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.bincount(_bins(measure_angles(positions, rows) / np.pi, ANGLE_BINS).ravel(), minlength=ANGLE_BINS)
+    return np.bincount(_bins(bond_angles(positions, None, rows) / np.pi, ANGLE_BINS).ravel(), minlength=ANGLE_BINS)
 
 
 def _torsion_counts(positions: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -169,7 +154,7 @@ def _pair_counts(positions: NDArray[np.float64], rows: NDArray[np.int64]) -> NDA
 
 
 def _turns(positions: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    return measure_torsions(positions, rows) / (2 * np.pi) + 0.5
+    return torsion_angles(positions, None, rows) / (2 * np.pi) + 0.5
 
 
 def _bins(fractions: NDArray[np.float64], n_bins: int) -> NDArray[np.int64]:

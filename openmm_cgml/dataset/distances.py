@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
+from openmm_cgml.periodic import bond_lengths, box_widths, find_pairs, pair_distances
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
@@ -67,12 +67,7 @@ class DistanceRecord:
     def add(self, frames: Frames) -> None:
         """Takes more frames into account."""
         positions = np.asarray(frames.positions, dtype=np.float64)
-        first, second = self._topology.bonds.T
-        vectors = positions[:, first] - positions[:, second]
-        if frames.box is not None:  # beads may be wrapped one by one
-            box = frames.box.astype(np.float64)
-            vectors = vectors - np.rint(vectors @ np.linalg.inv(box)) @ box
-        lengths = np.linalg.norm(vectors, axis=2)
+        lengths = bond_lengths(positions, frames.box, self._topology.bonds)  # beads may be wrapped one by one
         keys = self._keys(self._topology.bonds)
         for key, record in self._bonds.items():
             record.add(lengths[:, keys == key])
@@ -103,16 +98,16 @@ class DistanceRecord:
     def _add_pairs(self, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> None:
         if box is not None:
             # A hair less than half the smallest width, so that no pair is met at two images at once.
-            self.search_range = min(self.search_range, 0.4999 / np.linalg.norm(np.linalg.inv(box), axis=0).max())
+            self.search_range = min(self.search_range, 0.4999 * float(box_widths(box).min()))
             self._inter_exists = self._inter_exists | self._together  # a molecule may meet its own images
         # Once every kind of pair has been met, only pairs closer than the largest record can improve one.
         open_records = max(
             self._inter[self._inter_exists].max(initial=0.0), self._intra[self._intra_exists].max(initial=0.0)
         )
-        pairs, lengths = close_pairs(positions, box, min(self.search_range, open_records))
-        keys = self._keys(pairs)
-        within = self._forest.is_intra(positions, box, pairs.T)
-        unbonded = within & ~np.isin(pairs[:, 0] * self._topology.n_beads + pairs[:, 1], self._bonded)
+        pairs = find_pairs(positions, box, min(self.search_range, open_records))
+        lengths, keys = pair_distances(positions, box, *pairs), self._keys(pairs.T)
+        within = self._forest.is_intra(positions, box, pairs)
+        unbonded = within & ~np.isin(pairs[0] * self._topology.n_beads + pairs[1], self._bonded)
         np.minimum.at(self._inter, keys[~within], lengths[~within])
         np.minimum.at(self._intra, keys[unbonded], lengths[unbonded])
 
@@ -141,42 +136,6 @@ class _Lengths:
     @property
     def std(self) -> float:
         return max(self._squares / self._count - self.mean**2, 0.0) ** 0.5
-
-
-def close_pairs(
-    positions: NDArray[np.float64], box: NDArray[np.float64] | None, cutoff: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Returns the pairs i < j within `cutoff`, shape (n_pairs, 2), and their distances [nm].
-
-    Args:
-        positions: Positions of one frame [nm], shape (n, 3).
-        box: Box vectors as rows [nm], shape (3, 3), triclinic ones too; None without periodicity.
-        cutoff: Less than half the smallest width of the box [nm].
-    """
-    n = len(positions)
-    owners, points = (np.arange(n), positions) if box is None else _with_images(positions, box, cutoff)
-    pairs = cKDTree(points).query_pairs(cutoff, output_type="ndarray").astype(np.int64).reshape(-1, 2)
-    pairs = pairs[(pairs < n).any(axis=1)]  # one of the two lies in the box itself
-    lengths = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
-    pairs = np.sort(owners[pairs], axis=1)
-    keys, first = np.unique(pairs[:, 0] * n + pairs[:, 1], return_index=True)
-    return np.stack([keys // n, keys % n], axis=1), lengths[first]
-
-
-def _with_images(
-    positions: NDArray[np.float64], box: NDArray[np.float64], margin: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Returns owners and positions of the beads, moved into the box, followed by their images within `margin` of it."""
-    inverse = np.linalg.inv(box)
-    fractions = positions @ inverse
-    fractions -= np.floor(fractions)
-    owners = np.arange(len(positions))
-    reach = margin * np.linalg.norm(inverse, axis=0)
-    for axis, step in enumerate(np.eye(3)):
-        low, high = fractions[:, axis] < reach[axis], fractions[:, axis] > 1 - reach[axis]
-        fractions = np.concatenate([fractions, fractions[low] + step, fractions[high] - step])
-        owners = np.concatenate([owners, owners[low], owners[high]])
-    return owners, fractions @ box
 
 
 def _existing_pairs(topology: CGTopology) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_cgml.dataset.distances import close_pairs
 from openmm_cgml.dataset.force_matching import ForceMatchingDataset
 from openmm_cgml.dataset.repeated_frames import FrameRegister
 from openmm_cgml.dataset.statistics import effective_samples
 from openmm_cgml.errors import ArtifactError, DatasetWarning
 from openmm_cgml.frames import Frames
+from openmm_cgml.periodic import box_widths, find_pairs, pair_vectors
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import BOLTZMANN
 
@@ -191,7 +191,7 @@ def _bond_work(topology: CGTopology, frames: Frames) -> tuple[NDArray[np.float64
     i, j = topology.bonds.T
     if not len(i):
         return None
-    vectors = _nearest(_double(frames.positions[:, j]) - _double(frames.positions[:, i]), frames.box)
+    vectors = pair_vectors(frames.positions, frames.box, i, j)
     lengths = np.linalg.norm(vectors, axis=2)
     types = np.sort(topology.bead_types[topology.bonds], axis=1) @ (len(topology.type_names), 1)
     work, divergence = np.zeros(len(frames)), np.zeros(len(frames))
@@ -213,23 +213,15 @@ def _pair_work(frames: Frames) -> tuple[NDArray[np.float64], NDArray[np.float64]
     for k, (positions, box, forces) in enumerate(zip(frames.positions, frames.box, _forces(frames), strict=True)):
         box = _double(box)
         density = frames.n_particles / np.linalg.det(box)
-        half = 0.4999 / np.linalg.norm(np.linalg.inv(box), axis=0).max()
+        half = 0.4999 * float(box_widths(box).min())
         reach = min((3 * _NEIGHBORS / (4 * np.pi * density)) ** (1 / 3), half)
-        pairs, r = close_pairs(_double(positions), box, reach)
-        i, j = pairs.T
-        vectors = _nearest((_double(positions[j]) - _double(positions[i]))[None], box[None])[0]
+        i, j = find_pairs(positions, box, reach)
+        vectors = pair_vectors(positions, box, i, j)
+        r = np.linalg.norm(vectors, axis=1)
         push = (1 / r**2 - 1 / (reach * r)) / r
         work[k] = (((_double(forces[j]) - _double(forces[i])) * vectors).sum(axis=1) * push).sum()
         divergence[k] = -2 * (1 / (reach * r**2)).sum()
     return work, divergence
-
-
-def _nearest(vectors: NDArray[np.float64], box: NDArray[np.floating] | None) -> NDArray[np.float64]:
-    """Vectors shorter than half the box, shape (n_frames, n, 3)."""
-    if box is None:
-        return vectors
-    cell = _double(box)
-    return np.asarray(vectors - np.rint(vectors @ np.linalg.inv(cell)) @ cell)
 
 
 def _double(array: NDArray[np.floating]) -> NDArray[np.float64]:

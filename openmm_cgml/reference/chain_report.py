@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_cgml.analysis.distributions import compute_torsions
 from openmm_cgml.analysis.gyration import compute_squared_gyration
 from openmm_cgml.analysis.molecules import compute_centers_of_mass
+from openmm_cgml.periodic import torsion_angles
 from openmm_cgml.shards import FrameStore
 from openmm_cgml.topology import AtomTopology
 
@@ -54,7 +54,7 @@ def measure_chain_sizes(store: FrameStore, atoms: AtomTopology) -> ChainSizes:
         sums[1] += compute_squared_gyration(frames.positions, atoms.masses, atoms.molecules).sum(axis=0)
         for number, carbons in enumerate(backbones or ()):
             quadruples = np.lib.stride_tricks.sliding_window_view(carbons, 4)
-            torsions = np.abs(compute_torsions(frames.positions, None, quadruples))
+            torsions = np.abs(torsion_angles(frames.positions, None, quadruples))
             sums[2, number] += (torsions > _TRANS).mean(axis=1).sum()
     squared_ends, radii, trans = sums / store.n_frames
     return ChainSizes(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from openmm_cgml.errors import SimulationError
-from openmm_cgml.reference.periodic_tree import periodic_tree
+from openmm_cgml.periodic import minimum_image, periodic_tree
 from openmm_cgml.reference.polymers import AtomisticPolymer, MonomerUnit
 
 __all__ = ["POLYETHYLENE", "grow_backbones", "grow_polyethylene"]
@@ -97,8 +97,7 @@ def _is_free(carbons: NDArray[np.float64], edge: float, others: cKDTree) -> bool
     last = carbons[-1]
     if others.n and others.query_ball_point(last % edge, _CLOSEST, return_length=True):
         return False
-    vectors = carbons[: -_NEAR - 1] - last
-    vectors -= edge * np.round(vectors / edge)
+    vectors = minimum_image(carbons[: -_NEAR - 1] - last, edge * np.eye(3))
     return not ((vectors**2).sum(axis=1) < _CLOSEST**2).any()
 
 

@@ -13,6 +13,7 @@ from openmm import unit
 
 from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.frames import Frames
+from openmm_cgml.periodic import box_widths
 from openmm_cgml.reference.force_kinds import exerts_forces
 from openmm_cgml.shards import FrameStore
 
@@ -125,7 +126,7 @@ def check_extent(frame: Frames, pairs: NDArray[np.int64]) -> None:
     if frame.box is None or not len(pairs):
         return
     positions = np.asarray(frame.positions[0], np.float64)
-    half = 0.5 / np.linalg.norm(np.linalg.inv(np.asarray(frame.box[0], np.float64)), axis=0).max()
+    half = box_widths(frame.box[0]).min() / 2
     lengths = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
     worst = int(np.argmax(lengths))
     if lengths[worst] >= half:

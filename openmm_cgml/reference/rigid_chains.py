@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from openmm_cgml.errors import SimulationError
-from openmm_cgml.reference.periodic_tree import periodic_tree
+from openmm_cgml.periodic import minimum_image, periodic_tree
 
 __all__ = ["RigidResidue", "grow_rigid_chains", "superpose"]
 
@@ -135,8 +135,8 @@ def _is_free(positions: NDArray[np.float64], placed: list[NDArray[np.float64]], 
     own = np.concatenate([*placed, positions])
     n_bonded = len(positions) + (len(placed[-1]) if placed else 0)
     vectors = own[:, None] - positions[None]
-    shifts = edge * np.round(vectors / edge)
-    is_close = ((vectors - shifts) ** 2).sum(axis=2) < _CLOSEST**2
+    nearest = minimum_image(vectors, edge * np.eye(3))
+    is_close = (nearest**2).sum(axis=2) < _CLOSEST**2
     # Atoms of the residue itself and of the one before it may be close, but not their periodic images.
-    is_close[-n_bonded:] &= shifts[-n_bonded:].any(axis=2)
+    is_close[-n_bonded:] &= (nearest != vectors)[-n_bonded:].any(axis=2)
     return not is_close.any()

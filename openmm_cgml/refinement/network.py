@@ -24,11 +24,12 @@ from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
 from openmm_cgml.networks import SchNet
 from openmm_cgml.networks.schnet import PairList
+from openmm_cgml.periodic import pair_distances
 from openmm_cgml.refinement.config import NetworkRefinementConfig
 from openmm_cgml.refinement.ensemble import Ensemble
 from openmm_cgml.refinement.target import Row, Target
 from openmm_cgml.topology import CGTopology
-from openmm_cgml.training.pairs import PairFinder, PairRule, distances
+from openmm_cgml.training.pairs import PairFinder, PairRule
 from openmm_cgml.units import BOLTZMANN
 
 
@@ -167,9 +168,8 @@ class _EnsembleEnergy:
         """The pairs of a frame and their distances."""
         x = np.asarray(positions, np.float64)
         found = self._finder.find(x, self._box)
-        return _Pairs(
-            found.inter, distances(x, self._box, found.inter), found.intra, distances(x, self._box, found.intra)
-        )
+        inter, intra = (pair_distances(x, self._box, *pairs) for pairs in (found.inter, found.intra))
+        return _Pairs(found.inter, inter, found.intra, intra)
 
     def __call__(self, frames: list[_Pairs]) -> torch.Tensor:
         """Energy of each frame [kJ/mol], shape (n_frames,), differentiable by the weights."""

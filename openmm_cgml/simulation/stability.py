@@ -12,10 +12,9 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from openmm_cgml.analysis.periodic import minimum_image, wrap
 from openmm_cgml.errors import SimulationError
+from openmm_cgml.periodic import bond_lengths, find_pairs, pair_distances
 from openmm_cgml.units import BOLTZMANN
 from openmm_cgml.wholeness import BondForest
 
@@ -81,39 +80,18 @@ class ContactReferences:
 
         None if no pair is closer than in the data.
         """
-        pairs, distances = close_pairs(positions, box, float(self.closest.max()))
-        apart = ~self.forest.is_intra(positions, box, pairs.T)
-        pairs, distances = pairs[apart], distances[apart]
-        limits = self.closest[self.bead_types[pairs[:, 0]], self.bead_types[pairs[:, 1]]]
+        # Beyond half the box a pair has no one nearest image.
+        reach = np.inf if box is None else np.diag(box).min() / 2
+        pairs = find_pairs(positions, box, min(float(self.closest.max()), float(reach)))
+        pairs = pairs[:, ~self.forest.is_intra(positions, box, pairs)]
+        distances = pair_distances(positions, box, *pairs)
+        limits = self.closest[self.bead_types[pairs[0]], self.bead_types[pairs[1]]]
         below = distances < limits
         if not below.any():
             return None
         ratios = np.where(below, distances / np.where(below, limits, 1.0), np.inf)
         worst = int(np.argmin(ratios))
-        return float(ratios[worst]), int(pairs[worst, 0]), int(pairs[worst, 1]), float(distances[worst])
-
-
-def close_pairs(positions: np.ndarray, box: np.ndarray | None, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of beads nearer than `cutoff` [nm], shape (n_pairs, 2), and their distances [nm], shape (n_pairs,)."""
-    if box is None:
-        tree = cKDTree(positions)
-        pairs = tree.query_pairs(cutoff, output_type="ndarray")
-    elif not np.any(box - np.diag(np.diag(box))):
-        edges = np.diag(box)
-        wrapped = np.mod(positions, edges)
-        wrapped[wrapped >= edges] = 0.0  # np.mod rounds a tiny negative number up to the edge
-        pairs = cKDTree(wrapped, boxsize=edges).query_pairs(cutoff, output_type="ndarray")
-    else:
-        import freud
-
-        reduced = freud.box.Box.from_matrix(box.T)
-        query = freud.locality.AABBQuery(reduced, wrap(positions, box))
-        found = query.query(wrap(positions, box), {"r_max": cutoff, "exclude_ii": True}).toNeighborList()
-        pairs = np.asarray(found[:], dtype=np.int64)
-        pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-    pairs = pairs.astype(np.int64).reshape(-1, 2)
-    vectors = minimum_image(positions[pairs[:, 1]] - positions[pairs[:, 0]], box)
-    return pairs, np.linalg.norm(vectors, axis=1)
+        return float(ratios[worst]), int(pairs[0, worst]), int(pairs[1, worst]), float(distances[worst])
 
 
 class StabilityMonitor:
@@ -216,8 +194,7 @@ class StabilityMonitor:
 
     def _check_bonds(self, step: int, positions: np.ndarray, box: np.ndarray | None) -> None:
         assert self._bonds is not None
-        vectors = positions[self._bonds.indices[:, 1]] - positions[self._bonds.indices[:, 0]]
-        lengths = np.linalg.norm(minimum_image(vectors, box), axis=1)
+        lengths = bond_lengths(positions, box, self._bonds.indices)
         deviation = np.abs(lengths - self._bonds.length)
         largest = float((deviation / self._bonds.length).max())
         self.largest_bond_deviation = max(self.largest_bond_deviation or 0.0, largest)

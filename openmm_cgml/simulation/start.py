@@ -8,8 +8,8 @@ import numpy as np
 import openmm
 from openmm import unit
 
-from openmm_cgml.analysis.periodic import minimum_image
 from openmm_cgml.errors import InputError
+from openmm_cgml.periodic import minimum_image
 from openmm_cgml.simulation.stability import BondReferences, ContactReferences
 from openmm_cgml.system import box_vectors, check_box
 from openmm_cgml.topology import CGTopology

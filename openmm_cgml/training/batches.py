@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from openmm_cgml.periodic import pair_vectors
 from openmm_cgml.training.labels import LabeledFrames
-from openmm_cgml.training.pairs import FramePairs, PairFinder, PairRule, pair_vectors
+from openmm_cgml.training.pairs import FramePairs, PairFinder, PairRule
 
 Key = tuple[int, int]
 """A frame: number of the dataset and of the frame in it."""
@@ -134,7 +135,7 @@ class FrameStore:
             data, pairs = self.parts[part], getattr(self.pairs(part, frame), kind)
             box = None if data.box is None else data.box[frame]
             indices.append(pairs.astype(np.int64) + start)
-            vectors.append(pair_vectors(data.positions[frame], box, pairs))
+            vectors.append(pair_vectors(data.positions[frame], box, *pairs))
         first, second = torch.from_numpy(np.concatenate(indices, axis=1))
         vector = torch.as_tensor(np.concatenate(vectors), dtype=self._dtype)
         distance = torch.linalg.vector_norm(vector, dim=1)

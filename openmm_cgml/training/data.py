@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from openmm_cgml.dataset import DatasetSummary, ForceMatchingDataset, compute_conformations, summarize
 from openmm_cgml.dataset.plausibility import warn_of_implausible_data, warn_of_shared_frames
 from openmm_cgml.errors import InputError
+from openmm_cgml.periodic import minimum_image
 from openmm_cgml.priors import PriorSet, fit_priors
 from openmm_cgml.topology import ChainTemplate, MoleculeTemplate, ResidueTemplate
 from openmm_cgml.topology.architectures import find_architectures
@@ -259,9 +260,7 @@ def _near_held_out(
         if configuration.shape != chosen.positions.shape[1:]:
             continue
         for k in range(len(frames)):
-            moved = chosen.positions[k] - configuration
-            if chosen.box is not None:
-                moved = moved - np.round(moved @ np.linalg.inv(chosen.box[k])) @ chosen.box[k]
+            moved = minimum_image(chosen.positions[k] - configuration, None if chosen.box is None else chosen.box[k])
             near[k] |= float(np.square(moved).sum(axis=1).mean()) < separation**2
     return near
 

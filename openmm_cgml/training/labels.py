@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
+from openmm_cgml.periodic import wrap
 from openmm_cgml.priors import PriorSet
 from openmm_cgml.topology import CGTopology
 
@@ -176,6 +177,4 @@ def wrap(positions: NDArray[np.floating], box: NDArray[np.floating] | None) -> N
     whole = np.asarray(positions, dtype=np.float64)
     if box is None:
         return whole
-    box = np.asarray(box, dtype=np.float64)
-    fractional = whole @ np.linalg.inv(box)
-    return np.asarray((fractional - np.floor(fractional)) @ box, dtype=np.float64)
+    return wrap(whole, box)

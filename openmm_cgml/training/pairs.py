@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_cgml.periodic import find_pairs
+from openmm_cgml.periodic import find_pairs, pair_distances
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
@@ -69,34 +69,10 @@ class PairFinder:
         is_intra = self._forest.is_intra(positions, box, pairs)
         inter, intra = pairs[:, ~is_intra], pairs[:, is_intra] if rule.intra_cutoff else pairs[:, :0]
         if rule.intra_cutoff and rule.intra_cutoff != rule.cutoff:
-            inter = inter[:, distances(positions, box, inter) < rule.cutoff]
-            intra = intra[:, distances(positions, box, intra) < rule.intra_cutoff]
+            inter = inter[:, pair_distances(positions, box, *inter) < rule.cutoff]
+            intra = intra[:, pair_distances(positions, box, *intra) < rule.intra_cutoff]
         intra = intra[:, ~np.isin(intra[0] * len(positions) + intra[1], self._excluded)]
         return FramePairs(inter=_sorted(inter), intra=_sorted(intra))
-
-
-def pair_vectors(
-    positions: NDArray[np.floating], box: NDArray[np.floating] | None, pairs: NDArray[np.integer]
-) -> NDArray[np.floating]:
-    """Minimum-image vectors from the first to the second bead [nm], shape (n_pairs, 3).
-
-    Args:
-        positions: Bead positions [nm], shape (n_beads, 3).
-        box: Box vectors in rows [nm], shape (3, 3), or None.
-        pairs: Beads, shape (2, n_pairs).
-    """
-    vectors = positions[pairs[1]] - positions[pairs[0]]
-    if box is not None:
-        # Rounding fractional coordinates is exact for vectors shorter than half the distance between faces.
-        vectors -= np.round(vectors @ np.linalg.inv(box)) @ box
-    return vectors
-
-
-def distances(
-    positions: NDArray[np.floating], box: NDArray[np.floating] | None, pairs: NDArray[np.integer]
-) -> NDArray[np.floating]:
-    """Minimum-image distances [nm], shape (n_pairs,). See `pair_vectors`."""
-    return np.linalg.norm(pair_vectors(positions, box, pairs), axis=1)
 
 
 def _sorted(pairs: NDArray[np.int64]) -> NDArray[np.int32]:

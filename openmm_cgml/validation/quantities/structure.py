@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from openmm_cgml.analysis.compare import RMSE_RANGE, compare_rdf, compute_half_rmse, compute_mass_below
-from openmm_cgml.analysis.periodic import box_widths
 from openmm_cgml.analysis.rdf import (
     PairDistributions,
     RadialDistribution,
@@ -20,6 +19,7 @@ from openmm_cgml.analysis.rdf import (
 )
 from openmm_cgml.analysis.result import Result
 from openmm_cgml.errors import InputError
+from openmm_cgml.periodic import box_widths
 from openmm_cgml.validation.limits import ValidationLimits
 from openmm_cgml.validation.metric import Metric, name_worst
 from openmm_cgml.validation.quantity import Comparison, Quantity, check_same_types
