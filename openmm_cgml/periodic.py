@@ -46,15 +46,18 @@ def image_counts(vectors: NDArray[Any], box: NDArray[Any]) -> NDArray[np.float64
     return counts
 
 
-def wrap(positions: NDArray[Any], box: NDArray[Any]) -> NDArray[np.float64]:
+def wrap(positions: NDArray[Any], box: NDArray[Any] | None) -> NDArray[np.float64]:
     """Positions moved into the first box [nm], shape (..., n, 3).
 
     Args:
         positions: Positions [nm], shape (..., n, 3).
-        box: Box vectors as rows [nm], shape (..., 3, 3).
+        box: Box vectors as rows [nm], shape (..., 3, 3), or None for no box.
     """
+    positions = np.asarray(positions, dtype=np.float64)
+    if box is None:
+        return positions
     box = np.asarray(box, dtype=np.float64)
-    fractions = np.asarray(positions, dtype=np.float64) @ np.linalg.inv(box)
+    fractions = positions @ np.linalg.inv(box)
     fractions -= np.floor(fractions)
     fractions[fractions >= 1.0] = 0.0  # a tiny negative fraction rounds up to one
     wrapped: NDArray[np.float64] = fractions @ box
@@ -241,4 +244,7 @@ def _triclinic(positions: NDArray[np.float64], box: NDArray[np.float64], cutoff:
     found = cKDTree(np.concatenate(images) @ box).query_pairs(cutoff, output_type="ndarray")
     found = found[found[:, 0] < n_beads]  # query_pairs puts the lower index first, and beads come before images
     pairs = owner[found]
-    return pairs[pairs[:, 0] < pairs[:, 1]]
+    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+    if 2 * cutoff > np.diag(box).min() * (1 - 1e-8):  # the two images of a pair half a box apart are both near enough
+        pairs = np.unique(pairs, axis=0)
+    return pairs

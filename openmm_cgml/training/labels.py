@@ -165,16 +165,3 @@ def _label_chunk(
         "force_error": frames.force_error,
         "energies": energies,
     }
-
-
-def wrap(positions: NDArray[np.floating], box: NDArray[np.floating] | None) -> NDArray[np.float64]:
-    """Positions moved into the box, in float64, before they are stored in less [nm], shape (n_frames, n_beads, 3).
-
-    Args:
-        positions: Positions [nm], shape (n_frames, n_beads, 3).
-        box: Box vectors in rows [nm], shape (n_frames, 3, 3), or None.
-    """
-    whole = np.asarray(positions, dtype=np.float64)
-    if box is None:
-        return whole
-    return wrap(whole, box)

@@ -5,33 +5,14 @@ from hypothesis import strategies as st
 
 from openmm_cgml.analysis.distributions import (
     compute_angle_distributions,
-    compute_angles,
     compute_bond_distributions,
-    compute_bond_lengths,
     compute_distribution,
     compute_torsion_distributions,
-    compute_torsions,
 )
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.topology import CGTopology, ResidueTemplate
 from tests.analysis.chain_models import make_chains
-
-
-def test_bonds_and_angles_are_right_across_the_boundary():
-    positions = np.array([[[0.1, 0, 0], [2.9, 0, 0], [2.9, 0.3, 0]]])
-    box = np.eye(3)[None] * 3.0
-    np.testing.assert_allclose(
-        compute_bond_lengths(positions, box, np.array([[0, 1], [1, 2]])), [[0.2, 0.3]], rtol=1e-12
-    )
-    np.testing.assert_allclose(compute_angles(positions, box, np.array([[0, 1, 2]])), [[np.pi / 2]], rtol=1e-12)
-    np.testing.assert_allclose(compute_bond_lengths(positions, None, np.array([[0, 1]])), [[2.8]], rtol=1e-12)
-
-
-@given(st.floats(0, np.pi))
-def test_angles_keep_their_accuracy_near_0_and_180_degrees(angle):
-    positions = np.array([[[1.0, 0, 0], [0, 0, 0], [np.cos(angle), np.sin(angle), 0]]])
-    assert compute_angles(positions, None, np.array([[0, 1, 2]]))[0, 0] == pytest.approx(angle, abs=1e-12)
 
 
 def test_moments_and_density_of_a_normal_distribution():
@@ -73,36 +54,6 @@ def test_kinds_are_named_by_types_in_either_direction():
     assert {name: found.n_samples for name, found in bonds.items()} == {"E-M": 8, "M-M": 4}
     assert {name: found.n_samples for name, found in angles.items()} == {"E-M-M": 8}
     assert angles["E-M-M"].mean == pytest.approx(np.pi)
-
-
-def test_torsions_follow_the_sign_convention_across_the_boundary():
-    def four(angle):
-        return [[1.0, 0, 0], [0, 0, 0], [0, 0, 1.0], [np.cos(angle), np.sin(angle), 1.0]]
-
-    angles = np.array([0.0, 0.3, -0.3, 2.0, np.pi, -3.0])
-    positions = np.array([four(angle) for angle in angles])
-    quadruple = np.array([[0, 1, 2, 3]])
-    found = compute_torsions(positions, None, quadruple)[:, 0]
-    np.testing.assert_allclose(np.abs(found), np.abs(angles), atol=1e-12)
-    inner = np.abs(angles) < 3.1
-    np.testing.assert_allclose(found[inner], angles[inner], atol=1e-12)
-    box = np.stack([np.eye(3) * 2.3] * len(angles))
-    np.testing.assert_allclose(
-        np.abs(compute_torsions(positions % 2.3, box, quadruple)[:, 0]), np.abs(angles), atol=1e-9
-    )
-
-
-def test_bonds_angles_and_torsions_equal_mdtraj():
-    mdtraj = pytest.importorskip("mdtraj")
-    positions = np.random.default_rng(1).normal(size=(20, 12, 3)).astype(np.float32)
-    trajectory = mdtraj.Trajectory(positions, None)
-    quadruples = np.arange(12).reshape(3, 4)
-    theirs = mdtraj.compute_dihedrals(trajectory, quadruples)
-    np.testing.assert_allclose(compute_torsions(positions, None, quadruples), theirs, atol=2e-5)
-    theirs = mdtraj.compute_angles(trajectory, quadruples[:, :3], opt=False)
-    np.testing.assert_allclose(compute_angles(positions, None, quadruples[:, :3]), theirs, atol=1e-3)
-    theirs = mdtraj.compute_distances(trajectory, quadruples[:, :2])
-    np.testing.assert_allclose(compute_bond_lengths(positions, None, quadruples[:, :2]), theirs, rtol=1e-5)
 
 
 def test_torsions_are_kept_by_type_and_without_sign():

@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openmm_cgml.analysis.periodic import minimum_image, wrap
 from openmm_cgml.analysis.rdf import (
     add_distributions,
     combine_distributions,
@@ -12,6 +11,7 @@ from openmm_cgml.analysis.rdf import (
     count_pairs,
 )
 from openmm_cgml.errors import InputError
+from openmm_cgml.periodic import wrap
 
 CUBIC = np.diag([3.0, 3.2, 3.5])
 TRICLINIC = np.array([[3.0, 0.0, 0.0], [0.9, 2.9, 0.0], [-0.7, 1.1, 2.8]])
@@ -250,14 +250,3 @@ def test_empty_input_and_bad_bins_are_refused(shape, bin_width):
     with pytest.raises(InputError):
         compute_rdf(np.zeros(shape), np.stack([np.eye(3) * 3.0] * shape[0]) if shape[0] else np.zeros((0, 3, 3)),
                     r_max=1.0, bin_width=bin_width)  # fmt: skip
-
-
-def test_minimum_images_are_the_shortest():
-    rng = np.random.default_rng(10)
-    vectors = rng.uniform(-8, 8, (300, 3))
-    shifts = np.array([[a, b, c] for a in range(-6, 7) for b in range(-6, 7) for c in range(-6, 7)]) @ TRICLINIC
-    shortest = np.sqrt(((vectors[:, None] + shifts) ** 2).sum(axis=2)).min(axis=1)
-    found = np.linalg.norm(minimum_image(vectors, TRICLINIC), axis=1)
-    near = shortest < 1.2
-    assert near.sum() > 20
-    np.testing.assert_allclose(found[near], shortest[near], atol=1e-12)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from openmm_cgml.builder.growth import grow_chains
-from openmm_cgml.dataset.conformations import conformations_of, measure_angles
+from openmm_cgml.dataset.conformations import conformations_of
 from openmm_cgml.errors import InputError
+from openmm_cgml.periodic import bond_angles
 from openmm_cgml.priors import PriorSet, PriorTerm
 from openmm_cgml.topology import CGTopology, MoleculeTemplate, ResidueTemplate
 from tests.builder.chains import chain_force_field, chain_statistics, chain_topology, internal_distances
@@ -115,7 +116,7 @@ def test_angles_follow_the_priors_where_the_data_is_silent():
     stiff = replace(statistics, priors=PriorSet(terms=(*statistics.priors.terms, *terms)), _tables={}, _bonds={})
     topology = chain_topology(chain_force_field(False), 10, 1)
     chains = grow_chains(topology, 200, stiff, np.random.default_rng(0))
-    angles = measure_angles(chains, topology.angles)
+    angles = bond_angles(chains, None, topology.angles)
     assert angles.mean() == pytest.approx(2.2, abs=0.01)
     assert angles.std() == pytest.approx((0.0083144626 * 300 / 400) ** 0.5, rel=0.15)
 

@@ -6,8 +6,6 @@ from openmm_cgml.dataset.conformations import (
     Conformations,
     compute_conformations,
     conformations_of,
-    measure_angles,
-    measure_torsions,
 )
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
@@ -23,22 +21,6 @@ def walks(seed=0, n_frames=40):
     """Chains of random steps of length 1."""
     steps = np.random.default_rng(seed).normal(size=(n_frames, 2, 8, 3))
     return np.cumsum(steps / np.linalg.norm(steps, axis=-1, keepdims=True), axis=2).reshape(n_frames, 16, 3)
-
-
-@pytest.mark.parametrize("degrees", [-170.0, -60.0, 0.0, 75.0, 180.0])
-def test_a_torsion_is_measured_from_cis_and_with_its_sign(degrees):
-    phi = np.deg2rad(degrees)
-    positions = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, np.cos(phi), np.sin(phi)]], dtype=float)[[0, 1, 2, 3]]
-    measured = measure_torsions(positions, np.array([[0, 1, 2, 3], [3, 2, 1, 0]]))
-    assert np.cos(measured) == pytest.approx(np.cos(phi), abs=1e-12)
-    assert measured[0] == pytest.approx(measured[1])  # the same from both ends
-    mirrored = measure_torsions(positions * [1, 1, -1], np.array([[0, 1, 2, 3]]))
-    assert np.sin(mirrored[0]) == pytest.approx(-np.sin(measured[0]), abs=1e-12)
-
-
-def test_angles_are_those_at_the_middle_bead():
-    positions = np.array([[1.0, 0, 0], [0, 0, 0], [np.cos(2.0), np.sin(2.0), 0]])
-    assert measure_angles(positions, np.array([[0, 1, 2]])) == pytest.approx([2.0])
 
 
 def test_everything_is_counted_once_by_its_types():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openmm_cgml.dataset.distances import DistanceRecord, close_pairs
+from openmm_cgml.dataset.distances import DistanceRecord
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.topology import CGTopology, ResidueTemplate
@@ -20,18 +20,6 @@ def all_distances(positions, box):
     vectors -= np.rint(vectors @ np.linalg.inv(box)) @ box
     shifts = np.array([[i, j, k] for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)]) @ box
     return np.linalg.norm(vectors[:, :, None] + shifts, axis=-1).min(axis=2)
-
-
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 1000), triclinic=st.booleans(), cutoff=st.floats(0.1, 1.0))
-def test_close_pairs_are_those_of_all_images(seed, triclinic, cutoff):
-    box = TRICLINIC if triclinic else CUBIC
-    positions = np.random.default_rng(seed).normal(scale=3.0, size=(25, 3))
-    pairs, lengths = close_pairs(positions, box, cutoff)
-    distances = all_distances(positions, box)
-    expected = np.argwhere(np.triu(distances <= cutoff, k=1))
-    assert np.array_equal(pairs, expected)
-    assert np.allclose(lengths, distances[tuple(expected.T)], atol=1e-12)
 
 
 @settings(max_examples=10, deadline=None)

@@ -6,7 +6,6 @@ from openmm_cgml.simulation.stability import (
     ContactReferences,
     StabilityMonitor,
     UnstableSimulationError,
-    close_pairs,
 )
 from openmm_cgml.wholeness import BondForest
 
@@ -126,22 +125,3 @@ def test_a_contact_of_a_chain_with_its_own_image_counts():
     positions = np.array([[0.0, 0, 0], [0.9, 0, 0], [1.8, 0, 0]])
     assert chain.closest_contact(positions, np.diag([2.0, 2.0, 2.0])) == pytest.approx((0.5, 0, 2, 0.2))
     assert chain.closest_contact(positions * 0.1, np.diag([2.0, 2.0, 2.0])) is None
-
-
-@pytest.mark.parametrize("box", [None, np.diag([3.0, 2.0, 2.5]), np.array([[3.0, 0, 0], [1.0, 3, 0], [-1.0, 1.2, 3]])])
-def test_close_pairs_agree_with_all_images(box):
-    rng = np.random.default_rng(1)
-    positions = rng.uniform(-4, 4, size=(60, 3))
-    pairs, distances = close_pairs(positions, box, 0.7)
-    found = {tuple(sorted(pair)): d for pair, d in zip(pairs.tolist(), distances, strict=True)}
-    shifts = np.array([(a, b, c) for a in range(-6, 7) for b in range(-6, 7) for c in range(-6, 7)])
-    images = np.zeros((1, 3)) if box is None else shifts @ box
-    expected = {}
-    for i in range(60):
-        for j in range(i + 1, 60):
-            distance = np.linalg.norm(positions[j] - positions[i] + images, axis=1).min()
-            if distance < 0.7:
-                expected[i, j] = distance
-    assert found.keys() == expected.keys()
-    for pair, distance in expected.items():
-        assert found[pair] == pytest.approx(distance, abs=1e-5)

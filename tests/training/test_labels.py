@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openmm_cgml.errors import InputError
+from openmm_cgml.periodic import wrap
 from openmm_cgml.priors import PriorConfig, fit_priors
-from openmm_cgml.training.labels import energy_offset, label, without_offset, wrap
+from openmm_cgml.training.labels import energy_offset, label, without_offset
 from tests.training.dimers import EDGE, PRIORS, dimer_frames, dimer_topology
 
 

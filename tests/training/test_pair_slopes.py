@@ -4,9 +4,10 @@ import torch
 
 from openmm_cgml.engine import DeployedNetwork
 from openmm_cgml.networks import build_network
+from openmm_cgml.periodic import wrap
 from openmm_cgml.training.batches import FrameStore
 from openmm_cgml.training.config import TrainingConfig
-from openmm_cgml.training.labels import LabeledFrames, wrap
+from openmm_cgml.training.labels import LabeledFrames
 from openmm_cgml.training.pair_slopes import compute_slopes, pair_forces
 from openmm_cgml.training.pairs import PairRule
 from tests.training.dimers import NETWORK, dimer_frames, dimer_topology

@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.training.pairs import PairFinder, PairRule, distances, pair_vectors
+from openmm_cgml.training.pairs import PairFinder, PairRule
 from tests.long_chains import BOX, WRAPPINGS, chain_topology, grown_chains, image_pairs, rewrapped
 from tests.training.dimers import EDGE, dimer_frames, dimer_topology
 
@@ -53,25 +51,6 @@ def test_bonded_pairs_are_left_out_when_excluded():
     rule = PairRule(cutoff=0.7, intra_cutoff=0.7, exclude_bonds=1)
     found = PairFinder(topology, rule).find(frames.positions[0], frames.box[0])
     assert found.intra.shape == (2, 0)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_vectors_are_the_shortest_in_triclinic_boxes(seed):
-    rng = np.random.default_rng(seed)
-    box = np.diag(rng.uniform(1.5, 2.5, 3))
-    box[1, 0], box[2, 0], box[2, 1] = rng.uniform(-0.5, 0.5, 3) * [box[0, 0], box[0, 0], box[1, 1]]
-    positions = rng.uniform(-3, 3, (6, 3))
-    expected = _brute_force(positions, box)
-    widths = 1 / np.linalg.norm(np.linalg.inv(box), axis=0)
-    close = np.array([p for p, r in expected.items() if r < 0.5 * widths.min()], int).reshape(-1, 2).T
-    got = distances(positions, box, close)
-    np.testing.assert_allclose(got, [expected[p] for p in map(tuple, close.T.tolist())], rtol=1e-10)
-
-
-def test_vectors_without_a_box_are_plain_differences():
-    positions = np.array([[0.0, 0, 0], [5, 0, 0]])
-    np.testing.assert_array_equal(pair_vectors(positions, None, np.array([[0], [1]])), [[5, 0, 0]])
 
 
 def test_cutoff_beyond_half_the_box_is_refused():
