@@ -18,7 +18,7 @@ import numpy as np
 
 from openmm_cgml.analysis.result import Result, is_average_of, is_even_grid
 from openmm_cgml.errors import InputError
-from openmm_cgml.periodic import box_widths, find_pairs, pair_distances
+from openmm_cgml.periodic import box_widths, find_pairs, pair_distances, wrap
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -290,8 +290,9 @@ def _pairs_within(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs i < j up to a hair beyond `r_max` and their distances [nm], three arrays of shape (n_pairs,)."""
     # The search compares squares, which rounding may take to either side; the exact comparison is the binning.
-    i, j = find_pairs(positions, box, r_max * (1 + 1e-9))
-    return i, j, pair_distances(positions, box, i, j)
+    wrapped = wrap(positions, box)
+    i, j = find_pairs(wrapped, box, r_max * (1 + 1e-9))
+    return i, j, pair_distances(wrapped, box, i, j)
 
 
 def _count_possible_pairs(bead_types: np.ndarray, n_types: int, molecules: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
