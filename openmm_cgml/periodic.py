@@ -22,12 +22,17 @@ def minimum_image(vectors: NDArray[Any], box: NDArray[Any] | None) -> NDArray[np
     Args:
         vectors: Differences of positions [nm], shape (..., 3).
         box: Box vectors as rows [nm], shape (3, 3) or with leading axes that broadcast, or None for no box.
+
+    Raises:
+        InputError: If the box is not lower triangular.
     """
     images = np.array(vectors, dtype=np.float64)
     if box is None:
         return images
+    box = np.asarray(box, dtype=np.float64)
+    _check_orientation(box)
     for axis in (2, 1, 0):
-        row = np.asarray(box, dtype=np.float64)[..., axis, :]
+        row = box[..., axis, :]
         images -= np.rint(images[..., axis] / row[..., axis])[..., None] * row
     return images
 
@@ -81,8 +86,9 @@ def check_cutoff(box: NDArray[Any], cutoff: float) -> None:
         cutoff: Largest distance [nm].
 
     Raises:
-        InputError: If a diagonal element is below twice the cutoff, rounding aside.
+        InputError: If a diagonal element is below twice the cutoff, rounding aside, or the box not lower triangular.
     """
+    _check_orientation(box)
     smallest = float(np.diag(box).min())
     if not smallest * (1 + 1e-8) >= 2 * cutoff:
         raise InputError(
@@ -107,7 +113,7 @@ def find_pairs(
         exclusions: Pairs i < j to leave out, shape (n_exclusions, 2).
 
     Raises:
-        InputError: If a position is not finite, or the cutoff exceeds half the box.
+        InputError: If a position is not finite, the cutoff exceeds half the box, or the box is not lower triangular.
     """
     positions = np.asarray(positions, np.float64)
     if not np.isfinite(positions).all():
@@ -217,6 +223,16 @@ def periodic_tree(parts: Sequence[NDArray[np.float64]], edge: float) -> cKDTree:
     points = np.concatenate(parts) % edge if parts else np.zeros((0, 3))
     # A tiny negative number modulo the edge is the edge itself, which the tree refuses.
     return cKDTree(np.minimum(points, np.nextafter(edge, 0.0)), boxsize=edge)
+
+
+def _check_orientation(box: NDArray[np.float64]) -> None:
+    above, diagonal = box[..., (0, 0, 1), (1, 2, 2)], box[..., (0, 1, 2), (0, 1, 2)]
+    if np.abs(above).max(initial=0.0) > 1e-6 * diagonal.min(initial=np.inf):
+        raise InputError(
+            f"box vectors {box.reshape(-1, 3, 3)[0].tolist()} nm are not of the form (ax, 0, 0), (bx, by, 0), "
+            "(cx, cy, cz) with ax, by and cz > 0; rotate the system, or use "
+            "openmm.app.internal.unitcell.reducePeriodicBoxVectors"
+        )
 
 
 def _orthorhombic(positions: NDArray[np.float64], box: NDArray[np.float64], cutoff: float) -> NDArray[np.int64]:

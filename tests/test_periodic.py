@@ -216,3 +216,12 @@ def test_a_torsion_is_measured_from_cis_and_with_its_sign(degrees):
 def test_angles_are_those_at_the_middle_bead():
     positions = np.array([[1.0, 0, 0], [0, 0, 0], [np.cos(2.0), np.sin(2.0), 0]])
     assert bond_angles(positions, None, np.array([[0, 1, 2]])) == pytest.approx([2.0])
+
+
+@pytest.mark.parametrize("box", [np.roll(np.diag([2.0, 2.2, 2.4]), 1, axis=1), np.diag([2.0, -2.0, 2.0])])
+def test_boxes_in_another_orientation_are_refused(box: np.ndarray) -> None:
+    positions = np.array([[0.1, 0, 0], [1.9, 0, 0]])
+    with pytest.raises(InputError, match=r"not of the form \(ax, 0, 0\), \(bx, by, 0\)"):
+        find_pairs(positions, box, 0.5)
+    with pytest.raises(InputError, match="rotate the system"):
+        bond_lengths(positions[None], box[None], np.array([[0, 1]]))
