@@ -28,7 +28,7 @@ _PACKAGES = {
     "safetensors": ("safetensors", True),
     "h5py": ("h5py", True),
     "mdtraj": ("mdtraj", True),
-    "freud-analysis": ("freud", True),
+    "scipy": ("scipy", True),
     "matplotlib": ("matplotlib", True),
     "lightning": ("lightning", True),
     "openmmtorch": ("torch, openmmtorch", False),  # torch loads the libraries it links to

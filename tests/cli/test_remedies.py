@@ -19,7 +19,7 @@ def test_every_remedy_is_a_command_of_this_interpreter_that_a_shell_understands(
         assert subprocess.run(["bash", "-n", "-c", command], check=False, capture_output=True).returncode == 0
 
 
-@pytest.mark.parametrize("distribution", ["numpy", "freud-analysis"])
+@pytest.mark.parametrize("distribution", ["numpy", "torchmd-net"])
 def test_pip_accepts_a_remedy_as_printed(distribution):
     command = remedies.install(distribution).replace(" install ", " install --dry-run --no-index --no-deps ")
     done = subprocess.run(command, shell=True, check=False, capture_output=True, text=True, timeout=300)
@@ -29,7 +29,7 @@ def test_pip_accepts_a_remedy_as_printed(distribution):
 
 def test_versions_are_those_that_this_package_asks_for():
     assert "'openmm>=8.5.2'" in remedies.install("openmm")
-    assert "'freud-analysis>=" in remedies.install("freud_analysis")
+    assert "'torchmd-net" in remedies.install("torchmd_net")
 
 
 def test_torchforce_comes_with_this_package_into_an_environment_of_its_own():
