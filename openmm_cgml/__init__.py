@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from openmm_cgml.mapping import Mapping
     from openmm_cgml.priors import PriorSet
     from openmm_cgml.reference import ForceRecorder, run_reference
-    from openmm_cgml.refinement.refine import refine
-    from openmm_cgml.simulation.simulate import simulate
+    from openmm_cgml.refinement import refine
+    from openmm_cgml.simulation import simulate
     from openmm_cgml.specification import read_specification
     from openmm_cgml.topology import CGTopology
     from openmm_cgml.training.fitting import fit

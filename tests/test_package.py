@@ -57,6 +57,8 @@ def test_an_unknown_name_is_an_attribute_error_that_lists_the_public_ones():
         ("from openmm_cgml import ForceField, build_box, simulate", NOT_TO_RUN),
         ("import openmm_cgml; openmm_cgml.ForceField.load('benzene-1bead')", NOT_TO_RUN),
         ("import openmm_cgml.training.config, openmm_cgml.priors.config, openmm_cgml.networks.config", CONFIGURATION),
+        ("from openmm_cgml.simulation import SimulationConfig", (*CONFIGURATION, "openmm", "scipy", "numpy")),
+        ("from openmm_cgml.refinement import read_refinement_config", (*CONFIGURATION, "openmm", "scipy", "numpy")),
         ("from openmm_cgml.force_field.artifact import find_force_field", (*CONFIGURATION, "openmm", "scipy")),
         ("from openmm_cgml import read_specification", (*CONFIGURATION, "openmm", "scipy")),
     ],
@@ -67,13 +69,13 @@ def test_what_is_not_needed_is_not_imported(code, absent):
 
 def test_a_public_name_stays_a_function_after_everything_was_imported():
     code = (
-        "import openmm_cgml.training.fitting, openmm_cgml.refinement.refine, openmm_cgml\n"
-        "print(callable(openmm_cgml.training.fit), callable(openmm_cgml.fit), callable(openmm_cgml.refine))"
+        "import openmm_cgml.training.fitting, openmm_cgml.refinement.rounds, openmm_cgml.simulation.force_field_run, openmm_cgml\n"
+        "print(callable(openmm_cgml.training.fit), callable(openmm_cgml.fit), callable(openmm_cgml.refine), callable(openmm_cgml.simulate))"
     )
-    assert python(code).split() == ["True"] * 3
+    assert python(code).split() == ["True"] * 4
 
 
-@pytest.mark.parametrize("package", ["engine", "force_field", "networks", "priors", "training"])
+@pytest.mark.parametrize("package", ["builder", "engine", "force_field", "networks", "priors", "refinement", "simulation", "training"])
 def test_every_name_of_a_lazy_package_resolves_and_is_not_that_of_a_submodule(package):
     module = importlib.import_module(f"openmm_cgml.{package}")
     submodules = {entry.name for entry in pkgutil.iter_modules(module.__path__)}

@@ -15,6 +15,7 @@ from openmm_cgml.builder.box import build_box
 from openmm_cgml.builder.composition import ChainCount
 from openmm_cgml.builder.run_script import MODEL_FOLDER, RunScript
 from openmm_cgml.builder.structure_file import write_structure
+from openmm_cgml.builder.time_step import choose_time_step
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.force_field.artifact import copy_folder, find_force_field
@@ -24,7 +25,6 @@ from openmm_cgml.system import TimeStep
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 
-_LONGEST_TIME_STEP = 0.005  # ps: what published models of this package are validated with
 _DURATION = 100.0  # ps
 
 
@@ -124,16 +124,3 @@ def write_build(
         time_step=time_step,
         allowed=allowed,
     )
-
-
-def choose_time_step(allowed: TimeStep | None) -> float:
-    """The time step used where none is asked for [ps]: what the stiffest prior allows, but at most 5 fs."""
-    return _round_down(min(allowed.time_step if allowed else np.inf, _LONGEST_TIME_STEP))
-
-
-def _round_down(time_step: float) -> float:
-    """The time step in full femtoseconds, below 3 fs in tenths, and finer where it is shorter still."""
-    for unit, least in ((1e-3, 3e-3), (1e-4, 1e-4), (1e-5, 1e-5)):
-        if time_step >= least:
-            return round(int(time_step / unit + 1e-9) * unit, 9)
-    return time_step

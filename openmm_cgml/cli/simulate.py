@@ -213,11 +213,11 @@ def _settings(
 ) -> SimulationConfig:
     """Settings from the command line, a file, and what is known about the model."""
     from openmm_cgml.config import read_config
-    from openmm_cgml.simulation import SimulationConfig, choose_settings
+    from openmm_cgml.simulation import SimulationConfig
 
     if path is not None:
         return read_config(path, SimulationConfig, given)
-    return choose_settings(force_field, topology, **given)
+    return SimulationConfig.for_force_field(force_field, topology, **given)
 
 
 def _report(result: SimulationResult) -> None:

@@ -1,14 +1,19 @@
 """Refinement: bonded priors, pair priors or the network adjusted until simulations are like the reference."""
 
-from openmm_cgml.refinement.config import (
-    BondedRefinementConfig,
-    NetworkRefinementConfig,
-    PairRefinementConfig,
-    RefinementConfig,
-    config_of,
-    read_refinement_config,
-)
-from openmm_cgml.refinement.refine import RefinementResult, refine
+from typing import TYPE_CHECKING
+
+from openmm_cgml.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from openmm_cgml.refinement.config import (
+        BondedRefinementConfig,
+        NetworkRefinementConfig,
+        PairRefinementConfig,
+        RefinementConfig,
+        config_of,
+        read_refinement_config,
+    )
+    from openmm_cgml.refinement.rounds import RefinementResult, refine
 
 __all__ = [
     "BondedRefinementConfig",
@@ -20,3 +25,17 @@ __all__ = [
     "read_refinement_config",
     "refine",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "BondedRefinementConfig": "config",
+        "NetworkRefinementConfig": "config",
+        "PairRefinementConfig": "config",
+        "RefinementConfig": "config",
+        "RefinementResult": "rounds",
+        "config_of": "config",
+        "read_refinement_config": "config",
+        "refine": "rounds",
+    },
+)

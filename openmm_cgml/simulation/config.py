@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
 
+from openmm_cgml.builder.time_step import choose_time_step
 from openmm_cgml.config import Config, Friction, Pressure, Temperature, Time
+
+if TYPE_CHECKING:
+    from openmm_cgml.force_field import ForceField
+    from openmm_cgml.topology import CGTopology
 
 PressureCoupling = Literal["isotropic", "semi-isotropic", "anisotropic", "x", "y", "z"]
 
@@ -56,6 +61,23 @@ class SimulationConfig(Config):
     minimize: bool = True
     replicas: int = pydantic.Field(default=1, ge=1)
     network_interval: int = pydantic.Field(default=1, ge=1)
+
+    @classmethod
+    def for_force_field(cls, force_field: ForceField, topology: CGTopology, **settings: Any) -> SimulationConfig:
+        """Settings of a run; temperature and time step are those of the model where they are not given.
+
+        Args:
+            force_field: The model: its training data's temperature, and the time step that its stiffest prior allows.
+            topology: The beads.
+            **settings: The fields.
+
+        Raises:
+            InputError: Naming the field, the value and what would be right.
+        """
+        defaults: dict[str, Any] = {"time_step": choose_time_step(force_field.suggest_time_step(topology))}
+        if force_field.training_summary is not None:
+            defaults["temperature"] = force_field.training_summary.temperature
+        return cls(**{**defaults, **settings})
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> SimulationConfig:

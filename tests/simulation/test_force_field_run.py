@@ -5,7 +5,7 @@ import pytest
 
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.shards import FrameStore
-from openmm_cgml.simulation import SimulationConfig, choose_settings, resume, simulate
+from openmm_cgml.simulation import SimulationConfig, resume, simulate
 from openmm_cgml.storage import read_json
 from tests.fixtures import benzene_box, tiny_force_field
 
@@ -73,10 +73,10 @@ def test_a_run_is_resumed_by_its_folder_alone_and_the_force_field(start, tmp_pat
 
 def test_settings_not_given_are_those_of_the_model(start):
     force_field = tiny_force_field(3, network=False)
-    config = choose_settings(force_field, start[0], duration="1 ps")
+    config = SimulationConfig.for_force_field(force_field, start[0], duration="1 ps")
     assert config.temperature == force_field.training_summary.temperature
     assert 0 < config.time_step <= force_field.suggest_time_step(start[0]).time_step
-    assert choose_settings(force_field, start[0], duration="1 ps", time_step="1 fs").time_step == 0.001
+    assert SimulationConfig.for_force_field(force_field, start[0], duration="1 ps", time_step="1 fs").time_step == 0.001
 
 
 def test_conditions_far_from_training_are_noted(start, tmp_path):

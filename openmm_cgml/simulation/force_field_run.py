@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from openmm import app, unit
 
-from openmm_cgml.builder import choose_time_step
 from openmm_cgml.engine import choose_backend, describe_evaluation, is_tabulable
 from openmm_cgml.engine.parity import measure_parity
 from openmm_cgml.errors import SimulationError
@@ -130,20 +129,6 @@ def resume(
     return simulate(
         force_field, topology, positions, record.box, output=run.path, config=config, resume=True, progress=progress
     )
-
-
-def choose_settings(force_field: ForceField, topology: CGTopology, **settings: Any) -> SimulationConfig:
-    """Settings of a run; temperature and time step are those of the model where they are not given.
-
-    Args:
-        force_field: The model: its training data's temperature, and the time step that its stiffest prior allows.
-        topology: The beads.
-        **settings: As `SimulationConfig`.
-    """
-    defaults: dict[str, Any] = {"time_step": choose_time_step(force_field.suggest_time_step(topology))}
-    if force_field.training_summary is not None:
-        defaults["temperature"] = force_field.training_summary.temperature
-    return SimulationConfig(**{**defaults, **settings})
 
 
 def _compare_tables(

@@ -1,0 +1,24 @@
+"""The time step of a simulation where none is asked for. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from openmm_cgml.system import TimeStep
+
+_LONGEST_TIME_STEP = 0.005  # ps: what published models of this package are validated with
+
+
+def choose_time_step(allowed: TimeStep | None) -> float:
+    """The time step used where none is asked for [ps]: what the stiffest prior allows, but at most 5 fs."""
+    return _round_down(min(allowed.time_step if allowed else math.inf, _LONGEST_TIME_STEP))
+
+
+def _round_down(time_step: float) -> float:
+    """The time step in full femtoseconds, below 3 fs in tenths, and finer where it is shorter still."""
+    for unit, least in ((1e-3, 3e-3), (1e-4, 1e-4), (1e-5, 1e-5)):
+        if time_step >= least:
+            return round(int(time_step / unit + 1e-9) * unit, 9)
+    return time_step
