@@ -6,12 +6,14 @@ import difflib
 import os
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import pydantic
 import yaml
+from pydantic_core import core_schema
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.units import parse_quantity, value_in
@@ -32,7 +34,9 @@ class _Explaining(ModelMetaclass):
         try:
             return super().__call__(*args, **values)
         except pydantic.ValidationError as error:
-            raise InputError(_explain(error, cast(type[pydantic.BaseModel], cls), None, cls.__name__)) from error
+            raise InputError(
+                _explain(_problems_of(error), cast(type[pydantic.BaseModel], cls), None, cls.__name__)
+            ) from error
 
 
 class Config(pydantic.BaseModel, metaclass=_Explaining):
@@ -45,32 +49,42 @@ class Config(pydantic.BaseModel, metaclass=_Explaining):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def _quantity(dimension: str) -> Any:
-    def convert(value: Any, info: pydantic.ValidationInfo) -> float:
+@dataclass(frozen=True)
+class Quantity:
+    """Makes the number of a field from a number, a text with a unit or an OpenMM Quantity.
+
+    Attributes:
+        dimension: A key of `units.DIMENSIONS`.
+    """
+
+    dimension: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: pydantic.GetCoreSchemaHandler) -> Any:
+        return core_schema.with_info_before_validator_function(self._convert, handler(source))
+
+    def _convert(self, value: Any, info: core_schema.ValidationInfo) -> float:
         try:
             if (info.context or {}).get(_FROM_FILE):
-                return parse_quantity(value, dimension)
-            return value_in(value, dimension)
+                return parse_quantity(value, self.dimension)
+            return value_in(value, self.dimension)
         except InputError as error:
             raise ValueError(str(error)) from error
         except TypeError as error:
-            raise ValueError(f"{value!r} is not a {dimension}") from error
-
-    return pydantic.BeforeValidator(convert)
+            raise ValueError(f"{value!r} is not a {self.dimension}") from error
 
 
-Length = Annotated[float, _quantity("length")]
-Time = Annotated[float, _quantity("time")]
-Mass = Annotated[float, _quantity("mass")]
-Energy = Annotated[float, _quantity("energy")]
-Temperature = Annotated[float, _quantity("temperature")]
-Angle = Annotated[float, _quantity("angle")]
-Pressure = Annotated[float, _quantity("pressure")]
-Density = Annotated[float, _quantity("density")]
-Force = Annotated[float, _quantity("force")]
-BondStiffness = Annotated[float, _quantity("bond_stiffness")]
-AngleStiffness = Annotated[float, _quantity("angle_stiffness")]
-Friction = Annotated[float, _quantity("friction")]
+Length = Annotated[float, Quantity("length")]
+Time = Annotated[float, Quantity("time")]
+Mass = Annotated[float, Quantity("mass")]
+Energy = Annotated[float, Quantity("energy")]
+Temperature = Annotated[float, Quantity("temperature")]
+Angle = Annotated[float, Quantity("angle")]
+Pressure = Annotated[float, Quantity("pressure")]
+Density = Annotated[float, Quantity("density")]
+Force = Annotated[float, Quantity("force")]
+BondStiffness = Annotated[float, Quantity("bond_stiffness")]
+AngleStiffness = Annotated[float, Quantity("angle_stiffness")]
+Friction = Annotated[float, Quantity("friction")]
 
 ConfigType = TypeVar("ConfigType", bound=Config)
 
@@ -93,10 +107,30 @@ def read_config(
     values, lines = read_yaml(path)
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected keys and values at the top, found {type(values).__name__}")
+    own_lines = {where: line for where, line in lines.items() if where and where[0] not in (overrides or {})}
     try:
         return cls.model_validate({**values, **(overrides or {})}, context={_FROM_FILE: True})
     except pydantic.ValidationError as error:
-        raise InputError(_explain(error, cls, lines, str(path))) from error
+        raise InputError(_explain(_problems_of(error), cls, own_lines, str(path))) from error
+
+
+def check_settings(cls: type[Config], settings: Mapping[str, Any], *, later: Collection[str] = ()) -> None:
+    """Check settings of which some are not known yet; what depends on those is not checked.
+
+    Args:
+        cls: The configuration class they are for.
+        settings: What is known, by name.
+        later: Fields without a default that may be missing.
+
+    Raises:
+        InputError: Naming the field, the value and what would be right.
+    """
+    try:
+        cls.model_validate(dict(settings))
+    except pydantic.ValidationError as error:
+        wrong = [each for each in _problems_of(error) if not (each["type"] == "missing" and each["loc"][0] in later)]
+        if wrong:
+            raise InputError(_explain(wrong, cls, None, cls.__name__)) from error
 
 
 def read_yaml(path: str | os.PathLike[str]) -> tuple[Any, dict[tuple[Any, ...], int]]:
@@ -169,14 +203,19 @@ def _check(
             _check(value, (*where, index), lines, path, seen)
 
 
+def _problems_of(error: pydantic.ValidationError) -> list[Any]:
+    """What pydantic found wrong, without defaults that it could not make because of it."""
+    return [each for each in error.errors() if each["type"] != "default_factory_not_called"]
+
+
 def _explain(
-    error: pydantic.ValidationError,
+    details: Sequence[Mapping[str, Any]],
     cls: type[pydantic.BaseModel],
     lines: Mapping[tuple[Any, ...], int] | None,
     name: str,
 ) -> str:
     problems = []
-    for detail in error.errors():
+    for detail in details:
         where = tuple(detail["loc"])
         place = ".".join(map(str, where)) or "the whole"
         line = next((lines[where[:n]] for n in range(len(where), 0, -1) if where[:n] in lines), None) if lines else None

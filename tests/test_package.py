@@ -75,7 +75,9 @@ def test_a_public_name_stays_a_function_after_everything_was_imported():
     assert python(code).split() == ["True"] * 4
 
 
-@pytest.mark.parametrize("package", ["builder", "engine", "force_field", "networks", "priors", "refinement", "simulation", "training"])
+@pytest.mark.parametrize(
+    "package", ["builder", "engine", "force_field", "networks", "priors", "refinement", "simulation", "training"]
+)
 def test_every_name_of_a_lazy_package_resolves_and_is_not_that_of_a_submodule(package):
     module = importlib.import_module(f"openmm_cgml.{package}")
     submodules = {entry.name for entry in pkgutil.iter_modules(module.__path__)}

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from openmm_cgml.cli.arguments import Model
+from openmm_cgml.cli.options import with_options_of
+from openmm_cgml.refinement.config import RefinementConfig, config_of, read_refinement_config
 
 
+@with_options_of(RefinementConfig, panel="Settings, by default those of the target", without=["target"])
 def refine(
     model: Model,
     data: Annotated[Path, typer.Option("--data", "-d", help="Mapped reference dataset.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")],
-    config: Annotated[Path | None, typer.Option(help="YAML file with the settings (refine.yaml).")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with the settings; options go before it.")] = None,
     target: Annotated[
         str | None, typer.Option(help="What is adjusted: bonded, pair or network; by default as the YAML file says.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished round.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    **given: Any,
 ) -> None:
     """Adjust a fitted force field in simulations until these have the structure of the reference.
 
@@ -33,19 +37,18 @@ def refine(
     from openmm_cgml.force_field.artifact import find_force_field
     from openmm_cgml.storage import refuse_to_lose
 
-    folder = find_force_field(model)  # a wrong name is told before anything heavy is imported
+    folder = find_force_field(model)  # a wrong name or setting is told before anything heavy is imported
+    settings = config_of(target or "", **given) if config is None else read_refinement_config(config, target, given)
     from openmm_cgml.dataset import ForceMatchingDataset
     from openmm_cgml.force_field import ForceField
-    from openmm_cgml.refinement import config_of, read_refinement_config
     from openmm_cgml.refinement import refine as refine_force_field
-
-    settings = config_of(target or "") if config is None else read_refinement_config(config, target)
 
     if overwrite:
         refuse_to_lose(output, [folder, data])
     force_field = ForceField.load(folder)
     dataset = ForceMatchingDataset.open(data)
     arguments = {"model": model, "data": data, "output": output, "config": config, "target": settings.target}
+    arguments |= given
     with recorded(output, "refine", arguments) as result:
         refined = refine_force_field(
             force_field, dataset, output, settings, resume=resume, overwrite=overwrite, progress=_show

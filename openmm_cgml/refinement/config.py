@@ -119,12 +119,15 @@ def config_of(target: str, **settings: Any) -> RefinementConfig:
     return CONFIGS[target](**settings)
 
 
-def read_refinement_config(path: str | os.PathLike[str], target: str | None = None) -> RefinementConfig:
+def read_refinement_config(
+    path: str | os.PathLike[str], target: str | None = None, overrides: Mapping[str, Any] | None = None
+) -> RefinementConfig:
     """The configuration in a YAML file.
 
     Args:
         path: The file.
         target: What is adjusted, where the file does not say.
+        overrides: Settings that replace those of the file, quantities with units as in the file.
 
     Raises:
         InputError: If the file cannot be read or does not fit, says nothing of a target and none is given, or says
@@ -139,4 +142,4 @@ def read_refinement_config(path: str | os.PathLike[str], target: str | None = No
     chosen = str(stated or target)
     if chosen not in CONFIGS:
         raise InputError(f"{path}: target is {chosen!r}; it must be one of {', '.join(CONFIGS)}")
-    return read_config(path, CONFIGS[chosen], {"target": chosen})
+    return read_config(path, CONFIGS[chosen], {**(overrides or {}), "target": chosen})

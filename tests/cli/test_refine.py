@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import openmm
 import pytest
@@ -89,3 +92,28 @@ def test_a_wrong_setting_is_named(tmp_path, capsys):
     (tmp_path / "refine.yaml").write_text("target: network\nround: 1\n")
     assert _run(tmp_path / "model", "-d", tmp_path, "-o", tmp_path / "out", "--config", tmp_path / "refine.yaml") == 2
     assert "did you mean 'rounds'" in capsys.readouterr().err
+
+
+def test_options_go_before_the_file_and_a_wrong_one_is_told_without_loading_torch(tmp_path):
+    tiny_force_field(1).save(tmp_path / "model")
+    (tmp_path / "refine.yaml").write_text(f"target: bonded\n{SETTINGS}")
+    for options, message in (
+        (["--config", str(tmp_path / "refine.yaml"), "--rounds", "-1"], "rounds: Input should be greater"),
+        (["--target", "pair", "--duration", "3"], "'3' has no unit"),
+        (["--rounds", "2"], "target is ''"),
+    ):
+        arguments = ["refine", str(tmp_path / "model"), "-d", str(tmp_path), "-o", str(tmp_path / "out"), *options]
+        code = f"import sys\nfrom openmm_cgml.cli.app import main\ntry:\n    main({arguments})\nfinally:\n    print([m for m in ('torch', 'openmm') if m in sys.modules])"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600)
+        assert (done.returncode, done.stdout.strip()) == (2, "[]")
+        assert message in done.stderr
+
+
+def test_settings_are_given_without_a_file(tmp_path):
+    force_field = tiny_force_field(3)
+    force_field.save(tmp_path / "fit" / "force_field")
+    _vibrating_benzene(tmp_path / "data", force_field)
+    times = ["--duration", "0.4 ps", "--equilibration", "0.1 ps", "--first-equilibration", "0 ps"]
+    options = ["--target", "bonded", "--rounds", 0, *times, "--frame-interval", "0.1 ps"]
+    assert not _run(tmp_path / "fit", "-d", tmp_path / "data", "-o", tmp_path / "out", *options)
+    assert read_json(tmp_path / "out" / "run.json")["arguments"]["rounds"] == 0

@@ -1,5 +1,9 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from openmm import app, unit
 from typer.testing import CliRunner
 
 from openmm_cgml.cli.app import create_app
@@ -79,6 +83,29 @@ def test_a_run_goes_on_from_where_another_ended_with_its_box_and_velocities(mode
     assert start.read_record().config["minimize"] is False
 
 
+def test_a_run_starts_from_a_frame_of_another(model, tmp_path):
+    first = call(model, "-o", tmp_path / "first", "--molecules", 80, *SHORT)
+    assert first.exit_code == 0, first.output
+    second = call(model, "-o", tmp_path / "second", "--from", tmp_path / "first", "--frame", 2, *SHORT)
+    assert second.exit_code == 0, second.output
+    frames, start = RunFolder(tmp_path / "first").open_frames().read(), RunFolder(tmp_path / "second")
+    began = app.PDBxFile(str(start.structure)).getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+    moved = np.abs(began - frames.positions).max(axis=(1, 2))
+    assert moved.argmin() == 2
+    assert moved[2] < 2e-4  # what the structure file rounds to
+    assert moved[3] > 1e-3
+    assert start.read_record().config["minimize"] is False
+
+
+@pytest.mark.parametrize("number", [5, -1])
+def test_a_frame_that_a_run_does_not_have_is_refused(model, tmp_path, number):
+    assert call(model, "-o", tmp_path / "first", "--molecules", 80, *SHORT).exit_code == 0
+    result = call(model, "-o", tmp_path / "run", "--from", tmp_path / "first", "--frame", number, *SHORT)
+    assert result.exit_code == 2
+    assert f"there is no frame {number}; it has 5" in result.output
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_short_run_needs_no_frame_interval(model, tmp_path):
     options = ["--duration", "0.2 ps", "--platform", "Reference", "--quiet"]
     result = call(model, "-o", tmp_path / "run", "--molecules", 80, *options)
@@ -108,6 +135,11 @@ def test_replicas_run_together_and_each_has_its_folder(model, tmp_path):
     assert (one.exit_code, "those of replicas are in the folder of all" in one.output) == (3, True)
     both = call(model, "-o", tmp_path / "next", "--from", tmp_path / "run", "--replicas", 2, *SHORT)
     assert both.exit_code == 0, both.output
+    for folder, options in (("run", ["--replicas", 2]), ("run/replica-2", [])):
+        again = call(
+            model, "-o", tmp_path / "again", "--overwrite", "--from", tmp_path / folder, "--frame", 1, *options, *SHORT
+        )
+        assert again.exit_code == 0, again.output
 
 
 def test_priors_alone_have_no_network_to_evaluate_less_often(model, tmp_path):
@@ -124,6 +156,9 @@ def test_priors_alone_have_no_network_to_evaluate_less_often(model, tmp_path):
         (["--from", "nothing.cif", "--duration", "1 ps"], "no such file"),
         (["--molecules", "80"], "duration: missing"),
         (["--molecules", "80", "--duration", "100"], "has no unit"),
+        (["--molecules", "80", "--frame", "1", "--duration", "1 ps"], "--from RUN --frame 1"),
+        (["--molecules", "80", "--duration", "1 ps", "--scaling", "boxes"], "'molecules', 'beads'"),
+        (["--molecules", "80", "--duration", "1 ps", "--barostat-interval", "0"], "barostat_interval"),
         (["--molecules", "80", "--duration", "1 ps", "--ensemble", "NPT"], "ensemble"),
         (["--molecules", "80", "--duration", "1 ps", "--time-step", "100 fs"], "too long"),
     ],
@@ -134,6 +169,15 @@ def test_wrong_input_is_named_and_leaves_nothing_behind(model, tmp_path, monkeyp
     assert result.exit_code == 2
     assert message in result.output
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", [["--friction", "1 nm"], ["--threads", "0"], []])
+def test_a_wrong_setting_is_told_without_loading_torch(model, tmp_path, option):
+    arguments = ["simulate", model, "-o", str(tmp_path / "run"), "--molecules", "80", *option]
+    code = f"import sys\nfrom openmm_cgml.cli.app import main\ntry:\n    main({arguments})\nfinally:\n    print([m for m in ('torch', 'openmm') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600)
+    assert (done.returncode, done.stdout.strip()) == (2, "[]")
+    assert (option[0][2:] if option else "duration: missing") in done.stderr
 
 
 def test_an_unstable_run_leaves_with_code_4(model, tmp_path, monkeypatch):
