@@ -187,7 +187,7 @@ def suggest_time_step(
 
     Args:
         potentials: Priors bound to the beads.
-        masses: Bead masses [Da], shape (n_beads,).
+        masses: Bead masses [Da], shape (n_beads,); 0 for beads that do not move.
         temperature: Temperature of the simulation [K].
     """
     kt = BOLTZMANN * temperature

@@ -150,3 +150,43 @@ def test_forces_get_the_free_force_groups_or_the_one_asked_for():
     assert [force.getForceGroup() for force in system.getForces()][-2:] == [7, 7]
     with pytest.raises(InputError, match="force_group"):
         add_forces(system, [openmm.HarmonicBondForce() for _ in range(30)])
+
+
+@pytest.mark.physics
+def test_the_period_of_a_bond_to_a_frozen_bead_is_that_of_the_bead_that_moves():
+    system = openmm.System()
+    masses = np.array([0.0, 15.0])
+    for mass in masses:
+        system.addParticle(mass)
+    system.addForce(bond().to_openmm(periodic=False))
+    suggested = suggest_time_step([bond()], masses)
+    simulated = period_in_simulation(system, [[0, 0, 0], [0.241, 0, 0]], 1e-4, lambda x: np.linalg.norm(x[1] - x[0]))
+    assert suggested.period == pytest.approx(simulated, rel=2e-3)
+    # The control: were both beads as light, the period would be shorter by the square root of two.
+    assert suggest_time_step([bond()], np.full(2, 15.0)).period != pytest.approx(simulated, rel=0.2)
+
+
+def test_an_angle_with_frozen_ends_moves_by_its_middle():
+    loose = HarmonicBond(indices=[[0, 1], [1, 2]], length=[0.2, 0.3], stiffness=[1e-6, 1e-6])
+    angle = HarmonicAngle(indices=[[0, 1, 2]], angle=[2.0], stiffness=[500.0])
+    heavy, frozen = (suggest_time_step([loose, angle], np.array([m, 30.0, m])) for m in (1e12, 0.0))
+    assert frozen.term == "angle 0-1-2"
+    assert frozen.period == pytest.approx(heavy.period)
+
+
+def test_terms_between_frozen_beads_decide_nothing():
+    repulsion = PowerRepulsion(
+        bead_types=[0, 0, 1],
+        sigma=[[0.4, 0.4], [0.4, 0.4]],
+        epsilon=[[4.184, 4.184], [4.184, 4.184]],
+        exponent=12,
+        cutoff=0.8,
+        switch_distance=0.7,
+        exclusions=[[0, 1]],
+    )
+    assert suggest_time_step([bond(), repulsion], np.zeros(3)) is None
+    partly = suggest_time_step([bond(), repulsion], np.array([0.0, 0.0, 26.0]))
+    assert partly.term.startswith("power repulsion")
+    # Frozen beads of a type do not hide those of it that move.
+    mixed = suggest_time_step([repulsion], np.array([0.0, 13.0, 26.0]))
+    assert mixed.period == pytest.approx(partly.period / np.sqrt(2))

@@ -201,7 +201,7 @@ class BondedPotential(Potential):
         found = []
         for beads, center, constant in zip(self.indices.tolist(), *map(np.ndarray.tolist, self.minima()), strict=True):
             inverse = self.coordinate.inverse_mass(tuple(beads), center, masses, lengths)
-            if constant > 0 and inverse is not None:
+            if constant > 0 and inverse:
                 found.append((constant * inverse, f"{self.coordinate.kind} {'-'.join(map(str, beads))}"))
         if not found:
             return None

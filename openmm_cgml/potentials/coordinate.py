@@ -35,8 +35,8 @@ class Coordinate:
         measure: Its values, shape (..., n), from positions, a box and members, as `periodic.bond_lengths`.
         jacobian: Density of its values without energy, up to a factor.
         inverse_mass: One over the mass that moves along it [1/Da or 1/(Da nm^2)], from the beads, its equilibrium
-            value, the masses of all beads and the lengths of all bonds; None for a coordinate that is soft beside the
-            bonds that it turns about, or whose bonds have no length.
+            value, the masses of all beads and the lengths of all bonds; 0 where none of its beads moves, and None for
+            a coordinate that is soft beside the bonds that it turns about, or whose bonds have no length.
     """
 
     kind: str
@@ -55,8 +55,14 @@ class Coordinate:
         return self.measure(frames.positions, frames.box, members).ravel()
 
 
+def invert_masses(masses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inverse masses [1/Da], of the shape of the masses [Da]; 0 for a bead of mass 0, which OpenMM holds in place."""
+    masses = np.asarray(masses, dtype=np.float64)
+    return np.divide(1.0, masses, out=np.zeros_like(masses), where=masses > 0)
+
+
 def _mass_of_bond(beads: tuple[int, ...], length: float, masses: NDArray[np.float64], lengths: Lengths) -> float | None:
-    return float(1 / masses[beads[0]] + 1 / masses[beads[1]])
+    return float(invert_masses(masses[list(beads)]).sum())
 
 
 def _mass_of_angle(beads: tuple[int, ...], angle: float, masses: NDArray[np.float64], lengths: Lengths) -> float | None:
@@ -69,7 +75,8 @@ def _mass_of_angle(beads: tuple[int, ...], angle: float, masses: NDArray[np.floa
     if first is None or second is None:
         return None
     middle = 1 / first**2 + 1 / second**2 - 2 * math.cos(angle) / (first * second)
-    return float(1 / (masses[i] * first**2) + 1 / (masses[k] * second**2) + middle / masses[j])
+    of_i, of_j, of_k = invert_masses(masses[[i, j, k]])
+    return float(of_i / first**2 + of_k / second**2 + middle * of_j)
 
 
 BOND = Coordinate(

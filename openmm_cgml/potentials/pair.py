@@ -16,7 +16,7 @@ from openmm_cgml.config import Config
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.periodic import find_pairs
-from openmm_cgml.potentials.coordinate import Lengths, type_key
+from openmm_cgml.potentials.coordinate import Lengths, invert_masses, type_key
 from openmm_cgml.potentials.potential import Period, Potential, frozen_array, minimum_image, norm
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
@@ -212,12 +212,13 @@ class PairPotential(Potential):
     def period(self, masses: NDArray[np.float64], lengths: Lengths, kt: float) -> Period | None:
         """The period of two beads that collide with 5 kT. See `Potential.period`."""
         types = np.unique(self.bead_types).tolist()
-        lightest = {t: float(masses[self.bead_types == t].min()) for t in types}
+        inverse = invert_masses(masses)
+        lightest = {t: float(inverse[self.bead_types == t].max()) for t in types}  # of those that move, if any does
         found = []
         for index, a in enumerate(types):
             for b in types[index:]:
                 distance, curvature = self.contact(a, b, COLLISION_ENERGY * kt)
-                rate = curvature * (1 / lightest[a] + 1 / lightest[b])
+                rate = curvature * (lightest[a] + lightest[b])
                 if rate > 0:
                     term = f"{self.name} at {COLLISION_ENERGY:g} kT, {distance:.3f} nm"
                     found.append(Period(period=float(2 * np.pi / np.sqrt(rate)), term=term))

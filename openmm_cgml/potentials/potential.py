@@ -98,7 +98,7 @@ class Potential(abc.ABC):
         """The fastest motion that it drives, which limits the time step; None if there is none.
 
         Args:
-            masses: Bead masses [Da], shape (n_beads,).
+            masses: Bead masses [Da], shape (n_beads,); 0 for beads that do not move.
             lengths: Equilibrium lengths of all bonds.
             kt: Thermal energy [kJ/mol].
         """

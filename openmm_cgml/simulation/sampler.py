@@ -15,6 +15,7 @@ import openmm
 from openmm import unit
 
 from openmm_cgml.errors import InputError, SimulationError
+from openmm_cgml.potentials.coordinate import invert_masses
 from openmm_cgml.runs.checkpoint import Checkpoint
 from openmm_cgml.runs.snapshot import Snapshot
 from openmm_cgml.simulation.barostat import find_barostats
@@ -24,7 +25,7 @@ from openmm_cgml.simulation.preparation import Start, prepare_start
 from openmm_cgml.simulation.probe import Barometer, Probe
 from openmm_cgml.simulation.replicas import ReplicaMonitors, split_snapshot
 from openmm_cgml.simulation.stability import StabilityMonitor, UnstableSimulationError
-from openmm_cgml.simulation.start import check_contacts, check_forces, invert_masses
+from openmm_cgml.simulation.start import check_contacts, check_forces
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import BOLTZMANN, DALTON_PER_NM3_IN_G_PER_CM3
 

@@ -10,6 +10,7 @@ from openmm import unit
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.periodic import minimum_image
+from openmm_cgml.potentials.coordinate import invert_masses
 from openmm_cgml.simulation.stability import BondReferences, ContactReferences
 from openmm_cgml.system import box_vectors, check_box
 from openmm_cgml.topology import CGTopology
@@ -106,11 +107,6 @@ def check_time_step(time_step: float, bonds: BondReferences | None, masses: np.n
     periods = 2 * np.pi / np.sqrt(np.maximum(rates, 1e-12))
     worst = int(np.argmin(periods))
     return compare_with_period(time_step, float(periods[worst]), f"bond {i[worst]}-{j[worst]}")
-
-
-def invert_masses(masses: np.ndarray) -> np.ndarray:
-    """Inverse masses [1/Da]; 0 for a bead of mass 0, which OpenMM holds where it is."""
-    return np.divide(1.0, masses, out=np.zeros_like(masses, dtype=np.float64), where=masses > 0)
 
 
 def compare_with_period(time_step: float, period: float, term: str) -> str | None:
