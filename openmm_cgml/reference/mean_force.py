@@ -28,10 +28,13 @@ from openmm_cgml.mapping import Mapping, mapping_from_specification, templates_o
 from openmm_cgml.reference.atomistic_models import atomistic_model_of
 from openmm_cgml.reference.interaction_split import has_interaction_split
 from openmm_cgml.reference.liquid_box import create_reference_system
-from openmm_cgml.reference.platforms import find_platform
 from openmm_cgml.reference.recorder import read_frame
 from openmm_cgml.reference.run import Progress, no_progress
 from openmm_cgml.shards import FrameStore, FrameWriter
+from openmm_cgml.simulation.barostat import find_barostats
+from openmm_cgml.simulation.config import SimulationConfig
+from openmm_cgml.simulation.preparation import start_of_atoms
+from openmm_cgml.simulation.sampler import Sampler
 from openmm_cgml.specification import SystemSpecification
 from openmm_cgml.storage import read_object, refusing_damage, write_sealed_json
 from openmm_cgml.topology import AtomTopology
@@ -143,7 +146,7 @@ def compute_mean_forces(
     temperature = float(store.metadata["temperature"])
     if system is None:
         system = _system_of(specification, store, atoms.n_atoms)
-    sampler = _Sampler(mapping, system, specification, temperature, config)
+    held = _HeldBeads(mapping, system, specification, atoms, temperature, config)
     numbers = _choose_frames(output, store, config, resume=resume)
     metadata = dataset_metadata(
         topology=mapping.target,
@@ -165,7 +168,7 @@ def compute_mean_forces(
         dataset_writer(output, metadata, overwrite=overwrite, resume=resume, inputs=inputs) as writer,
         Interruption() as interruption,
     ):
-        floors = _sample_all(sampler, store, numbers, writer, metadata, interruption, progress or no_progress)
+        floors = _sample_all(held, store, numbers, writer, metadata, interruption, progress or no_progress)
     return ForceMatchingDataset.open(output, verify=False), {name: _pool(of_kind) for name, of_kind in floors.items()}
 
 
@@ -211,14 +214,15 @@ def format_noise_floor(floors: Dictionary[str, NoiseFloor]) -> str:
     return "\n".join(lines)
 
 
-class _Sampler:
-    """One restrained simulation, set to frame after frame."""
+class _HeldBeads:
+    """One restrained simulation of atoms, set to frame after frame."""
 
     def __init__(
         self,
         mapping: Mapping,
         system: openmm.System,
         specification: SystemSpecification,
+        atoms: AtomTopology,
         temperature: float,
         config: MeanForceConfig,
     ) -> None:
@@ -226,18 +230,22 @@ class _Sampler:
             raise InputError("mean forces need an interaction-split System: apply split_interactions to it")
         if system.getNumParticles() != mapping.n_atoms:
             raise InputError(f"the System has {system.getNumParticles()} atoms, the recording {mapping.n_atoms}")
-        if any(isinstance(force, openmm.MonteCarloBarostat) for force in system.getForces()):
+        if find_barostats(system):
             raise InputError("the System has a barostat, which would move the held beads; remove it")
-        self.mapping, self.config, self._temperature = mapping, config, temperature
-        reference = specification.reference
-        self._time_step = reference.time_step if reference else 0.002
+        self.mapping, self.config = mapping, config
         system = openmm.XmlSerializer.clone(system)
         self._restraint = add_bead_restraints(system, mapping, config.stiffness)
-        integrator = openmm.LangevinMiddleIntegrator(
-            temperature, reference.friction if reference else 1.0, self._time_step
+        reference = specification.reference
+        settings = SimulationConfig(
+            temperature=temperature,
+            duration=config.equilibration + config.duration,
+            time_step=reference.time_step if reference else 0.002,
+            friction=reference.friction if reference else 1.0,
+            seed=config.seed,
+            platform=config.platform or "auto",
+            threads=config.threads,
         )
-        integrator.setRandomNumberSeed(config.seed + 1)
-        self._context = openmm.Context(system, integrator, *find_platform(config.platform, config.threads))
+        self._sampler = Sampler(start_of_atoms(system, atoms, settings))
 
     def hold(self, frame: Frames, number: int) -> Frames:
         """Starts from an atomistic frame with new velocities, holds its beads there; returns the mapped frame."""
@@ -245,11 +253,8 @@ class _Sampler:
         for bond, (x, y, z) in enumerate(np.asarray(beads.positions[0], dtype=float)):
             self._restraint.setBondParameters(bond, [bond], [x, y, z])
         assert frame.box is not None
-        self._context.setPeriodicBoxVectors(*np.asarray(frame.box[0], dtype=float))
-        self._restraint.updateParametersInContext(self._context)
-        self._context.setPositions(np.asarray(frame.positions[0], dtype=float))
-        self._context.applyConstraints(1e-6)
-        self._context.setVelocitiesToTemperature(self._temperature, self.config.seed + 2 + number)
+        self._restraint.updateParametersInContext(self._sampler.context)
+        self._sampler.set_state(frame.positions[0], box=frame.box[0], seed=self.config.seed + 2 + number)
         return beads
 
     def run(self, duration: float) -> None:
@@ -259,8 +264,8 @@ class _Sampler:
             SimulationError: The dynamics became unstable.
         """
         try:
-            self._context.getIntegrator().step(max(1, round(duration / self._time_step)))
-        except openmm.OpenMMException as error:
+            self._sampler.step(max(1, round(duration / self._sampler.config.time_step)))
+        except SimulationError as error:
             raise SimulationError(f"the restrained run is unstable: {error}; take a lower stiffness") from error
 
     def mapped_forces(self) -> Frames:
@@ -269,11 +274,11 @@ class _Sampler:
         Raises:
             SimulationError: Positions or forces are not finite.
         """
-        return self.mapping(read_frame(self._context, exclude_groups=(RESTRAINT_GROUP,)))
+        return self.mapping(read_frame(self._sampler.context, exclude_groups=(RESTRAINT_GROUP,)))
 
 
 def _sample_all(
-    sampler: _Sampler,
+    held: _HeldBeads,
     store: FrameStore,
     numbers: list[int],
     writer: FrameWriter,
@@ -281,18 +286,18 @@ def _sample_all(
     interruption: Interruption,
     progress: Progress,
 ) -> dict[str, list[NoiseFloor]]:
-    config = sampler.config
+    config = held.config
     path = writer.path / NOISE_FLOOR_FILE
     floors = _read_noise_floors(path, writer.n_frames)
     each = config.equilibration + config.duration
     for place in range(writer.n_frames, len(numbers)):
-        beads = sampler.hold(store.read(numbers[place], numbers[place] + 1), numbers[place])
-        sampler.run(config.equilibration)
+        beads = held.hold(store.read(numbers[place], numbers[place] + 1), numbers[place])
+        held.run(config.equilibration)
         samples: dict[str, list[np.ndarray]] = {name: [] for name in _KINDS}
         positions = np.zeros(beads.positions.shape)
         for sample in range(config.n_samples):
-            sampler.run(config.sample_interval)
-            mapped = sampler.mapped_forces()
+            held.run(config.sample_interval)
+            mapped = held.mapped_forces()
             for name in _KINDS:
                 samples[name].append(getattr(mapped, name)[0])
             positions += mapped.positions / config.n_samples

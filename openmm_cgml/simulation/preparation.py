@@ -18,8 +18,8 @@ from openmm_cgml.simulation.platform import PlatformChoice, choose_platform, fin
 from openmm_cgml.simulation.replicas import repeat_positions
 from openmm_cgml.simulation.stability import BondReferences, ContactReferences
 from openmm_cgml.simulation.start import bond_references, check_shapes, check_time_step, native_cutoffs
-from openmm_cgml.system import check_box
-from openmm_cgml.topology import CGTopology
+from openmm_cgml.system import box_vectors, check_box
+from openmm_cgml.topology import AtomTopology, CGTopology
 
 logger = logging.getLogger(__name__)
 
@@ -158,6 +158,39 @@ def prepare_start(
     for text in (*notes, *([note] if note else [])):
         start = start.noted(text)
     return start
+
+
+def start_of_atoms(system: openmm.System, atoms: AtomTopology, config: SimulationConfig) -> Start:
+    """What a simulation of atoms starts from: its state is given later, by `Sampler.set_state`.
+
+    What is known of beads is not asked of atoms: how long a time step their bonds allow (constraints and custom are an
+    atomistic protocol's own), and which lengths and distances are right.
+
+    Args:
+        system: The System, of one replica and periodic; it is not changed.
+        atoms: Its particles.
+        config: Settings.
+
+    Raises:
+        InputError: If there is no such platform.
+    """
+    masses = _masses(system)
+    return Start(
+        system=system,
+        system_of_one=system,
+        topology=atoms.to_beads(),
+        config=config,
+        positions=np.zeros((1, len(masses), 3)),
+        velocities=None,
+        box=box_vectors(system.getDefaultPeriodicBoxVectors()),
+        masses=masses,
+        degrees_of_freedom=_count_degrees_of_freedom(system, masses, config.ensemble),
+        bonds=None,
+        contacts=None,
+        cutoffs=native_cutoffs(system),
+        platform=choose_platform(config.platform, config.threads),
+        fingerprint=fingerprint_system(system),
+    )
 
 
 def find_frozen(system: openmm.System) -> np.ndarray:

@@ -31,6 +31,8 @@ from openmm_cgml.units import BOLTZMANN, DALTON_PER_NM3_IN_G_PER_CM3
 
 _MINIMIZATION_STEPS = 200
 _SECONDS_PER_CHUNK = 0.5
+_CONSTRAINT_TOLERANCE = 1e-6
+"""Relative, of the lengths of constraints."""
 _EVALUATIONS_PER_PRESSURE = 40
 """Evaluations of all forces per measured pressure at least: two energies make at most a twentieth of the cost."""
 _TOO_NARROW = "less than twice"
@@ -140,7 +142,12 @@ class Sampler:
             self._remove_drift()
 
     def set_state(
-        self, positions: np.ndarray, *, velocities: np.ndarray | None = None, box: np.ndarray | None = None
+        self,
+        positions: np.ndarray,
+        *,
+        velocities: np.ndarray | None = None,
+        box: np.ndarray | None = None,
+        seed: int | None = None,
     ) -> None:
         """Go on from another state, without relaxing or checking it.
 
@@ -148,14 +155,17 @@ class Sampler:
             positions: Bead positions [nm], shape (n_beads, 3), or (replicas, n_beads, 3).
             velocities: Bead velocities [nm/ps] of that shape; None draws them.
             box: Box vectors [nm], shape (3, 3); None leaves the box.
+            seed: Seed of velocities that are drawn; by default another one at every step.
         """
         if box is not None:
             self.context.setPeriodicBoxVectors(*np.asarray(box, dtype=np.float64))
         self.context.setPositions(self._of_all(positions))
         if velocities is not None:
             self.context.setVelocities(self._of_all(velocities))
-        else:
-            self.context.setVelocitiesToTemperature(self.config.temperature, self.config.seed + 1 + self._step)
+            return
+        self.context.applyConstraints(_CONSTRAINT_TOLERANCE)  # of positions that were rounded: velocities follow them
+        seed = self.config.seed + 1 + self._step if seed is None else seed
+        self.context.setVelocitiesToTemperature(self.config.temperature, seed)
 
     def _of_all(self, values: np.ndarray) -> np.ndarray:
         shape = (self.config.replicas, self.start.topology.n_beads, 3)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from openmm_cgml.errors import InputError
 from openmm_cgml.residues import check_bonds
 from openmm_cgml.topology.arrays import frozen_array
+from openmm_cgml.topology.coarse import CGTopology
 from openmm_cgml.topology.graph import connected_components
 
 
@@ -90,6 +91,21 @@ class AtomTopology:
             molecules=connected_components(len(atoms), bonds),
             bonds=bonds,
             constraints=np.asarray(constraints, dtype=np.int64).reshape(-1, 2),
+        )
+
+    def to_beads(self) -> CGTopology:
+        """One bead per atom, typed by element, for what simulates beads."""
+        type_names, bead_types = np.unique(self.elements, return_inverse=True)
+        residues, numbers = np.unique(self.residues, return_inverse=True)
+        return CGTopology(
+            type_names=tuple(str(name) for name in type_names),
+            bead_types=bead_types,
+            bead_names=self.names,
+            masses=self.masses,
+            molecules=self.molecules,
+            residues=numbers,
+            residue_names=tuple(self.residue_names[residue] for residue in residues.tolist()),
+            bonds=self.bonds,
         )
 
     def to_dict(self) -> dict[str, Any]:
