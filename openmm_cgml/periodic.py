@@ -5,7 +5,6 @@ Boxes are OpenMM's: rows a, b, c with a along x and b in the xy plane, in reduce
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -249,15 +248,12 @@ def _triclinic(positions: NDArray[np.float64], box: NDArray[np.float64], cutoff:
     fractional -= np.floor(fractional)
     margin = cutoff * np.linalg.norm(inverse, axis=0) * (1 + 1e-9)  # the cutoff over the width between faces
     n_beads = len(positions)
-    images, owners = [fractional], [np.arange(n_beads)]
-    for shift in itertools.product((-1, 0, 1), repeat=3):
-        if any(shift):
-            moved = fractional + shift
-            near = np.flatnonzero(((moved >= -margin) & (moved <= 1 + margin)).all(axis=1))
-            images.append(moved[near])
-            owners.append(near)
-    owner = np.concatenate(owners)
-    found = cKDTree(np.concatenate(images) @ box).query_pairs(cutoff, output_type="ndarray")
+    owner = np.arange(n_beads)
+    for axis, step in enumerate(np.eye(3)):
+        low, high = fractional[:, axis] <= margin[axis], fractional[:, axis] >= 1 - margin[axis]
+        fractional = np.concatenate([fractional, fractional[low] + step, fractional[high] - step])
+        owner = np.concatenate([owner, owner[low], owner[high]])
+    found = cKDTree(fractional @ box).query_pairs(cutoff, output_type="ndarray")
     found = found[found[:, 0] < n_beads]  # query_pairs puts the lower index first, and beads come before images
     pairs = owner[found]
     pairs = pairs[pairs[:, 0] < pairs[:, 1]]
