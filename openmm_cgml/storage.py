@@ -437,6 +437,8 @@ def _take(lock: Path) -> int:
         name = _name().encode()
         os.pwrite(descriptor, name, 0)
         os.ftruncate(descriptor, len(name))
+        for left in lock.parent.glob(f"{lock.name}.*.tmp"):  # by a process that was killed while it took the lock
+            left.unlink(missing_ok=True)
         return descriptor
     raise OutputExistsError(f"{lock.parent}: cannot take {lock}; other processes start and end there all the time")
 
@@ -452,7 +454,7 @@ def _create(lock: Path) -> None:
     except OSError:  # a file system without links
         os.close(os.open(lock, os.O_RDWR | os.O_CREAT))
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
 
 
 def _name() -> str:

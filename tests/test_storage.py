@@ -211,3 +211,11 @@ def test_of_processes_that_start_at_once_on_a_stale_lock_one_gets_the_folder(tmp
     assert sum(results.get() for _ in workers) == 1
     for worker in workers:
         worker.join()
+
+
+def test_what_a_process_left_that_was_killed_while_it_took_the_lock_goes(tmp_path):
+    left = tmp_path / ".lock.elsewhere.1.2.tmp"
+    left.write_text("1 elsewhere\n")
+    with lock_directory(tmp_path):
+        assert not left.exists()
+    assert list(tmp_path.iterdir()) == []
