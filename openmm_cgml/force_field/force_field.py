@@ -457,12 +457,7 @@ class ForceField:
 
     def _card(self, manifest: Manifest) -> str:
         lines = [
-            f"{term.form.replace('_', ' ')} {'-'.join(term.types)}: "
-            + ", ".join(
-                f"{key} {value:.5g} {term.potential.parameters[key].unit}".removesuffix(" 1")
-                for key, value in term.parameters.items()
-            )
-            for term in self.priors.terms
+            f"{term.form.replace('_', ' ')} {'-'.join(term.types)}: {term.describe()}" for term in self.priors.terms
         ]
         time_step = self.suggest_time_step(self._one_of_each)
         text = "" if time_step is None else str(time_step)

@@ -14,14 +14,12 @@ from openmm_cgml.config import Config
 from openmm_cgml.errors import InputError
 from openmm_cgml.potentials.coordinate import Coordinate, Lengths
 from openmm_cgml.potentials.inversion import Samples, fit_linear
-from openmm_cgml.potentials.potential import Period, Potential
+from openmm_cgml.potentials.potential import Parameters, Period, Potential
 
 _N_POINTS = 4000  # of a numerical integral
 _MOST_HALVINGS = 10
 
 Fit = Literal["fit"]
-Parameters = Mapping[str, float]
-"""Values of all parameters of one term, in the units that its form states."""
 
 
 class BondedConfig(Config):
@@ -78,7 +76,7 @@ class BondedPotential(Potential):
 
     @classmethod
     @abc.abstractmethod
-    def from_coefficients(cls, coefficients: NDArray[np.float64], origin: float) -> dict[str, float]:
+    def from_coefficients(cls, coefficients: NDArray[np.float64], origin: float) -> dict[str, Any]:
         """The parameters that have these coefficients.
 
         Raises:
@@ -104,7 +102,7 @@ class BondedPotential(Potential):
         return cls(indices=indices, **columns)  # type: ignore[call-arg]
 
     @classmethod
-    def fit(cls, samples: Samples, kt: float, given: Mapping[str, Any], config: BondedConfig) -> dict[str, float]:
+    def fit(cls, samples: Samples, kt: float, given: Mapping[str, Any], config: BondedConfig) -> dict[str, Any]:
         """The most likely parameters of one term.
 
         Args:
@@ -137,7 +135,7 @@ class BondedPotential(Potential):
         return len(cls.parameters)
 
     @classmethod
-    def changed(cls, parameters: Parameters, change: NDArray[np.float64], origin: float) -> dict[str, float]:
+    def changed(cls, parameters: Parameters, change: NDArray[np.float64], origin: float) -> dict[str, Any]:
         """Parameters with a change of the coefficients, or the largest half, quarter, ... of it that the form allows.
 
         Args:
@@ -154,7 +152,7 @@ class BondedPotential(Potential):
         return dict(parameters)
 
     @classmethod
-    def from_settings(cls, given: Mapping[str, Any], config: BondedConfig) -> dict[str, float]:
+    def from_settings(cls, given: Mapping[str, Any], config: BondedConfig) -> dict[str, Any]:
         """The parameters of one term that are given by hand. Arguments as those of `fit`."""
         return dict(given)
 

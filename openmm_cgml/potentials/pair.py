@@ -17,7 +17,7 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.periodic import find_pairs
 from openmm_cgml.potentials.coordinate import Lengths, invert_masses, type_key
-from openmm_cgml.potentials.potential import Period, Potential, frozen_array, minimum_image, norm
+from openmm_cgml.potentials.potential import Parameters, Period, Potential, frozen_array, minimum_image, norm
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
@@ -76,7 +76,7 @@ class PairFit:
         provenance: What they were made from, plain JSON content.
     """
 
-    parameters: Mapping[tuple[str, ...], Mapping[str, float]]
+    parameters: Mapping[tuple[str, ...], Parameters]
     provenance: Mapping[str, Any]
 
 
@@ -121,7 +121,7 @@ class PairPotential(Potential):
 
     @classmethod
     @abc.abstractmethod
-    def features(cls, parameters: Mapping[str, float], distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    def features(cls, parameters: Parameters, distances: NDArray[np.float64]) -> NDArray[np.float64]:
         """The functions of the distance that a term weighs, shape (n_pairs, n); its energy is features @ coefficients.
 
         Args:
@@ -131,12 +131,12 @@ class PairPotential(Potential):
 
     @classmethod
     @abc.abstractmethod
-    def to_coefficients(cls, parameters: Mapping[str, float]) -> NDArray[np.float64]:
+    def to_coefficients(cls, parameters: Parameters) -> NDArray[np.float64]:
         """Coefficients of the features of a term, shape (n,)."""
 
     @classmethod
     @abc.abstractmethod
-    def from_coefficients(cls, coefficients: NDArray[np.float64], parameters: Mapping[str, float]) -> dict[str, float]:
+    def from_coefficients(cls, coefficients: NDArray[np.float64], parameters: Parameters) -> dict[str, Any]:
         """A term with other coefficients.
 
         Args:

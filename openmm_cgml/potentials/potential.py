@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +18,11 @@ from openmm_cgml.potentials.coordinate import Lengths
 if TYPE_CHECKING:
     import torch
 
+Value = float | tuple[float, ...]
+"""Value of one parameter: a number, or as many as a term needs."""
+Parameters = Mapping[str, Any]
+"""The `Value` of every parameter of one term, in the units that its form states."""
+
 EnergyFunction = Callable[["torch.Tensor", "torch.Tensor | None"], "torch.Tensor"]
 """Energies [kJ/mol], shape (...), of positions [nm], shape (..., n_beads, 3), in boxes [nm], shape (..., 3, 3)."""
 
@@ -29,11 +35,35 @@ class Parameter:
         unit: Its unit.
         signed: Whether it may be zero or negative.
         shared: Whether all terms of the form have the same value.
+        many: Whether a term has a list of values, of a length of its own.
     """
 
     unit: str
     signed: bool = False
     shared: bool = False
+    many: bool = False
+
+    def problem(self, value: object) -> str | None:
+        """What is wrong with a value; None if nothing is."""
+        kind = "finite" if self.signed else "positive"
+        if not self.many:
+            return None if self._is_right(value) else f"{value} {self.unit}; it must be a {kind} number"
+        if isinstance(value, tuple | list) and value and all(map(self._is_right, value)):
+            return None
+        return f"{value} {self.unit}; it must be a list of {kind} numbers"
+
+    def _is_right(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return math.isfinite(value) and (self.signed or value > 0)
+
+    def text(self, value: Value) -> str:
+        """A value with its unit, for people; of a list how long it is and how far it reaches."""
+        if isinstance(value, tuple):
+            content = f"{len(value)} values from {min(value):.4g} to {max(value):.4g}"
+        else:
+            content = f"{value:.5g}"
+        return f"{content} {self.unit}".removesuffix(" 1")
 
 
 @dataclass(frozen=True, order=True, kw_only=True)

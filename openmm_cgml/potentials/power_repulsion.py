@@ -16,7 +16,7 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.potentials.bonded import Fit
 from openmm_cgml.potentials.contacts import find_contacts
 from openmm_cgml.potentials.pair import PairConfig, PairData, PairFit, PairPotential
-from openmm_cgml.potentials.potential import Parameter, frozen_array
+from openmm_cgml.potentials.potential import Parameter, Parameters, frozen_array
 from openmm_cgml.potentials.rare_pairs import supported_contacts
 from openmm_cgml.potentials.settings import by_types
 from openmm_cgml.units import KILOCALORIE
@@ -170,7 +170,7 @@ class PowerRepulsion(PairPotential):
         return float(distance), float(power * (power + 1) * energy / distance**2)
 
     @classmethod
-    def features(cls, parameters: Mapping[str, float], distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    def features(cls, parameters: Parameters, distances: NDArray[np.float64]) -> NDArray[np.float64]:
         """r^-n S(r). See `PairPotential.features`."""
         begin, end = parameters["switch_distance"], parameters["cutoff"]
         x = np.clip((distances - begin) / (end - begin), 0, 1)
@@ -178,12 +178,12 @@ class PowerRepulsion(PairPotential):
         return np.asarray(distances ** -parameters["exponent"] * switch)[:, None]
 
     @classmethod
-    def to_coefficients(cls, parameters: Mapping[str, float]) -> NDArray[np.float64]:
+    def to_coefficients(cls, parameters: Parameters) -> NDArray[np.float64]:
         """Epsilon sigma^n. See `PairPotential.to_coefficients`."""
         return np.array([parameters["epsilon"] * parameters["sigma"] ** parameters["exponent"]])
 
     @classmethod
-    def from_coefficients(cls, coefficients: NDArray[np.float64], parameters: Mapping[str, float]) -> dict[str, float]:
+    def from_coefficients(cls, coefficients: NDArray[np.float64], parameters: Parameters) -> dict[str, Any]:
         """Another sigma with the same epsilon. See `PairPotential.from_coefficients`."""
         value = float(coefficients[0])
         if not value > 0:

@@ -24,6 +24,7 @@ from openmm_cgml.potentials import (
     EnergyFunction,
     PairPotential,
     Potential,
+    Value,
     evaluate_energies,
     group_by_types,
     type_key,
@@ -34,7 +35,7 @@ from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
 SCHEMA = "openmm-cgml/priors"
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 _BEADS_PER_CHUNK = 16_384  # bounds the memory of `evaluate` to some hundred MB
 
 Part = Literal["all", "inter"]
@@ -89,7 +90,9 @@ class PriorSet:
         for name, parameter in form.parameters.items():
             values = {term.parameters[name]: term for term in self._by_types(form).values()}
             if parameter.shared and len(values) > 1:
-                stated = ", ".join(f"{value:g} for {'-'.join(term.types)}" for value, term in values.items())
+                stated = ", ".join(
+                    f"{parameter.text(value)} for {'-'.join(term.types)}" for value, term in values.items()
+                )
                 raise InputError(f"all {form.key} terms share one {name}, but here it is {stated}")
 
     @cached_property
@@ -316,11 +319,7 @@ class PriorSet:
             missing = sorted({key for row in keys for key in row if key not in terms})
             if missing:
                 raise _lacking(form.key, missing, "", terms)
-            tables = {
-                name: np.array([[terms[key].parameters[name] for key in row] for row in keys])
-                for name in form.parameters
-            }
-            bound.append(form.bind(bead_types, tables, exclusions))
+            bound.append(form.bind(bead_types, _tables([[terms[key] for key in row] for row in keys]), exclusions))
         return bound
 
     def _terms_of(
@@ -356,8 +355,23 @@ def _alone(term: PriorTerm) -> PairPotential:
     """The potential of one term of a pair form, for one bead of one type."""
     form = term.potential
     assert issubclass(form, PairPotential)  # callers take terms of pair forms
-    tables = {name: np.array([[value]]) for name, value in term.parameters.items()}
-    return form.bind(np.zeros(1, np.int64), tables, np.zeros((0, 2), np.int64))
+    return form.bind(np.zeros(1, np.int64), _tables([[term]]), np.zeros((0, 2), np.int64))
+
+
+def _tables(terms: Sequence[Sequence[PriorTerm]]) -> dict[str, NDArray[np.float64]]:
+    """Each parameter of terms by two types, shape (n_types, n_types); lists have a last axis, filled up with zeros."""
+    return {name: _table([[term.parameters[name] for term in row] for row in terms]) for name in terms[0][0].parameters}
+
+
+def _table(values: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
+    if not isinstance(values[0][0], tuple):
+        return np.array(values, np.float64)
+    lists = [[value for value in row if isinstance(value, tuple)] for row in values]
+    table = np.zeros((len(lists), len(lists), max(len(value) for row in lists for value in row)))
+    for a, row in enumerate(lists):
+        for b, value in enumerate(row):
+            table[a, b, : len(value)] = value
+    return table
 
 
 def _units(terms: Sequence[PriorTerm]) -> dict[str, dict[str, str]]:
@@ -371,13 +385,19 @@ def _read_term(content: Any, name: str) -> PriorTerm:
     types, parameters = content["types"], content["parameters"]
     if not isinstance(types, list) or not all(isinstance(t, str) for t in types) or not isinstance(parameters, dict):
         raise ArtifactError(f"{name}: types must be a list of names, parameters an object of numbers")
-    wrong = [key for key, value in parameters.items() if isinstance(value, bool) or not isinstance(value, int | float)]
+    wrong = [key for key, value in parameters.items() if not _is_value(value)]
     if wrong:
-        raise ArtifactError(f"{name}: {wrong[0]} is {parameters[wrong[0]]!r}; expected a number")
+        raise ArtifactError(f"{name}: {wrong[0]} is {parameters[wrong[0]]!r}; expected a number or a list of them")
     try:
         return PriorTerm(form=content["form"], types=tuple(types), parameters=parameters)
     except InputError as error:
         raise ArtifactError(f"{name}: {error}") from error
+
+
+def _is_value(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(not isinstance(entry, list) and _is_value(entry) for entry in value)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_keys(content: Any, expected: set[str], name: str) -> None:

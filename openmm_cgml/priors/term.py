@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials import BondedPotential, Potential, find_form, type_key
+from openmm_cgml.potentials import BondedPotential, Potential, Value, find_form, type_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +26,7 @@ class PriorTerm:
 
     form: str
     types: tuple[str, ...]
-    parameters: Mapping[str, float]
+    parameters: Mapping[str, Value]
 
     def __post_init__(self) -> None:
         form = find_form(self.form)
@@ -42,11 +41,9 @@ class PriorTerm:
                 f"it takes {', '.join(wanted)}"
             )
         for name, value in self.parameters.items():
-            signed, unit = wanted[name].signed, wanted[name].unit
-            if isinstance(value, bool) or not (math.isfinite(value) and (signed or value > 0)):
-                kind = "finite" if signed else "positive"
-                raise InputError(f"{self}: {name} is {value} {unit}; it must be a {kind} number")
-        object.__setattr__(self, "parameters", MappingProxyType({n: float(self.parameters[n]) for n in wanted}))
+            if (problem := wanted[name].problem(value)) is not None:
+                raise InputError(f"{self}: {name} is {problem}")
+        object.__setattr__(self, "parameters", MappingProxyType({n: _frozen(self.parameters[n]) for n in wanted}))
 
     def __str__(self) -> str:
         return f"{self.form} {'-'.join(self.types)}"
@@ -70,8 +67,22 @@ class PriorTerm:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON content."""
-        return {"form": self.form, "types": list(self.types), "parameters": dict(self.parameters)}
+        plain = {name: _plain(value) for name, value in self.parameters.items()}
+        return {"form": self.form, "types": list(self.types), "parameters": plain}
+
+    def describe(self) -> str:
+        """The parameters with their units, for people."""
+        known = self.potential.parameters
+        return ", ".join(f"{name} {known[name].text(value)}" for name, value in self.parameters.items())
 
 
 def _listed(names: set[str]) -> str:
     return ", ".join(sorted(names)) or "none"
+
+
+def _frozen(value: Value) -> Value:
+    return tuple(map(float, value)) if isinstance(value, tuple | list) else float(value)
+
+
+def _plain(value: Value) -> float | list[float]:
+    return list(value) if isinstance(value, tuple) else value
