@@ -14,6 +14,7 @@ from openmm_cgml.potentials.harmonic_angle import HarmonicAngle, HarmonicAngleCo
 from openmm_cgml.potentials.harmonic_bond import HarmonicBond, HarmonicBondConfig
 from openmm_cgml.potentials.inversion import Samples
 from openmm_cgml.potentials.pair import PairConfig, PairData, PairFit, PairPotential
+from openmm_cgml.potentials.pair_spline import PairSpline, PairSplineConfig
 from openmm_cgml.potentials.potential import (
     EnergyFunction,
     Parameter,
@@ -49,6 +50,8 @@ __all__ = [
     "PairData",
     "PairFit",
     "PairPotential",
+    "PairSpline",
+    "PairSplineConfig",
     "Parameter",
     "Parameters",
     "Period",

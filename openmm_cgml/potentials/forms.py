@@ -10,10 +10,18 @@ from openmm_cgml.potentials.cosine_torsion import CosineTorsion
 from openmm_cgml.potentials.harmonic_angle import HarmonicAngle
 from openmm_cgml.potentials.harmonic_bond import HarmonicBond
 from openmm_cgml.potentials.pair import PairPotential
+from openmm_cgml.potentials.pair_spline import PairSpline
 from openmm_cgml.potentials.potential import Potential
 from openmm_cgml.potentials.power_repulsion import PowerRepulsion
 
-POTENTIALS: list[type[Potential]] = [HarmonicBond, HarmonicAngle, CosineAngle, CosineTorsion, PowerRepulsion]
+POTENTIALS: list[type[Potential]] = [
+    HarmonicBond,
+    HarmonicAngle,
+    CosineAngle,
+    CosineTorsion,
+    PowerRepulsion,
+    PairSpline,
+]
 """Every form there is; nothing else lists them."""
 
 

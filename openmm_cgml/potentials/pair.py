@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _PairSearch = Callable[[NDArray[np.float64], NDArray[np.float64] | None], NDArray[np.int64]]
 
+_STEP = 1e-5  # nm, of a difference that stands for a derivative
 COLLISION_ENERGY = 5.0
 """Energy in kT that less than one collision of a hundred exceeds; the curvature there limits the time step."""
 
@@ -128,6 +129,26 @@ class PairPotential(Potential):
             parameters: Parameters of the term; those that say what the functions are.
             distances: Distances within the cutoff [nm], shape (n_pairs,).
         """
+
+    @classmethod
+    def slopes(cls, parameters: Parameters, distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Derivatives of the features by the distance, shape (n_pairs, n); by differences where a form has no better.
+
+        Args:
+            parameters: As for `features`.
+            distances: Distances within the cutoff [nm], shape (n_pairs,).
+        """
+        ahead, behind = (cls.features(parameters, distances + step) for step in (_STEP, -_STEP))
+        return np.asarray((ahead - behind) / (2 * _STEP))
+
+    @classmethod
+    def walls(cls, parameters: Parameters) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What coefficients must be like for beads to be kept apart: rows @ coefficients <= limits, (m, n) and (m,).
+
+        Args:
+            parameters: As for `features`.
+        """
+        return np.zeros((0, len(cls.to_coefficients(parameters)))), np.zeros(0)
 
     @classmethod
     @abc.abstractmethod

@@ -101,6 +101,17 @@ class Potential(abc.ABC):
     def n_types(cls) -> int:
         """Number of bead types that key a term."""
 
+    @classmethod
+    def check_term(cls, parameters: Parameters) -> None:
+        """Raise if the parameters of a term, each right by itself, do not fit each other.
+
+        Args:
+            parameters: Every parameter of the form.
+
+        Raises:
+            InputError: Saying what does not fit.
+        """
+
     @property
     def name(self) -> str:
         """What it is called in words; the OpenMM force is called "prior: <name>"."""

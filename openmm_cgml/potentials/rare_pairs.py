@@ -41,7 +41,10 @@ class Contact:
 
 
 def supported_contacts(
-    contacts: Mapping[tuple[str, ...], Contact], wanted: Collection[tuple[str, ...]]
+    contacts: Mapping[tuple[str, ...], Contact],
+    wanted: Collection[tuple[str, ...]],
+    *,
+    remedy: str = "give repulsion.sigma of {} by hand",
 ) -> dict[tuple[str, ...], float]:
     """Closest approach [nm] of each pair of types; where pairs are too few, at most the sum of the two beads' radii.
 
@@ -51,6 +54,7 @@ def supported_contacts(
     Args:
         contacts: Closest approaches in the data, by pair of bead types.
         wanted: The pairs that are to be fitted; of others nothing is said.
+        remedy: What else to do than to use more frames, with {} for the bead types.
     """
     shown = {types: contact.distance for types, contact in contacts.items() if contact.shows_a_wall}
     result = {}
@@ -59,7 +63,7 @@ def supported_contacts(
         if types in wanted and types not in shown:
             estimate = _from_others(types, shown)
             result[types] = contact.distance if estimate is None else min(contact.distance, estimate)
-            _warn(types, contact, estimate)
+            _warn(types, contact, estimate, remedy)
     return result
 
 
@@ -81,7 +85,7 @@ def _radius(name: str, shown: Mapping[tuple[str, ...], float]) -> float | None:
     return max(sum(rests) / len(rests), 0.0) if rests else None
 
 
-def _warn(types: tuple[str, ...], contact: Contact, estimate: float | None) -> None:
+def _warn(types: tuple[str, ...], contact: Contact, estimate: float | None, remedy: str) -> None:
     name = "-".join(types)
     taken = (
         "and no other pair of types tells how large they are, so that distance is taken as it is"
@@ -90,8 +94,8 @@ def _warn(types: tuple[str, ...], contact: Contact, estimate: float | None) -> N
     )
     warnings.warn(
         f"excluded volume of {name}: only {contact.n_near} pairs within {contact.shell:.3f} nm, the closest at "
-        f"{contact.distance:.3f} nm, show no wall there, {taken}; use more frames with such pairs, or give "
-        f"repulsion.sigma of {name} by hand",
+        f"{contact.distance:.3f} nm, show no wall there, {taken}; use more frames with such pairs, or "
+        + remedy.format(name),
         DatasetWarning,
         stacklevel=3,
     )

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, model_validator
 
 from openmm_cgml.config import Config
 from openmm_cgml.potentials import (
@@ -68,6 +68,8 @@ class PriorConfig(Config):
         angles: None for no angle terms; "harmonic" by default, or "cosine".
         torsions: None for no torsion terms; "cosine" by default.
         repulsion: None for no excluded volume; "power" by default.
+        pairs: A pair form that is fitted to the forces between molecules, in place of excluded volume: "spline" by
+            default. None for none.
         exclude_bonds: Beads up to this many bonds apart feel no excluded volume, and a network with
             `include_bonded: false` does not see them either: the one place where this is said.
     """
@@ -76,4 +78,21 @@ class PriorConfig(Config):
     angles: Annotated[SerializeAsAny[BondedConfig] | None, _bonded(ANGLE, "harmonic")] = None
     torsions: Annotated[SerializeAsAny[BondedConfig] | None, _bonded(TORSION, "cosine")] = None
     repulsion: Annotated[SerializeAsAny[PairConfig] | None, _settings_of(pair_forms, "power")] = PowerRepulsionConfig()
+    pairs: Annotated[SerializeAsAny[PairConfig] | None, _settings_of(pair_forms, "spline")] = None
     exclude_bonds: int = Field(default=2, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_repulsion(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.get("pairs") is None:
+            return values
+        if values.get("repulsion") is not None:
+            raise ValueError(
+                "pairs and repulsion are both given; what is fitted as pairs has a wall of its own: leave repulsion out"
+            )
+        return {**values, "repulsion": None}
+
+    @property
+    def pair_form(self) -> PairConfig | None:
+        """The settings of the pair form, whichever section has them."""
+        return self.pairs if self.repulsion is None else self.repulsion

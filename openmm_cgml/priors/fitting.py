@@ -61,8 +61,8 @@ def fit_priors(config: PriorConfig, topology: CGTopology, frames: Frames, temper
         if section is not None:
             terms += fit_bonded_priors(section, topology, frames, temperature)
     found: Mapping[str, Any] = {}
-    if config.repulsion is not None:
-        pairs, found = fit_pair_priors(config.repulsion, topology, frames, temperature, config.exclude_bonds)
+    if config.pair_form is not None:
+        pairs, found = fit_pair_priors(config.pair_form, topology, frames, temperature, config.exclude_bonds)
         terms += pairs
     provenance = {
         "temperature": {"value": temperature, "unit": "K"},

@@ -21,7 +21,8 @@ class PriorTerm:
         parameters: Every parameter of the form, in the units that the form states.
 
     Raises:
-        InputError: If the form is unknown, or a parameter is missing, unknown or not positive.
+        InputError: If the form is unknown, a parameter is missing, unknown or not positive, or they do not fit each
+            other.
     """
 
     form: str
@@ -44,6 +45,10 @@ class PriorTerm:
             if (problem := wanted[name].problem(value)) is not None:
                 raise InputError(f"{self}: {name} is {problem}")
         object.__setattr__(self, "parameters", MappingProxyType({n: _frozen(self.parameters[n]) for n in wanted}))
+        try:
+            form.check_term(self.parameters)
+        except InputError as error:
+            raise InputError(f"{self}: {error}") from error
 
     def __str__(self) -> str:
         return f"{self.form} {'-'.join(self.types)}"

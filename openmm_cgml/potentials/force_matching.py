@@ -1,0 +1,255 @@
+"""Pair forms fitted to forces between molecules by linear least squares, with the pressure as a constraint.
+
+The pressure is that of molecules that move as a whole: P V = N_mol k T + 1/3 <sum over pairs f_ij R_ij>, with f_ij the
+force between two beads of different molecules and R_ij the vector between the centers of mass of these (or of images
+of one). Only forces between molecules enter, so bonded terms need not be right for it, and the atomistic run has the
+same pressure by the same formula, since mapping keeps the total force on a molecule and its center of mass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_cgml.errors import InputError
+from openmm_cgml.frames import Frames
+from openmm_cgml.periodic import find_pairs, minimum_image
+from openmm_cgml.potentials.least_squares import minimize_quadratic
+from openmm_cgml.potentials.pair import PairData, PairPotential
+from openmm_cgml.potentials.potential import Parameters
+from openmm_cgml.topology import CGTopology
+from openmm_cgml.units import KJ_PER_MOL_NM3_IN_BAR
+from openmm_cgml.wholeness import BondForest
+
+_MOST_FRAMES = 400  # forces of some dozen frames are enough; see docs/priors.md
+_SMOOTHING = 1e-7  # of the mean curvature of the sum of squares, for the squares of second differences
+
+Terms = Mapping[tuple[str, ...], Parameters]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class InterPairs:
+    """Pairs of beads of different molecules, or of two images of one, in one frame.
+
+    Attributes:
+        first: Beads, shape (n_pairs,).
+        second: Beads, shape (n_pairs,).
+        vectors: From first to second [nm], shape (n_pairs, 3).
+        distances: [nm], shape (n_pairs,).
+        arms: From the center of mass of the first's molecule to that of the second's [nm], shape (n_pairs, 3).
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    vectors: NDArray[np.float64]
+    distances: NDArray[np.float64]
+    arms: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Match:
+    """A fit to forces.
+
+    Attributes:
+        parameters: Parameters of each pair of bead types.
+        n_frames: Frames fitted to.
+        force_rmse: Root mean square deviation of the intermolecular forces [kJ/mol/nm].
+        r2: Share of their variance that the fit explains.
+        pressure: Pressure of the fit in the frames [bar]; None without a box.
+        free_pressure: That of the fit without the constraint.
+    """
+
+    parameters: Mapping[tuple[str, ...], dict[str, Any]]
+    n_frames: int
+    force_rmse: float
+    r2: float
+    pressure: float | None
+    free_pressure: float | None
+
+
+def match_forces(form: type[PairPotential], terms: Terms, data: PairData, *, pressure: float | None = None) -> Match:
+    """Coefficients of a pair form whose forces between molecules are nearest to those of the data.
+
+    Args:
+        form: The form.
+        terms: A term for each pair of bead types that says what its features are; its coefficients do not matter.
+        data: Frames with forces.
+        pressure: Pressure that the fit must have in the frames [bar].
+
+    Raises:
+        InputError: If the frames have no forces, or no box for the pressure, or the constraints contradict each other.
+    """
+    if pressure is not None and data.frames.box is None:
+        raise InputError("the frames have no box, so there is no pressure to hold; leave it out of the fit")
+    equations = _Equations(form, terms, data)
+    walls = equations.walls()
+    free = minimize_quadratic(equations.regularized(), equations.vector, at_most=walls)
+    solution = free
+    if pressure is not None:
+        row = (equations.virial[None], np.array([equations.virial_at(pressure)]))
+        solution = minimize_quadratic(equations.regularized(), equations.vector, equal=row, at_most=walls)
+    return Match(
+        parameters={
+            types: form.from_coefficients(solution[place], terms[types]) for types, place in equations.places.items()
+        },
+        n_frames=equations.n_frames,
+        force_rmse=equations.rmse(solution),
+        r2=1 - equations.rmse(solution) ** 2 / equations.mean_square,
+        pressure=equations.pressure_of(solution),
+        free_pressure=equations.pressure_of(free),
+    )
+
+
+class _Equations:
+    """The normal equations of a fit, and the row of its pressure."""
+
+    def __init__(self, form: type[PairPotential], terms: Terms, data: PairData) -> None:
+        self._form, self._terms, self._data = form, terms, data
+        sizes = [len(form.to_coefficients(parameters)) for parameters in terms.values()]
+        ends = np.cumsum(sizes)
+        self.places = {types: slice(end - n, end) for types, n, end in zip(terms, sizes, ends, strict=True)}
+        n = int(ends[-1])
+        self.matrix, self.vector, self.virial = np.zeros((n, n)), np.zeros(n), np.zeros(n)
+        chosen = np.unique(
+            np.linspace(0, len(data.frames) - 1, min(len(data.frames), _MOST_FRAMES)).round().astype(int)
+        )
+        frames = data.frames[chosen]
+        labels = intermolecular_forces(frames, data.topology)
+        self.n_frames, square = len(frames), 0.0
+        for pairs, label in zip(inter_pairs(data, form_cutoff(terms), chosen), labels, strict=True):
+            slopes = np.zeros((len(pairs.first), n))
+            for types, place in self.places.items():
+                rows = np.flatnonzero(_is_of(types, data, pairs))
+                slopes[rows, place] = form.slopes(terms[types], pairs.distances[rows])
+            basis = _on_beads(pairs, slopes, data.topology.n_beads)
+            target = np.asarray(label, np.float64).ravel()
+            self.matrix += basis.T @ basis
+            self.vector += basis.T @ target
+            square += float(target @ target)
+            directions = pairs.vectors / pairs.distances[:, None]
+            self.virial -= np.einsum("px,px->p", directions, pairs.arms) @ slopes
+        self._n_labels = self.n_frames * 3 * data.topology.n_beads
+        self.mean_square = square / self._n_labels
+        self.virial /= self.n_frames
+        self._volume = None if frames.box is None else float(np.mean(np.abs(np.linalg.det(frames.box))))
+
+    def regularized(self) -> NDArray[np.float64]:
+        """The matrix, with second differences of each term's coefficients a little in the way."""
+        result = self.matrix.copy()
+        weight = _SMOOTHING * float(np.trace(self.matrix)) / len(self.matrix)
+        for place in self.places.values():
+            n = place.stop - place.start
+            bends = np.diff(np.eye(n + 2)[:, :n], n=2, axis=0)  # coefficients beyond the cutoff are zero
+            result[place, place] += weight * bends.T @ bends
+        return result
+
+    def walls(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Rows and limits of all terms' walls."""
+        rows, limits = [], []
+        for types, place in self.places.items():
+            own, limit = self._form.walls(self._terms[types])
+            padded = np.zeros((len(own), len(self.vector)))
+            padded[:, place] = own
+            rows.append(padded)
+            limits.append(limit)
+        return np.concatenate(rows), np.concatenate(limits)
+
+    def rmse(self, solution: NDArray[np.float64]) -> float:
+        """Root mean square deviation of the forces [kJ/mol/nm]."""
+        square = float(solution @ self.matrix @ solution - 2 * self.vector @ solution)
+        return math.sqrt(max(square / self._n_labels + self.mean_square, 0.0))
+
+    def virial_at(self, pressure: float) -> float:
+        """Sum of forces times arms [kJ/mol] that makes a pressure [bar]."""
+        assert self._volume is not None  # checked before
+        ideal = self._data.topology.n_molecules * self._data.kt
+        return 3 * (pressure * self._volume / KJ_PER_MOL_NM3_IN_BAR - ideal)
+
+    def pressure_of(self, solution: NDArray[np.float64]) -> float | None:
+        """Pressure in the frames [bar]."""
+        if self._volume is None:
+            return None
+        ideal = self._data.topology.n_molecules * self._data.kt
+        return float((ideal + self.virial @ solution / 3) / self._volume * KJ_PER_MOL_NM3_IN_BAR)
+
+
+def _spread(n: int, most: int) -> NDArray[np.int64]:
+    """At most so many of n numbers from 0 on, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round()).astype(np.int64)
+
+
+def form_cutoff(terms: Terms) -> float:
+    """Longest cutoff of terms [nm]."""
+    return max(float(parameters["cutoff"]) for parameters in terms.values())
+
+
+def inter_pairs(data: PairData, cutoff: float, chosen: NDArray[np.int64]) -> Iterator[InterPairs]:
+    """Pairs between molecules within a cutoff [nm], for each of the chosen frames."""
+    topology, frames = data.topology, data.frames
+    forest = BondForest.from_topology(topology)
+    exclusions = topology.exclusions(data.exclude_bonds)
+    for index in chosen.tolist():
+        positions = np.asarray(frames.positions[index], np.float64)
+        box = None if frames.box is None else np.asarray(frames.box[index], np.float64)
+        pairs = find_pairs(positions, box, cutoff, exclusions=exclusions)
+        i, j = pairs[:, ~forest.is_intra(positions, box, pairs)]
+        vectors = minimum_image(positions[j] - positions[i], box)
+        whole = positions if box is None else positions - forest.images(positions, box) @ box
+        offsets = whole - _centers(whole, topology.masses, forest.roots)
+        yield InterPairs(
+            first=i,
+            second=j,
+            vectors=vectors,
+            distances=np.linalg.norm(vectors, axis=1),
+            arms=vectors + offsets[i] - offsets[j],
+        )
+
+
+def _centers(whole: NDArray[np.float64], masses: NDArray[np.float64], roots: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Center of mass of the molecule of each bead [nm], shape (n_beads, 3)."""
+    weights = np.bincount(roots, masses, len(roots))
+    sums = np.stack([np.bincount(roots, masses * whole[:, axis], len(roots)) for axis in range(3)], axis=1)
+    return np.asarray(sums[roots] / weights[roots][:, None])
+
+
+def _is_of(types: tuple[str, ...], data: PairData, pairs: InterPairs) -> NDArray[np.bool_]:
+    """Which pairs are of two bead types."""
+    names = data.topology.type_names
+    a, b = sorted(names.index(name) for name in types)
+    found = np.sort(data.topology.bead_types[np.stack([pairs.first, pairs.second])], axis=0)
+    return np.asarray((found[0] == a) & (found[1] == b))
+
+
+def _on_beads(pairs: InterPairs, slopes: NDArray[np.float64], n_beads: int) -> NDArray[np.float64]:
+    """Forces on all beads by each coefficient, from dU/dr of each pair by each, shape (3 n_beads, n)."""
+    from scipy.sparse import csr_array
+
+    directions = pairs.vectors / pairs.distances[:, None]
+    axes, columns = np.arange(3), np.repeat(np.arange(len(pairs.first)), 3)
+    rows = [(3 * beads[:, None] + axes).ravel() for beads in (pairs.first, pairs.second)]
+    values = np.concatenate([directions.ravel(), -directions.ravel()])
+    acting = csr_array((values, (np.concatenate(rows), np.tile(columns, 2))), shape=(3 * n_beads, len(pairs.first)))
+    return np.asarray(acting @ slopes)
+
+
+def intermolecular_forces(frames: Frames, topology: CGTopology) -> NDArray[np.floating]:
+    """The intermolecular forces where they were recorded; without bonds the total forces are the same.
+
+    Raises:
+        InputError: If the frames have no forces, or molecules of several beads and no intermolecular part of them.
+    """
+    if frames.forces_inter is not None:
+        return frames.forces_inter
+    if frames.forces is None:
+        raise InputError("the frames have no forces; splines are fitted to those of a force-matching dataset")
+    if topology.n_molecules < topology.n_beads:
+        raise InputError(
+            "the frames have no intermolecular part of the forces, and in molecules of several beads the rest is not "
+            "what splines between molecules are to follow; record it (`openmm-cgml reference` does), and map again"
+        )
+    return frames.forces

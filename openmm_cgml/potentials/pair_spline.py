@@ -1,0 +1,329 @@
+"""Pair splines: a cubic B-spline energy for every pair of bead types, fitted to forces between molecules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
+
+import numpy as np
+import openmm
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from openmm_cgml.config import Length, Pressure
+from openmm_cgml.errors import InputError
+from openmm_cgml.potentials.cardinal_spline import design
+from openmm_cgml.potentials.contacts import find_contacts
+from openmm_cgml.potentials.force_matching import Match, intermolecular_forces, match_forces
+from openmm_cgml.potentials.pair import PairConfig, PairData, PairFit, PairPotential
+from openmm_cgml.potentials.potential import Parameter, Parameters, frozen_array
+from openmm_cgml.potentials.rare_pairs import supported_contacts
+
+if TYPE_CHECKING:
+    import torch
+
+_SOFTEST_WALL = 1e4
+"""Least curvature of the wall below the sampled distances [kJ/mol/nm^2]: two kT deep in 0.02 nm."""
+_PADDING = 24
+"""Knots between two tables; a step in one changes the spline through the next by less than 1e-13 of it."""
+_GRID = 2000
+
+
+class PairSplineConfig(PairConfig):
+    """A cubic B-spline for each pair of bead types, fitted to the intermolecular forces of the data.
+
+    Attributes:
+        cutoff: Distance from which the energy is zero, with its first two derivatives.
+        spacing: Distance between knots.
+        contacts_per_bead: The spline begins where a bead has this many neighbors of the other type; below is a wall.
+        pressure: Pressure that the fitted splines have in the data, a constraint of the fit; None for none. That of the
+            run that the data are from is right: a force-matched model has a pressure of thousands of bar without it.
+    """
+
+    form: Literal["spline"] = "spline"
+    cutoff: Length = Field(default=1.0, gt=0)
+    spacing: Length = Field(default=0.02, gt=0)
+    contacts_per_bead: float = Field(default=0.0005, ge=0, lt=1)
+    pressure: Pressure | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if 8 * self.spacing > self.cutoff:
+            raise ValueError(f"spacing {self.spacing:g} nm must be at most an eighth of the cutoff {self.cutoff:g} nm")
+        return self
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PairSpline(PairPotential):
+    """E = sum over pairs U(r), U being a cubic B-spline from `start` to `cutoff` by pair of types.
+
+    With x = (r - start) / spacing and the cardinal B-splines B, U = sum over k of c_k B(x - k): c_0 is the first of the
+    four that reach into the first interval. The three that reach beyond the cutoff have no coefficient, so energy,
+    force and curvature end at zero there. Below `start` the energy goes on as the parabola that has its value, slope
+    and curvature there: a wall, since the slope must not be positive there nor the curvature negative.
+
+    Attributes:
+        bead_types: Bead type of every bead, shape (n_beads,).
+        start: Distance below which the wall begins by type pair [nm], symmetric, shape (n_types, n_types).
+        coefficients: By type pair [kJ/mol], symmetric, shape (n_types, n_types, n): as many as there are intervals from
+            start to cutoff, then zeros.
+        spacing: Distance between knots [nm].
+        cutoff: Distance from which the energy is zero [nm].
+        exclusions: Pairs that do not interact, i < j, shape (n_exclusions, 2).
+
+    Raises:
+        InputError: If shapes disagree, a table is not symmetric, a start is not a whole number of spacings below the
+            cutoff, or a wall attracts.
+    """
+
+    key: ClassVar[str] = "pair_spline"
+    parameters: ClassVar[Mapping[str, Parameter]] = {
+        "start": Parameter(unit="nm"),
+        "coefficients": Parameter(unit="kJ/mol", signed=True, many=True),
+        "spacing": Parameter(unit="nm", shared=True),
+        "cutoff": Parameter(unit="nm", shared=True),
+    }
+    since: ClassVar[str] = "1.2"
+    Config: ClassVar[type[PairConfig]] = PairSplineConfig
+
+    bead_types: NDArray[np.int64]
+    start: NDArray[np.float64]
+    coefficients: NDArray[np.float64]
+    spacing: float
+    cutoff: float
+    exclusions: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        n_types = len(self.start)
+        self.check_pairs(n_types)
+        for field, shape in (("start", (n_types, n_types)), ("coefficients", (n_types, n_types, None))):
+            table = frozen_array(getattr(self, field), np.float64, shape, field)
+            object.__setattr__(self, field, table)
+            if not np.array_equal(table, table.swapaxes(0, 1)):
+                raise InputError(f"{field} must be symmetric in the types, not {table.tolist()}")
+        for a in range(n_types):
+            for b in range(n_types):
+                parameters = self._parameters_of(a, b)
+                self.check_term(parameters)
+                if self.coefficients[a, b, len(parameters["coefficients"]) :].any():
+                    raise InputError(f"the spline of types {a} and {b} has coefficients beyond its cutoff")
+
+    @classmethod
+    def check_term(cls, parameters: Parameters) -> None:
+        """See `Potential.check_term`."""
+        start, spacing, cutoff = (parameters[name] for name in ("start", "spacing", "cutoff"))
+        n, given = _n_intervals(start, spacing, cutoff), len(parameters["coefficients"])
+        if n != given:
+            raise InputError(f"a spline from {start:g} to {cutoff:g} nm takes {n} coefficients, not {given}")
+        _check_wall(np.array(parameters["coefficients"]), spacing)
+
+    def pair_energy(
+        self, distance: torch.Tensor, type_i: torch.Tensor | int, type_j: torch.Tensor | int
+    ) -> torch.Tensor:
+        """Energy [kJ/mol] of pairs, shape (n_pairs,). See `PairPotential.pair_energy`."""
+        starts = distance.new_tensor(self.start)[type_i, type_j]
+        filled = distance.new_tensor(np.pad(self.coefficients, ((0, 0), (0, 0), (0, 4))))[type_i, type_j]
+        filled = filled.expand(*distance.shape, filled.shape[-1])
+        x = (distance - starts) / self.spacing
+        inside = x.clamp(0, filled.shape[-1] - 4)
+        first = inside.detach().floor().clamp(max=filled.shape[-1] - 4)
+        t = inside - first
+        c = [filled.gather(-1, first.long()[..., None] + k)[..., 0] for k in range(4)]
+        u = 1 - t
+        energy = u**3 * c[0] + (3 * t**3 - 6 * t**2 + 4) * c[1] + (3 * u**3 - 6 * u**2 + 4) * c[2] + t**3 * c[3]
+        below = x.clamp(max=0)
+        wall = below * (filled[..., 2] - filled[..., 0]) / 2
+        wall = wall + below**2 * (filled[..., 0] - 2 * filled[..., 1] + filled[..., 2]) / 2
+        return (energy / 6 + wall) * (distance < self.cutoff)
+
+    def to_openmm(self, *, periodic: bool) -> openmm.CustomNonbondedForce:
+        """A `CustomNonbondedForce` of one table in which the splines stand one after the other.
+
+        OpenMM interpolates by a cubic spline through the knots, which is the spline itself. See `Potential.to_openmm`.
+        """
+        n_types = len(self.start)
+        knots, values, shifts = self._table()
+        force = openmm.CustomNonbondedForce("energy(r)" if n_types == 1 else "energy(r + shift(type1, type2))")
+        force.addTabulatedFunction("energy", openmm.Continuous1DFunction(values, *knots))
+        if n_types > 1:
+            force.addTabulatedFunction("shift", openmm.Discrete2DFunction(n_types, n_types, shifts))
+            force.addPerParticleParameter("type")
+        for bead_type in self.bead_types.tolist():
+            force.addParticle([] if n_types == 1 else [bead_type])
+        for i, j in self.exclusions.tolist():
+            force.addExclusion(i, j)
+        force.setNonbondedMethod(force.CutoffPeriodic if periodic else force.CutoffNonPeriodic)
+        force.setCutoffDistance(self.cutoff)
+        force.setName(f"prior: {self.name}")
+        return force
+
+    def _table(self) -> tuple[tuple[float, float], list[float], list[float]]:
+        """First and last knot [nm], energies at all [kJ/mol], and what to add to a distance by type pair [nm].
+
+        Knots lie a whole number of spacings from the cutoff, from below zero to beyond it.
+        """
+        n_types, h = len(self.start), self.spacing
+        below = int(np.ceil(self.cutoff / h)) + _PADDING
+        length = below + _PADDING + 1
+        own = self.cutoff + h * np.arange(-below, length - below, dtype=np.float64)
+        shifts = np.zeros((n_types, n_types))
+        tables: list[NDArray[np.float64]] = []
+        for a in range(n_types):
+            for b in range(a + 1):
+                shifts[a, b] = shifts[b, a] = len(tables) * length * h
+                parameters = self._parameters_of(a, b)
+                tables.append(self.features(parameters, own) @ self.to_coefficients(parameters))
+        values = np.concatenate(tables)
+        last = float(own[0] + h * (len(values) - 1))
+        return (float(own[0]), last), values.tolist(), shifts.T.ravel().tolist()
+
+    def _parameters_of(self, type_i: int, type_j: int) -> dict[str, Any]:
+        start = float(self.start[type_i, type_j])
+        n = _n_intervals(start, self.spacing, self.cutoff)
+        coefficients = tuple(self.coefficients[type_i, type_j, :n].tolist())
+        return {"start": start, "coefficients": coefficients, "spacing": self.spacing, "cutoff": self.cutoff}
+
+    def contact(self, type_i: int, type_j: int, energy: float) -> tuple[float, float]:
+        """See `PairPotential.contact`: the first distance from zero at which the energy is below."""
+        parameters = self._parameters_of(type_i, type_j)
+        distances = np.linspace(0, self.cutoff, _GRID + 1)[1:]
+        coefficients = self.to_coefficients(parameters)
+        energies = self.features(parameters, distances) @ coefficients
+        place = int(np.argmax(energies < energy))
+        curvature = self._derivatives(parameters, distances[place : place + 1], 2) @ coefficients
+        return float(distances[place]), float(max(curvature[0], 0.0))
+
+    @classmethod
+    def features(cls, parameters: Parameters, distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The B-splines, continued below the first one. See `PairPotential.features`."""
+        return cls._derivatives(parameters, distances, 0)
+
+    @classmethod
+    def slopes(cls, parameters: Parameters, distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `PairPotential.slopes`."""
+        return cls._derivatives(parameters, distances, 1)
+
+    @classmethod
+    def _derivatives(
+        cls, parameters: Parameters, distances: NDArray[np.float64], derivative: int
+    ) -> NDArray[np.float64]:
+        """The features, or their first or second derivatives by the distance, shape (n_pairs, n)."""
+        h, start = parameters["spacing"], parameters["start"]
+        n = _n_intervals(start, h, parameters["cutoff"])
+        x = (np.asarray(distances, np.float64) - start) / h
+        result = design(np.clip(x, 0, n), n, derivative)
+        below = np.minimum(x, 0.0)[:, None]
+        edge = [design(np.zeros(1), n, order) for order in range(3)]
+        wall = [edge[0] + below * edge[1] + below**2 / 2 * edge[2], edge[1] + below * edge[2], edge[2]][derivative]
+        result = np.where(below < 0, wall, result)[:, :n]
+        return np.asarray(np.where((x < n)[:, None], result, 0.0) / h**derivative)
+
+    @classmethod
+    def to_coefficients(cls, parameters: Parameters) -> NDArray[np.float64]:
+        """See `PairPotential.to_coefficients`."""
+        return np.array(parameters["coefficients"])
+
+    @classmethod
+    def from_coefficients(cls, coefficients: NDArray[np.float64], parameters: Parameters) -> dict[str, Any]:
+        """See `PairPotential.from_coefficients`."""
+        _check_wall(coefficients, parameters["spacing"])
+        return {**parameters, "coefficients": tuple(map(float, coefficients))}
+
+    @classmethod
+    def walls(cls, parameters: Parameters) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """See `PairPotential.walls`: slope and curvature at the start."""
+        start = np.array([parameters["start"]])
+        slope, curvature = (cls._derivatives(parameters, start, derivative)[0] for derivative in (1, 2))
+        return np.stack([slope, -curvature]), np.array([0.0, -_SOFTEST_WALL])
+
+    @classmethod
+    def fit(cls, data: PairData, config: PairConfig) -> PairFit:
+        """Splines whose forces are nearest to those between the molecules of the data. See `PairPotential.fit`.
+
+        Multiscale coarse-graining (Izvekov and Voth, J. Phys. Chem. B 109, 2469 (2005)) with the wall, and the pressure
+        if one is given, as constraints.
+
+        Raises:
+            InputError: If the data have no forces, or bead types that never come within the cutoff.
+        """
+        assert isinstance(config, PairSplineConfig)  # the class that this form declares
+        intermolecular_forces(data.frames, data.topology)  # refuses frames without, before anything is searched
+        blank = _blank_terms(data, config)
+        match = match_forces(cls, blank, data, pressure=config.pressure)
+        return PairFit(parameters=match.parameters, provenance={"force_matching": _describe(match)})
+
+
+def _n_intervals(start: float, spacing: float, cutoff: float) -> int:
+    """Intervals from start to cutoff.
+
+    Raises:
+        InputError: If they are not a whole number above two.
+    """
+    exact = (cutoff - start) / spacing
+    n = round(exact)
+    if n < 3 or abs(exact - n) > 1e-6 * n or start <= 0:
+        raise InputError(
+            f"start {start:g} nm must be positive and a whole number of spacings, at least three, of {spacing:g} nm "
+            f"below the cutoff {cutoff:g} nm"
+        )
+    return n
+
+
+def _check_wall(coefficients: NDArray[np.float64], spacing: float) -> None:
+    """Raise unless a spline repels at its start, and more so the nearer.
+
+    Raises:
+        InputError: Giving slope and curvature.
+    """
+    slope = (coefficients[2] - coefficients[0]) / (2 * spacing)
+    curvature = (coefficients[0] - 2 * coefficients[1] + coefficients[2]) / spacing**2
+    tolerance = 1e-6 * float(np.abs(coefficients[:3]).max(initial=0.0))
+    if slope * spacing > tolerance or curvature * spacing**2 < -tolerance:
+        raise InputError(
+            f"a spline begins with the slope {slope:g} kJ/mol/nm and the curvature {curvature:g} kJ/mol/nm^2; beads "
+            "are kept apart only by a slope that is not positive and a curvature that is not negative"
+        )
+
+
+def _blank_terms(data: PairData, config: PairSplineConfig) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Where the spline of each pair of bead types begins, without coefficients.
+
+    Raises:
+        InputError: If bead types never come within the cutoff.
+    """
+    found = find_contacts(
+        data.topology,
+        data.frames,
+        cutoff=config.cutoff,
+        exclude_bonds=data.exclude_bonds,
+        contacts_per_bead=config.contacts_per_bead,
+    )
+    contacts = supported_contacts(found, data.types, remedy="watch the pairs {} in a simulation")
+    unseen = [types for types in data.types if types not in contacts]
+    if unseen:
+        raise InputError(
+            f"bead types {', '.join('-'.join(types) for types in unseen)} hardly ever come within {config.cutoff:g} nm "
+            "in the data, so they have no spline; use more frames or a longer cutoff"
+        )
+    blank = {}
+    for types in data.types:
+        n = max(3, int(np.floor((config.cutoff - contacts[types]) / config.spacing)))
+        start = config.cutoff - n * config.spacing
+        blank[types] = {
+            "start": start, "coefficients": (0.0,) * n, "spacing": config.spacing, "cutoff": config.cutoff,
+        }  # fmt: skip
+    return blank
+
+
+def _describe(match: Match) -> dict[str, Any]:
+    """What a fit says about itself in files."""
+    result: dict[str, Any] = {
+        "n_frames": match.n_frames,
+        "inter_force_rmse": {"value": match.force_rmse, "unit": "kJ/mol/nm"},
+        "inter_force_r2": match.r2,
+    }
+    if match.pressure is not None:
+        result["pressure"] = {"value": match.pressure, "without_constraint": match.free_pressure, "unit": "bar"}
+    return result
