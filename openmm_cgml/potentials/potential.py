@@ -101,7 +101,7 @@ class Potential(abc.ABC):
     def n_types(cls) -> int:
         """Number of bead types that key a term."""
 
-    @classmethod
+    @classmethod  # noqa: B027 -- most forms have nothing to check
     def check_term(cls, parameters: Parameters) -> None:
         """Raise if the parameters of a term, each right by itself, do not fit each other.
 

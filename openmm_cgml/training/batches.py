@@ -82,14 +82,16 @@ class FrameStore:
 
     Args:
         parts: Datasets, labels prepared.
-        rule: Which pairs the network sees.
+        rule: Which pairs the network sees; None without a network, when there are no batches.
         dtype: Floating-point type of the batches.
     """
 
-    def __init__(self, parts: Sequence[LabeledFrames], rule: PairRule, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, parts: Sequence[LabeledFrames], rule: PairRule | None, dtype: torch.dtype = torch.float32
+    ) -> None:
         self.parts = tuple(parts)
         self._dtype = dtype
-        self._finders = [PairFinder(part.topology, rule) for part in parts]
+        self._finders = [] if rule is None else [PairFinder(part.topology, rule) for part in parts]
         self._pairs: dict[Key, FramePairs] = {}
 
     def pairs(self, part: int, frame: int) -> FramePairs:

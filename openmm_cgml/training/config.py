@@ -129,7 +129,7 @@ class FitConfig(Config):
         limitations: What it is not good for, for its card.
         data: Datasets.
         priors: Prior terms, by hand or fitted.
-        network: Architecture.
+        network: Architecture; None for priors alone, which need no training.
         training: Loss and optimizer.
     """
 
@@ -139,14 +139,15 @@ class FitConfig(Config):
     limitations: str = ""
     data: DataConfig
     priors: PriorConfig
-    network: SchNetConfig
+    network: SchNetConfig | None
     training: TrainingConfig = TrainingConfig()
 
     def identity(self) -> dict[str, str]:
         """Digests of the parts that must not change when a fit is resumed, by the name shown to people."""
         training = self.training.model_dump(mode="json", exclude={"threads", "device", "checkpoint_interval"})
         data = self.data.model_dump(mode="json", exclude={"datasets", "mean_force_training", "mean_force_test"})
-        parts = {"data": data, "network": self.network.model_dump(mode="json"), "training": training}
+        network = {} if self.network is None else self.network.model_dump(mode="json")
+        parts = {"data": data, "network": network, "training": training}
         return {
             f"{part}.{key}": json.dumps(value, sort_keys=True)
             for part, values in parts.items()

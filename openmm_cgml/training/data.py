@@ -125,12 +125,13 @@ def prepare_data(config: FitConfig) -> FitData:
     first = datasets[0]
     own = np.array([frame for part, frame in keys["train"] if part == 0])
     priors = fit_priors(config.priors, first.topology, first.frames(own), first.temperature)
-    components = tuple(training.energy_target.split("+")) if training.energy_weight else ()
+    with_energy = config.network is not None and training.energy_weight
+    components = tuple(training.energy_target.split("+")) if with_energy else ()
     parts = [
         label(
             dataset,
             priors,
-            split=training.target == "split",
+            split=_is_split(config, datasets),
             energy_components=components,
             weight=data.mean_force_weight if role == "mean_force_training" else 1.0,
             dtype=np.float32 if training.precision == "float32" else np.float64,
@@ -151,9 +152,18 @@ def prepare_data(config: FitConfig) -> FitData:
     )
 
 
-def pair_rule(config: FitConfig, priors: PriorSet) -> PairRule:
-    """The pairs that the network of a configuration sees, as the deployed network does."""
+def _is_split(config: FitConfig, datasets: Sequence[ForceMatchingDataset]) -> bool:
+    """Whether the intermolecular part of the forces is looked at by itself."""
+    if config.network is None:
+        return all(dataset.frames([0]).forces_inter is not None for dataset in datasets)
+    return config.training.target == "split"
+
+
+def pair_rule(config: FitConfig, priors: PriorSet) -> PairRule | None:
+    """The pairs that the network of a configuration sees, as the deployed network does; None without a network."""
     network = config.network
+    if network is None:
+        return None
     return PairRule(
         cutoff=network.cutoff,
         intra_cutoff=(network.intra_cutoff or network.cutoff) if network.n_intra_blocks else 0.0,

@@ -50,14 +50,14 @@ class FitResult:
         path: Its folder.
         metrics: Errors on train, validation and test data, and against mean forces, as in `metrics.json`.
         history: Metrics of every epoch, as in `metrics.csv`.
-        best_epoch: Epoch with the smallest validation loss, from 1.
+        best_epoch: Epoch with the smallest validation loss, from 1; None without a network.
     """
 
     force_field: ForceField
     path: Path
     metrics: dict[str, Any]
     history: tuple[dict[str, float], ...]
-    best_epoch: int
+    best_epoch: int | None
 
 
 def fit(
@@ -68,7 +68,7 @@ def fit(
     overwrite: bool = False,
     progress: bool = True,
 ) -> FitResult:
-    """Fit priors and train a network on the forces they leave over.
+    """Fit priors and train a network, if one is asked for, on the forces they leave over.
 
     Writes `force_field/`, `metrics.json`, `metrics.csv`, `loss.png`, `priors-report.json` and `priors.png` (the priors
     beside the data), `fit.json` (the resolved configuration), TensorBoard logs and checkpoints into `output`. Ctrl-C
@@ -105,14 +105,18 @@ def fit(
     with hold_output(output, OUTPUT, **place), _threads(config.training.threads):
         write_json(output / "fit.json", config.model_dump(mode="json"))
         _write_prior_report(data, output)
-        module, history, selection = _train(config, data, output, identity, checkpoint, progress)
-        network = _selected(config, data, module, selection)
+        network, rows, best_epoch = None, [], None
+        if config.network is not None:
+            module, history, selection = _train(config, data, output, identity, checkpoint, progress)
+            network = _selected(config, data, module, selection)
+            rows, best_epoch = history.rows, selection.best_epoch
         metrics = fit_metrics(network, data, n_knots=config.training.filter_knots)
-        metrics["best_epoch"] = selection.best_epoch
+        if best_epoch is not None:
+            metrics["best_epoch"] = best_epoch
         write_json(output / "metrics.json", metrics)
         force_field = ForceField(
             priors=data.priors,
-            network=network.float(),
+            network=None if network is None else network.float(),
             templates=data.templates,
             chains=data.chains,
             architectures=architectures,
@@ -126,8 +130,8 @@ def fit(
         force_field=force_field,
         path=path,
         metrics=metrics,
-        history=tuple(history.rows),
-        best_epoch=selection.best_epoch,
+        history=tuple(rows),
+        best_epoch=best_epoch,
     )
 
 
@@ -193,6 +197,7 @@ def _train(
 
 
 def _new_network(config: FitConfig, data: FitData) -> SchNet:
+    assert config.network is not None  # there is nothing to train otherwise
     network = build_network(config.network.kind, config.network.model_dump(), len(data.type_names))
     return network.to(getattr(torch, config.training.precision))
 

@@ -17,7 +17,7 @@ from openmm_cgml.priors import PriorSet
 from openmm_cgml.topology import CGTopology
 
 _CHUNK = 100
-_PER_FRAME = ("positions", "box", "forces", "forces_inter", "prior_forces", "force_error", "energies")
+_PER_FRAME = ("positions", "box", "forces", "forces_inter", "prior_forces", "prior_inter", "force_error", "energies")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,6 +31,7 @@ class LabeledFrames:
         forces: Mapped forces less the priors' [kJ/mol/nm], shape (n_frames, n_beads, 3).
         forces_inter: Intermolecular part of the mapped forces less the intermolecular priors', or None.
         prior_forces: Forces of the priors [kJ/mol/nm], shape (n_frames, n_beads, 3).
+        prior_inter: Their intermolecular part, or None without `forces_inter`.
         force_error: Standard error of averaged forces [kJ/mol/nm], same shape, or None.
         energies: U_A less the priors' energy and the offset [kJ/mol], shape (n_frames,), or None; NaN for mean forces,
             which have no energies.
@@ -43,6 +44,7 @@ class LabeledFrames:
     forces: NDArray[np.floating]
     forces_inter: NDArray[np.floating] | None
     prior_forces: NDArray[np.floating]
+    prior_inter: NDArray[np.floating] | None
     force_error: NDArray[np.floating] | None
     energies: NDArray[np.floating] | None
     weight: float = 1.0
@@ -145,12 +147,12 @@ def _label_chunk(
     assert frames.forces is not None
     topology = dataset.topology
     prior_energies, prior_forces = priors.evaluate(topology, frames)
-    inter = energies = None
+    inter = prior_inter = energies = None
     if split or (components and "bonded" not in components):
         inter_energies, inter_forces = priors.evaluate(topology, frames, part="inter")
     if split:
         assert frames.forces_inter is not None
-        inter = frames.forces_inter - inter_forces
+        inter, prior_inter = frames.forces_inter - inter_forces, inter_forces
     if components:
         counted = prior_energies if "bonded" in components else inter_energies
         energies = np.full(len(frames), np.nan)
@@ -162,6 +164,7 @@ def _label_chunk(
         "forces": frames.forces - prior_forces,
         "forces_inter": inter,
         "prior_forces": prior_forces,
+        "prior_inter": prior_inter,
         "force_error": frames.force_error,
         "energies": energies,
     }

@@ -29,6 +29,7 @@ class Predictions:
         error: Standard error of the reference, shape (n, 3), or None for instantaneous forces.
         inter: Predicted intermolecular part less that of the priors, shape (n, 3).
         inter_residual: What it should be, shape (n, 3), or None if the data were not split.
+        prior_inter: The intermolecular part of the priors, shape (n, 3), or None likewise.
         bead_types: Type of each row, shape (n,).
         energy_errors: Energy errors per bead [kJ/mol], one per frame that has an energy.
     """
@@ -38,49 +39,71 @@ class Predictions:
     error: NDArray[np.float64] | None
     inter: NDArray[np.float64]
     inter_residual: NDArray[np.float64] | None
+    prior_inter: NDArray[np.float64] | None
     bead_types: NDArray[np.int64]
     energy_errors: NDArray[np.float64]
 
 
 def predict(
-    network: SchNet, store: FrameStore, keys: Sequence[Key], *, n_knots: int, batch_size: int = 8
+    network: SchNet | None, store: FrameStore, keys: Sequence[Key], *, n_knots: int, batch_size: int = 8
 ) -> Predictions:
     """Forces of priors plus network on frames.
 
     Args:
-        network: The network.
+        network: The network; None for the priors alone.
         store: The frames.
         keys: Which of them.
         n_knots: Knots of the filters; 0 evaluates them at every pair.
         batch_size: Frames at a time.
     """
-    device = network.embedding.weight.device
-    columns: dict[str, list[Any]] = {name: [] for name in Predictions.__annotations__}
-    for start in range(0, len(keys), batch_size):
-        chosen = keys[start : start + batch_size]
-        batch = store.batch(chosen).to(device)
-        slopes = compute_slopes(network, batch, n_knots=n_knots, create_graph=False)
-        n = len(batch.bead_types)
-        inter, intra = pair_forces(slopes.inter, batch.inter, n), pair_forces(slopes.intra, batch.intra, n)
-        prior = np.concatenate([store.parts[part].prior_forces[frame] for part, frame in chosen]).astype(np.float64)
-        columns["forces"].append((inter + intra).double().cpu().numpy() + prior)
-        columns["reference"].append(batch.forces.double().cpu().numpy() + prior)
-        columns["inter"].append(inter.double().cpu().numpy())
-        if batch.forces_inter is not None:
-            columns["inter_residual"].append(batch.forces_inter.double().cpu().numpy())
-        errors = [store.parts[part].force_error for part, _ in chosen]
-        if all(error is not None for error in errors):
-            columns["error"].append(np.concatenate([e[f] for e, (_, f) in zip(errors, chosen, strict=True)]))  # type: ignore[index]
-        columns["bead_types"].append(batch.bead_types.cpu().numpy())
-        if batch.energies is not None:
-            totals = slopes.energies.new_zeros(batch.n_frames).index_add(0, batch.frame_of_bead, slopes.energies)
-            counts = batch.frame_of_bead.bincount(minlength=batch.n_frames)
-            difference = ((totals - batch.energies) / counts).double().cpu().numpy()
-            columns["energy_errors"].append(difference[np.isfinite(difference)])
-    joined = {name: np.concatenate(values) if values else None for name, values in columns.items()}
-    if joined["energy_errors"] is None:
-        joined["energy_errors"] = np.zeros(0)
-    return Predictions(**joined)  # type: ignore[arg-type]
+    residual, bead_types = _of_frames(store, "forces", keys), _bead_types(store, keys)
+    prior, prior_inter = _of_frames(store, "prior_forces", keys), _of_frames(store, "prior_inter", keys)
+    assert residual is not None
+    assert prior is not None
+    inter, intra, energy_errors = np.zeros(residual.shape), np.zeros(residual.shape), np.zeros(0)
+    if network is not None:
+        starts = range(0, len(keys), batch_size)
+        parts = [_predict_batch(network, store, keys[start : start + batch_size], n_knots) for start in starts]
+        inter, intra, energy_errors = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Predictions(
+        forces=inter + intra + prior,
+        reference=residual + prior,
+        error=_of_frames(store, "force_error", keys),
+        inter=inter,
+        inter_residual=_of_frames(store, "forces_inter", keys),
+        prior_inter=prior_inter,
+        bead_types=bead_types,
+        energy_errors=energy_errors,
+    )
+
+
+def _of_frames(store: FrameStore, name: str, keys: Sequence[Key]) -> NDArray[np.float64] | None:
+    """An array of labels over all beads of all frames, shape (n, 3); None where a dataset lacks it."""
+    arrays = [getattr(store.parts[part], name) for part, _ in keys]
+    if any(array is None for array in arrays):
+        return None
+    return np.concatenate([array[frame] for array, (_, frame) in zip(arrays, keys, strict=True)]).astype(np.float64)
+
+
+def _bead_types(store: FrameStore, keys: Sequence[Key]) -> NDArray[np.int64]:
+    return np.concatenate([store.parts[part].topology.bead_types for part, _ in keys])
+
+
+def _predict_batch(
+    network: SchNet, store: FrameStore, keys: Sequence[Key], n_knots: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Inter- and intramolecular forces of the network, shape (n, 3), and energy errors per bead of frames."""
+    batch = store.batch(keys).to(network.embedding.weight.device)
+    slopes = compute_slopes(network, batch, n_knots=n_knots, create_graph=False)
+    n = len(batch.bead_types)
+    inter, intra = pair_forces(slopes.inter, batch.inter, n), pair_forces(slopes.intra, batch.intra, n)
+    errors = np.zeros(0)
+    if batch.energies is not None:
+        totals = slopes.energies.new_zeros(batch.n_frames).index_add(0, batch.frame_of_bead, slopes.energies)
+        counts = batch.frame_of_bead.bincount(minlength=batch.n_frames)
+        difference = ((totals - batch.energies) / counts).double().cpu().numpy()
+        errors = difference[np.isfinite(difference)]
+    return inter.double().cpu().numpy(), intra.double().cpu().numpy(), errors
 
 
 def force_errors(predictions: Predictions, type_names: Sequence[str]) -> dict[str, Any]:
@@ -97,8 +120,10 @@ def force_errors(predictions: Predictions, type_names: Sequence[str]) -> dict[st
         if (chosen := predictions.bead_types == number).any()
     }
     if predictions.inter_residual is not None:
-        difference = predictions.inter - predictions.inter_residual
-        result["inter_force_rmse"] = _rms(difference)
+        assert predictions.prior_inter is not None  # labels have both or none
+        rmse = _rms(predictions.inter - predictions.inter_residual)
+        result["inter_force_rmse"] = rmse
+        result["inter_r2"] = 1 - (rmse / _rms(predictions.prior_inter + predictions.inter_residual)) ** 2
     if len(predictions.energy_errors):
         errors = predictions.energy_errors
         result["energy_rmse_per_bead"] = _rms(errors)
@@ -129,11 +154,11 @@ def mean_force_errors(squared_error: float, squared_label: float, squared_noise:
     return result
 
 
-def fit_metrics(network: SchNet, data: FitData, *, n_knots: int) -> dict[str, Any]:
+def fit_metrics(network: SchNet | None, data: FitData, *, n_knots: int) -> dict[str, Any]:
     """All metrics of a fit, for `metrics.json` and the manifest.
 
     Args:
-        network: The network that is exported.
+        network: The network that is exported; None for priors alone.
         data: Data of the fit.
         n_knots: Knots of the filters.
     """

@@ -350,3 +350,24 @@ def test_kill_9_at_any_moment_loses_nothing(make_config, tmp_path):
     fit(config, tmp_path / "killed", resume=True, progress=False)
     assert kills >= 2
     assert _weights(tmp_path / "killed") == _weights(tmp_path / "whole")
+
+
+def test_priors_alone_need_no_training(make_config, tmp_path):
+    config = make_config().model_copy(update={"network": None})
+    result = fit(config, tmp_path / "out", progress=False)
+    loaded = ForceField.load(result.path)
+    assert loaded.network is None and loaded.fingerprint == result.force_field.fingerprint
+    assert result.best_epoch is None and result.history == ()
+    assert not (tmp_path / "out" / "metrics.csv").exists()
+    # Its errors are those of the priors, beside those of the network that was trained on what they leave.
+    data = prepare_data(config)
+    keys = data.keys["test"]
+    parts = [data.store.parts[part] for part, _ in keys]
+    rest = np.concatenate([part.forces[frame] for part, (_, frame) in zip(parts, keys, strict=True)])
+    assert result.metrics["test"]["force_rmse"] == pytest.approx(np.sqrt(np.mean(rest.astype(float) ** 2)), rel=1e-6)
+    between = np.concatenate([part.forces_inter[frame] for part, (_, frame) in zip(parts, keys, strict=True)])
+    assert result.metrics["test"]["inter_force_rmse"] == pytest.approx(
+        np.sqrt(np.mean(between.astype(float) ** 2)), rel=1e-6
+    )
+    assert result.metrics["test"]["inter_r2"] < 1
+    assert fit(config, tmp_path / "out", resume=True, progress=False).force_field.fingerprint == loaded.fingerprint
