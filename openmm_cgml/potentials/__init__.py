@@ -9,6 +9,7 @@ from openmm_cgml.potentials.contacts import closest_approach
 from openmm_cgml.potentials.coordinate import ANGLE, BOND, COORDINATES, TORSION, Coordinate, group_by_types, type_key
 from openmm_cgml.potentials.cosine_angle import CosineAngle, CosineAngleConfig
 from openmm_cgml.potentials.cosine_torsion import CosineTorsion, CosineTorsionConfig
+from openmm_cgml.potentials.force_matching import intermolecular_forces
 from openmm_cgml.potentials.forms import POTENTIALS, bonded_forms, find_form, pair_forms
 from openmm_cgml.potentials.harmonic_angle import HarmonicAngle, HarmonicAngleConfig
 from openmm_cgml.potentials.harmonic_bond import HarmonicBond, HarmonicBondConfig
@@ -66,6 +67,7 @@ __all__ = [
     "evaluate_energies",
     "find_form",
     "group_by_types",
+    "intermolecular_forces",
     "minimum_image",
     "pair_forms",
     "type_key",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pydantic
 
-from openmm_cgml.config import Config, Friction, Time, read_config, read_yaml
+from openmm_cgml.config import Config, Friction, Pressure, Time, read_config, read_yaml
 from openmm_cgml.errors import InputError
 
 
@@ -26,7 +26,8 @@ class RefinementConfig(Config):
         time_step: Integration step of the priors [ps]; by default what the stiffest prior allows.
         network_interval: Steps of the priors per evaluation of the network.
         friction: Friction of the Langevin thermostat [1/ps].
-        reference_frames: Training frames of the reference that are used.
+        reference_frames: Frames that are used of each half of the reference: one is the target, the other judges.
+        starts: Independent simulations of each round, from different frames of the reference.
         seed: Seed of the choice of frames and of the thermostat.
         threads: CPU threads; None leaves it to torch and OpenMM.
     """
@@ -40,7 +41,8 @@ class RefinementConfig(Config):
     time_step: Time | None = pydantic.Field(default=None, gt=0)
     network_interval: int = pydantic.Field(default=1, ge=1)
     friction: Friction = 1.0
-    reference_frames: int = pydantic.Field(default=300, ge=2)
+    reference_frames: int = pydantic.Field(default=300, ge=4)
+    starts: int = pydantic.Field(default=1, ge=1)
     seed: int = pydantic.Field(default=0, ge=0, lt=2**31 - 2**16)
     threads: int | None = pydantic.Field(default=None, ge=1)
 
@@ -67,18 +69,23 @@ class PairRefinementConfig(RefinementConfig):
     """Settings of a refinement of pair priors. See `RefinementConfig` for the others.
 
     Attributes:
-        step_size: Share of each correction that is made.
-        tolerance: A pair of types has converged when the mean of each of its features is that of the reference within
-            this share of it, or within two standard errors.
+        step_size: Share of each correction that is made; in the last third of the rounds it falls as 1/2, 1/3, ...,
+            which averages over what the simulations of these rounds leave to chance.
+        covariance_weight: 0 corrects every distance by itself, as iterative Boltzmann inversion does; 1 takes the whole
+            covariance of the features from the simulation, the Newton step of the relative entropy, which needs long
+            ones.
+        pressure: Pressure that the simulation is to have, held by every correction; None lets it go.
     """
 
     target: Literal["pair"] = "pair"
-    rounds: int = pydantic.Field(default=10, ge=0)
-    duration: Time = pydantic.Field(default=15.0, gt=0)
+    rounds: int = pydantic.Field(default=12, ge=0)
+    duration: Time = pydantic.Field(default=20.0, gt=0)
     equilibration: Time = pydantic.Field(default=3.0, ge=0)
     first_equilibration: Time = pydantic.Field(default=10.0, ge=0)
+    starts: int = pydantic.Field(default=3, ge=1)
     step_size: float = pydantic.Field(default=0.7, gt=0, le=1)
-    tolerance: float = pydantic.Field(default=0.01, ge=0)
+    covariance_weight: float = pydantic.Field(default=0.5, ge=0, le=1)
+    pressure: Pressure | None = None
 
 
 class NetworkRefinementConfig(RefinementConfig):

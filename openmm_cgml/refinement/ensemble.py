@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import openmm
 import torch
 from numpy.typing import NDArray
 
@@ -15,9 +16,11 @@ from openmm_cgml.errors import InputError, SimulationError, TrainingError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
 from openmm_cgml.refinement.config import RefinementConfig
+from openmm_cgml.runs.snapshot import Snapshot
 from openmm_cgml.simulation import SimulationConfig
 from openmm_cgml.simulation.sampler import Sampler
 
+_BLOCKS = 20  # of the reference, of which every other one is for judging
 _R_MAX = 1.2  # nm, of the radial distribution function that is watched
 
 
@@ -28,11 +31,13 @@ class Ensemble:
         topology: The beads.
         temperature: Temperature [K].
         box: Box vectors [nm], shape (3, 3).
-        reference: Frames of the reference.
+        reference: Frames of one half of the reference, which the model is made like.
+        judge: Frames of the other half, which it is judged by.
+        pressure: Mean pressure of the last simulations and its standard error [bar]; NaN before the first.
 
     Args:
         force_field: Any force field of the beads.
-        dataset: Mapped reference frames; the frames of its training blocks are used.
+        dataset: Mapped reference frames.
         config: Settings.
 
     Raises:
@@ -47,42 +52,60 @@ class Ensemble:
         self._config = config
         self.topology = force_field.bead_topology(dataset.topology)
         self.temperature = dataset.temperature
-        training = np.random.default_rng(config.seed).permutation(dataset.split()["train"])
-        self.reference = dataset.frames(np.sort(training[: config.reference_frames]))
+        target, judge = _halves(dataset)
+        self.reference, self.judge = (
+            dataset.frames(_choose(frames, config.reference_frames, config.seed)) for frames in (target, judge)
+        )
         if self.reference.box is None or np.ptp(self.reference.box, axis=0).max() > 1e-6:
             raise InputError(f"{dataset.path}: the box changes or is missing; give a run at constant volume")
         self.box = self.reference.box[0].astype(np.float64)
-        self._positions = self.reference.positions[0].astype(np.float64)
+        first = np.linspace(0, len(self.reference) - 1, config.starts).round().astype(int)
+        self._positions = self.reference.positions[first].astype(np.float64)
         self._velocities: NDArray[np.float64] | None = None
+        self.pressure = (np.nan, np.nan)
 
     def simulate(self, force_field: ForceField, number: int) -> Frames:
-        """Frames of a simulation that goes on from where the last one ended.
+        """Frames of simulations that go on from where the last ones ended, one after the other.
 
         Args:
             force_field: With the present priors and network.
             number: Number of changes made so far; it seeds the thermostat.
 
         Raises:
-            TrainingError: If the simulation became unstable.
+            TrainingError: If a simulation became unstable.
         """
-        config = self._config
         settings = self._settings(force_field, number)
         system = force_field.create_system(self.topology, box=self.box)
-        start = self._positions
-        try:
-            sampler = Sampler.create(system, self.topology, start, self.box, settings, velocities=self._velocities)
-            wait = config.equilibration + (config.first_equilibration if number == 0 else 0.0)
-            every = settings.network_interval
-            sampler.step(round(wait / settings.time_step / every) * every)
-            snapshots = list(sampler.frames(max(2, round(config.duration / config.frame_interval))))
-        except SimulationError as error:
-            raise TrainingError(
-                f"after {number} changes the simulation is unstable ({error}); make smaller changes or lower time_step"
-            ) from error
-        last = snapshots[-1]
-        self._positions, self._velocities = last.positions, last.velocities
+        ended: list[list[Snapshot]] = []
+        for walker in range(self._config.starts):
+            try:
+                ended.append(self._walk(system, settings, walker, number))
+            except SimulationError as error:
+                raise TrainingError(
+                    f"after {number} changes the simulation is unstable ({error}); make smaller changes or lower "
+                    "time_step"
+                ) from error
+        self._positions, self._velocities = (
+            np.array([getattr(walk[-1], name) for walk in ended]) for name in ("positions", "velocities")
+        )
+        snapshots = [snapshot for walk in ended for snapshot in walk]
         positions = np.array([snapshot.positions for snapshot in snapshots])
+        walks = [[each.pressure for each in walk if each.pressure is not None] for walk in ended]
+        self.pressure = _average([np.array(walk) for walk in walks if walk])
         return Frames(positions=positions, box=np.tile(self.box, (len(positions), 1, 1)))
+
+    def _walk(self, system: openmm.System, settings: SimulationConfig, walker: int, number: int) -> list[Snapshot]:
+        """The states of one simulation."""
+        config = self._config
+        velocities = None if self._velocities is None else self._velocities[walker]
+        own = settings.model_copy(update={"seed": settings.seed + 1000 * walker})
+        start = self._positions[walker]
+        sampler = Sampler.create(system, self.topology, start, self.box, own, velocities=velocities)
+        wait = config.equilibration + (config.first_equilibration if number == 0 else 0.0)
+        every = settings.network_interval
+        sampler.step(round(wait / settings.time_step / every) * every)
+        n_frames = max(2, round(config.duration / config.frame_interval))
+        return list(sampler.frames(n_frames, measure_pressure=True))
 
     def _settings(self, force_field: ForceField, number: int) -> SimulationConfig:
         config = self._config
@@ -117,4 +140,26 @@ class Ensemble:
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Take up what `state` returned."""
-        self._positions, self._velocities = (tensors[name].numpy() for name in ("positions", "velocities"))
+        shape = (self._config.starts, self.topology.n_beads, 3)  # without the first axis in what older releases wrote
+        self._positions, self._velocities = (
+            tensors[name].numpy().reshape(shape) for name in ("positions", "velocities")
+        )
+
+
+def _halves(dataset: ForceMatchingDataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Frames of every other block of the dataset, and of those between."""
+    blocks = np.array_split(np.arange(dataset.n_frames), min(_BLOCKS, dataset.n_frames))
+    return np.concatenate(blocks[::2]), np.concatenate(blocks[1::2] or blocks)
+
+
+def _choose(frames: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """So many of the frames at random, in order."""
+    return np.sort(np.random.default_rng(seed).permutation(frames)[:most])
+
+
+def _average(walks: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    """Mean of all and its standard error, from blocks within each walk."""
+    if not walks:
+        return np.nan, np.nan
+    blocks = np.array([block.mean() for walk in walks for block in np.array_split(walk, min(4, len(walk)))])
+    return float(blocks.mean()), float(blocks.std(ddof=1) / np.sqrt(len(blocks))) if len(blocks) > 1 else np.nan

@@ -1,9 +1,13 @@
-"""Pair priors adjusted by relative entropy until a simulation has the pairs of the reference.
+"""Pair priors adjusted until a simulation has the pairs and the pressure of the reference.
 
 The energy of a pair form is linear in coefficients, U = sum of c_i F_i, where F_i sums a feature over the pairs of a
 frame. The relative entropy of the two ensembles is smallest where the mean of every F_i is that of the reference; its
-Newton step is kT C^-1 (<F>_model - <F>_reference), C being the covariance of the F_i in the model's ensemble (Shell,
-J. Chem. Phys. 129, 144108 (2008); Chaimovich and Shell, J. Chem. Phys. 134, 094112 (2011)).
+Newton step is kT K^-1 (<F>_model - <F>_reference), K being the covariance of the F_i in the model's ensemble (Shell,
+J. Chem. Phys. 129, 144108 (2008); Chaimovich and Shell, J. Chem. Phys. 134, 094112 (2011)). Pairs without correlations
+have K = sum over the pairs of the products of their features, which makes iterative Boltzmann inversion in the
+features (Reith, Puetz and Mueller-Plathe, J. Comput. Chem. 24, 1624 (2003)); short simulations know this better.
+The pressure is linear in the coefficients at given pairs, so a constraint of the step holds it, and the wall below the
+data is kept by others.
 """
 
 from __future__ import annotations
@@ -16,39 +20,46 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from openmm_cgml.analysis.block_average import compute_average
-from openmm_cgml.analysis.compare import compare_rdf
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
-from openmm_cgml.periodic import find_pairs, pair_distances
 from openmm_cgml.potentials import PairPotential
+from openmm_cgml.potentials.least_squares import minimize_quadratic
 from openmm_cgml.priors import PriorSet, PriorTerm
 from openmm_cgml.refinement.config import PairRefinementConfig
 from openmm_cgml.refinement.ensemble import Ensemble
+from openmm_cgml.refinement.pair_statistics import PairStatistics, compare_gr
 from openmm_cgml.refinement.target import Row, Target, with_refined_priors
-from openmm_cgml.units import BOLTZMANN
+from openmm_cgml.units import BOLTZMANN, KJ_PER_MOL_NM3_IN_BAR
 
-_WITHIN = 2.0  # standard errors
-_RIDGE = 1e-3  # of the variances, added to them: features that few frames tell apart change little
-_MOST = 1.0  # kT per bead: the largest change of the mean energy of a frame in one round
+_R_MAX = 1.5  # nm, of g(r)
+_MOST = 0.5  # kT: the largest change of a pair's energy where the reference has pairs
+_SMOOTHING = 1e-4  # of the mean curvature, for the squares of second differences
+_RARE = 0.02  # pairs a frame in 0.01 nm: what is rarer does not limit a change
+_SETTLING = 2 / 3  # of the rounds, after which steps become smaller
+_LAST = 3  # rounds that a decision to stop looks at
 _HALVINGS = 10
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """One term, and where its coefficients stand among those of all terms."""
+    """One term, where its coefficients stand among those of all terms, and its features by distance."""
 
     form: type[PairPotential]
     term: PriorTerm
+    number: int
     place: slice
+    features: NDArray[np.float64]
+    slopes: NDArray[np.float64]
 
 
 class PairTarget(Target):
     """The pair priors.
 
-    Its rows are one for each pair of bead types of each form: the largest relative difference of the mean of a feature
-    and its standard error, whether it has converged, and the root mean square difference of g(r) of centers of mass.
+    Its rows are one for each pair of bead types of each form: the root mean square difference of g(r) between molecules
+    from that of the half of the reference that is the target, that from the other half, which judges, and that of the
+    two halves from each other, which no model can be expected to beat; the same three for all beads alike ("all_");
+    pressure and its standard error [bar].
 
     Args:
         force_field: A fitted force field; it is not changed.
@@ -61,8 +72,8 @@ class PairTarget(Target):
 
     provenance_key: ClassVar[str] = "pair_refinement"
     description: ClassVar[str] = (
-        "Pair priors refined in simulations after the fit, so the structure is not an independent test; errors of "
-        'forces under "Training" are those before this step.'
+        "Pair priors refined in simulations after the fit towards one half of the reference; the structure of the "
+        'other half is an independent test. Errors of forces under "Training" are those before this step.'
     )
 
     def __init__(self, force_field: ForceField, ensemble: Ensemble, config: PairRefinementConfig) -> None:
@@ -70,77 +81,119 @@ class PairTarget(Target):
         if not force_field.priors.cutoff:
             raise InputError(f"{force_field.name} has no pair priors; there is nothing to refine")
         self._kt = BOLTZMANN * ensemble.temperature
-        self._exclusions = force_field.priors.excluded_pairs(ensemble.topology)
-        self._reference_g = ensemble.compute_gr(ensemble.reference)
-        self._reference = self._sums(ensemble.reference)
+        self._r_max = max(force_field.priors.cutoff, min(_R_MAX, 0.499 * float(np.diag(ensemble.box).min())))
+        self._reference, self._judge = (self._statistics(frames) for frames in (ensemble.reference, ensemble.judge))
+        self._last: list[float] = []
 
-    def _parts(self) -> Iterator[_Part]:
+    def _statistics(self, frames: Frames) -> PairStatistics:
+        return PairStatistics.of(self._ensemble.topology, frames, self._r_max)
+
+    def _parts(self, distances: NDArray[np.float64]) -> Iterator[_Part]:
         """The terms of pair forms whose bead types occur."""
-        present = {self._ensemble.topology.type_names[t] for t in np.unique(self._ensemble.topology.bead_types)}
         begin = 0
         for term in self.force_field.priors.terms:
-            form = term.potential
-            if issubclass(form, PairPotential) and set(term.types) <= present:
-                n = len(form.to_coefficients(term.parameters))
-                yield _Part(form, term, slice(begin, begin + n))
-                begin += n
-
-    def _sums(self, frames: Frames) -> NDArray[np.float64]:
-        """Sum of every feature over the pairs of each frame, shape (n_frames, n)."""
-        parts = list(self._parts())
-        topology, cutoff = self._ensemble.topology, self.force_field.priors.cutoff
-        names = list(topology.type_names)
-        sums = np.zeros((len(frames), parts[-1].place.stop))
-        for index, positions in enumerate(np.asarray(frames.positions, np.float64)):
-            pairs = find_pairs(positions, self._ensemble.box, cutoff, exclusions=self._exclusions)
-            distances = pair_distances(positions, self._ensemble.box, *pairs)
-            types = np.sort(topology.bead_types[pairs], axis=0)
-            for part in parts:
-                first, second = sorted(names.index(name) for name in part.term.types)
-                chosen = distances[(types[0] == first) & (types[1] == second)]
-                sums[index, part.place] = part.form.features(part.term.parameters, chosen).sum(axis=0)
-        return sums
+            form, types = term.potential, tuple(sorted(term.types))
+            if issubclass(form, PairPotential) and types in self._reference.types:
+                place = slice(begin, begin + len(form.to_coefficients(term.parameters)))
+                within = (distances < term.parameters["cutoff"])[:, None]
+                features, slopes = (of(term.parameters, distances) * within for of in (form.features, form.slopes))
+                yield _Part(form, term, self._reference.types.index(types), place, features, slopes)
+                begin = place.stop
 
     def measure(self, frames: Frames, number: int) -> list[Row]:
         """See `Target.measure`."""
-        sums = self._sums(frames)
-        deviation, error = _compare(self._reference, sums)
-        rmse = compare_rdf(self._ensemble.compute_gr(frames), self._reference_g)
-        rows: list[Row] = []
-        for part in self._parts():
-            own, own_error = np.abs(deviation[part.place]), error[part.place]
-            worst = int(own.argmax())
-            rows.append(
-                {
-                    "round": number,
-                    "term": str(part.term),
-                    "deviation": float(own[worst]),
-                    "standard_error": float(own_error[worst]),
-                    "converged": bool(np.all(own <= np.maximum(self._config.tolerance, _WITHIN * own_error))),
-                    "gr_com_rmse": rmse,
-                }
-            )
-        return rows
+        simulated = self._statistics(frames)
+        pressure, error = self._ensemble.pressure
+        whole = self._compare(simulated, None)
+        self._last = [*self._last, whole["gr_rmse"]][-_LAST:]
+        common = {f"all_{name}": value for name, value in whole.items()}
+        return [
+            {
+                "round": number,
+                "term": str(part.term),
+                **self._compare(simulated, part.number),
+                **common,
+                "pressure": pressure,
+                "pressure_error": error,
+                "converged": self._is_at_floor(whole["gr_floor"]),
+            }
+            for part in self._parts(simulated.distances)
+        ]
+
+    def _compare(self, simulated: PairStatistics, number: int | None) -> dict[str, float]:
+        here, target, judge = (each.gr(number) for each in (simulated, self._reference, self._judge))
+        pairs = {"gr_rmse": (here, target), "gr_judged": (here, judge), "gr_floor": (target, judge)}
+        return {name: compare_gr(*both) for name, both in pairs.items()}
+
+    def _is_at_floor(self, floor: float) -> bool:
+        """Whether structure and pressure of the last rounds are what chance alone would make of the reference."""
+        wanted, (pressure, error) = self._config.pressure, self._ensemble.pressure
+        holds = wanted is None or abs(pressure - wanted) < max(2 * error, 20.0)
+        return holds and len(self._last) == _LAST and float(np.mean(self._last)) <= floor
 
     def change(self, frames: Frames, number: int) -> None:
         """See `Target.change`."""
-        step = self._config.step_size * newton_step(self._reference, self._sums(frames), self._kt, self._most())
+        simulated = self._statistics(frames)
+        parts = list(self._parts(simulated.distances))
+        step = self._step(simulated, parts, self._share(number))
         terms = {str(term): term for term in self.force_field.priors.terms}
-        for part in self._parts():
-            terms[str(part.term)] = _changed(part, step[part.place])
+        for part in parts:
+            terms[str(part.term)] = _changed(part, self._limited(part, step[part.place]))
         priors = replace(self.force_field.priors, terms=tuple(terms.values()))
         self.force_field = replace(self.force_field, priors=priors)
 
-    def _most(self) -> float:
-        return _MOST * self._kt * self._ensemble.topology.n_beads
+    def _share(self, number: int) -> float:
+        """Share of a correction that is made: all of it at first, then less and less, which averages."""
+        late = number - int(_SETTLING * self._config.rounds)
+        return self._config.step_size / max(1, late + 1)
+
+    def _step(self, simulated: PairStatistics, parts: Sequence[_Part], share: float) -> NDArray[np.float64]:
+        """Change of all coefficients [kJ/mol], shape (n,)."""
+        sums, wanted = _sum_features(simulated, parts), _sum_features(self._reference, parts).mean(axis=0)
+        weight = self._config.covariance_weight
+        matrix = weight * np.cov(sums.T).reshape(sums.shape[1], -1) + (1 - weight) * _uncorrelated(simulated, parts)
+        matrix = (matrix + _roughness(parts, matrix)) / self._kt
+        vector = share * (sums.mean(axis=0) - wanted)
+        return minimize_quadratic(
+            matrix, vector, equal=self._pressure_row(simulated, parts, share), at_most=self._walls(parts)
+        )
+
+    def _pressure_row(
+        self, simulated: PairStatistics, parts: Sequence[_Part], share: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """What a change of coefficients does to the sum of forces times arms, and what it should do [kJ/mol]."""
+        if self._config.pressure is None:
+            return None
+        arms = simulated.arms.mean(axis=0, dtype=np.float64)
+        row = np.concatenate([-arms[part.number] @ part.slopes for part in parts])
+        volume = abs(float(np.linalg.det(self._ensemble.box)))
+        lacking = self._config.pressure - self._ensemble.pressure[0]
+        return row[None], np.array([3 * share * lacking * volume / KJ_PER_MOL_NM3_IN_BAR])
+
+    def _walls(self, parts: Sequence[_Part]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Rows and limits for the change that keep walls."""
+        rows, limits = [], []
+        for part in parts:
+            own, limit = part.form.walls(part.term.parameters)
+            padded = np.zeros((len(own), parts[-1].place.stop))
+            padded[:, part.place] = own
+            rows.append(padded)
+            limits.append(np.maximum(limit - own @ part.form.to_coefficients(part.term.parameters), 0.0))
+        return np.concatenate(rows), np.concatenate(limits)
+
+    def _limited(self, part: _Part, step: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The step, made smaller where it would change the energy of a pair too much at once."""
+        common = self._reference.counts[:, part.number].mean(axis=0) > _RARE / 10
+        change = np.abs(part.features @ step)[common].max(initial=0.0)
+        return step * min(1.0, _MOST * self._kt / max(float(change), 1e-300))
 
     def is_converged(self, rows: Sequence[Row]) -> bool:
         """See `Target.is_converged`."""
         return all(row["converged"] for row in rows)
 
     def progress_of(self, rows: Sequence[Row]) -> float:
-        """The largest relative deviation of a feature."""
-        return max(float(row["deviation"]) for row in rows)
+        """The root mean square difference of g(r) from that of the half of the reference that judges."""
+        return max(float(row["all_gr_judged"]) for row in rows)
 
     def finished(self, record: Mapping[str, Any]) -> ForceField:
         """See `Target.finished`; the priors say so too."""
@@ -148,31 +201,39 @@ class PairTarget(Target):
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """See `Target.state`."""
-        return {}, {"priors": self.force_field.priors.to_dict()}
+        return {}, {"priors": self.force_field.priors.to_dict(), "last": self._last}
 
     def restore(self, tensors: Mapping[str, torch.Tensor], content: Mapping[str, Any]) -> None:
         """See `Target.restore`."""
         self.force_field = replace(self.force_field, priors=PriorSet.from_dict(content["priors"]))
+        self._last = [float(value) for value in content.get("last", [])]
 
 
-def newton_step(
-    reference: NDArray[np.float64], simulated: NDArray[np.float64], kt: float, most: float
-) -> NDArray[np.float64]:
-    """Change of the coefficients along which the relative entropy falls fastest, shape (n,).
+def _sum_features(statistics: PairStatistics, parts: Sequence[_Part]) -> NDArray[np.float64]:
+    """Sum of every feature over the pairs of each frame, shape (n_frames, n)."""
+    return np.concatenate([statistics.counts[:, part.number] @ part.features for part in parts], axis=1)
 
-    Args:
-        reference: Sums of the features in frames of the reference, shape (n_frames, n).
-        simulated: Those of frames of the simulation.
-        kt: Thermal energy [kJ/mol].
-        most: The largest change of the mean energy of a frame [kJ/mol].
-    """
-    scale = np.maximum(simulated.std(axis=0), 1e-300)
-    white = (simulated - simulated.mean(axis=0)) / scale
-    covariance = white.T @ white / len(white) + _RIDGE * np.eye(len(scale))
-    difference = (simulated.mean(axis=0) - reference.mean(axis=0)) / scale
-    step = kt * np.linalg.solve(covariance, difference) / scale
-    change = abs(float(step @ simulated.mean(axis=0)))
-    return np.asarray(step * min(1.0, most / max(change, 1e-300)))
+
+def _uncorrelated(statistics: PairStatistics, parts: Sequence[_Part]) -> NDArray[np.float64]:
+    """Covariance of the sums if pairs knew nothing of each other, shape (n, n)."""
+    n = parts[-1].place.stop
+    matrix, counts = np.zeros((n, n)), statistics.counts.mean(axis=0, dtype=np.float64)
+    for part in parts:
+        for other in parts:
+            if other.number == part.number:
+                weighted = counts[part.number][:, None] * other.features
+                matrix[part.place, other.place] = part.features.T @ weighted
+    return matrix
+
+
+def _roughness(parts: Sequence[_Part], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What keeps neighboring coefficients from changing in opposite directions, and rare ones from changing at all."""
+    result = np.zeros_like(matrix)
+    for part in parts:
+        own = float(np.trace(matrix[part.place, part.place])) / (part.place.stop - part.place.start)
+        bends = np.diff(np.eye(part.place.stop - part.place.start), n=2, axis=0)
+        result[part.place, part.place] = own * (_SMOOTHING * bends.T @ bends + 1e-8 * np.eye(bends.shape[1]))
+    return result
 
 
 def _changed(part: _Part, step: NDArray[np.float64]) -> PriorTerm:
@@ -185,14 +246,3 @@ def _changed(part: _Part, step: NDArray[np.float64]) -> PriorTerm:
             continue
         return replace(part.term, parameters=parameters)
     return part.term
-
-
-def _compare(
-    reference: NDArray[np.float64], simulated: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Relative difference of the mean sums and its standard error, shape (n,) each."""
-    scale = np.maximum(np.abs(reference.mean(axis=0)), 1e-300)
-    errors = [
-        [compute_average(sums[:, k]).standard_error for k in range(sums.shape[1])] for sums in (reference, simulated)
-    ]
-    return (simulated.mean(axis=0) - reference.mean(axis=0)) / scale, np.linalg.norm(errors, axis=0) / scale

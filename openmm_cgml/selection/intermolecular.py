@@ -1,8 +1,9 @@
-"""Forces between molecules of a force field, apart from those within."""
+"""Forces between molecules of a force field, apart from those within, and how good they are."""
 
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,3 +50,13 @@ def _between(network: SchNet) -> SchNet:
     between = copy.deepcopy(network)
     between.intra_blocks = nn.ModuleList()
     return between
+
+
+def score(predicted: NDArray[Any], measured: NDArray[Any], error: NDArray[Any] | None = None) -> dict[str, float]:
+    """RMSE, rms of the labels and R2; with standard errors of the labels also R2 without their noise."""
+    residual, labels = float(np.mean((predicted - measured) ** 2)), float(np.mean(np.square(measured)))
+    result = {"rmse": residual**0.5, "label_rms": labels**0.5, "r2": 1 - residual / labels}
+    if error is not None:
+        noise = float(np.mean(np.square(error)))
+        result["r2_without_noise"] = 1 - (residual - noise) / (labels - noise)
+    return result

@@ -17,8 +17,8 @@ from openmm_cgml.shipped import find_system
 from openmm_cgml.specification import SystemSpecification, read_specification
 
 RECIPE = "recipe.yaml"
-FITTED, REFINED = "fit", "refined"
-"""Folders of the fit that becomes the model, and of its refinement."""
+FITTED, REFINED, PAIR_SPLINE = "fit", "refined", "pair-spline"
+"""Folders of the fit that becomes the model, of its refinement, and of the fit that it has to beat."""
 
 
 class AtomisticRun(Config):
@@ -44,7 +44,7 @@ class Simulations(Config):
         network_interval: Steps of the priors per evaluation of the network.
         frame_interval: Time between recorded frames [ps].
         seeds: Seeds of the simulations of the model.
-        variant_seeds: Seeds of those of the other fits.
+        variant_seeds: Seeds of those of the other fits; the same where runs are compared.
     """
 
     duration: Time = pydantic.Field(gt=0)
@@ -52,7 +52,7 @@ class Simulations(Config):
     network_interval: int = pydantic.Field(default=1, ge=1)
     frame_interval: Time = pydantic.Field(default=0.5, gt=0)
     seeds: tuple[int, ...] = pydantic.Field(default=(1, 2, 3), min_length=1)
-    variant_seeds: tuple[int, ...] = pydantic.Field(default=(1,), min_length=1)
+    variant_seeds: tuple[int, ...] = pydantic.Field(default=(1, 2, 3), min_length=1)
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Self:
@@ -61,18 +61,6 @@ class Simulations(Config):
             if len(set(seeds)) < len(seeds) or min(seeds) < 1:
                 raise ValueError(f"{name} are {list(seeds)}; each is a different number from 1 on")
         return self
-
-
-class Baseline(Config):
-    """The force-matched pair spline that a network has to beat.
-
-    Attributes:
-        time_step: Integration step of its simulation [ps].
-        frames: Training frames that it is fitted to, at most.
-    """
-
-    time_step: Time = pydantic.Field(gt=0)
-    frames: int = pydantic.Field(default=150, ge=1)
 
 
 class Sizes(Config):
@@ -167,7 +155,8 @@ class Recipe(Config):
         variants: Files of further fits to compare with, by name.
         refinement: File with the settings of the step after the fit; None ships the fit.
         simulation: The simulations that the model is judged by.
-        baseline: The pair spline beside it; None leaves it out.
+        pair_spline: File with the settings of the fit that the model has to beat, a pair spline on the same data; None
+            leaves it out.
         sizes: Boxes of several sizes, for molecules.
         transfer: Boxes of other chain lengths, for chains.
         limits: Limits of the validation by name, where they are not the usual ones.
@@ -184,7 +173,7 @@ class Recipe(Config):
     variants: dict[str, Path] = pydantic.Field(default_factory=dict)
     refinement: Path | None = None
     simulation: Simulations
-    baseline: Baseline | None = None
+    pair_spline: Path | None = None
     sizes: Sizes | None = None
     transfer: ChainLengths | None = None
     limits: dict[str, float] = pydantic.Field(default_factory=dict)
@@ -194,7 +183,7 @@ class Recipe(Config):
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Self:
-        if taken := {FITTED, REFINED} & set(self.variants):
+        if taken := {FITTED, REFINED, PAIR_SPLINE} & set(self.variants):
             raise ValueError(f"a variant is called {sorted(taken)[0]!r}, which is the model's own; rename it")
         try:
             make_limits(self.limits)
@@ -214,7 +203,8 @@ class Recipe(Config):
             FitPlan(name=f"{FITTED}-lambda-{weight:g}", config=self.fit, training={"energy_weight": weight})
             for weight in self.energy_weights
         ]
-        others = [FitPlan(name=name, config=path) for name, path in self.variants.items()]
+        baseline = {} if self.pair_spline is None else {PAIR_SPLINE: self.pair_spline}
+        others = [FitPlan(name=name, config=path) for name, path in {**self.variants, **baseline}.items()]
         return (FitPlan(name=FITTED, config=self.fit), *weighted, *others)
 
     @property
@@ -266,8 +256,9 @@ def read_recipe(path: Path) -> tuple[Recipe, SystemSpecification]:
     recipe = read_config(path, Recipe)
     specification = read_specification(path.parent / "system.yaml")
     named = {"fit": recipe.fit, **{f"variants.{name}": file for name, file in recipe.variants.items()}}
-    if recipe.refinement is not None:
-        named["refinement"] = recipe.refinement
+    for name in ("refinement", "pair_spline"):
+        if (file := getattr(recipe, name)) is not None:
+            named[name] = file
     if recipe.reference.protocol is not None:
         named["reference.protocol"] = recipe.reference.protocol
     for where, file in named.items():

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from openmm_cgml.dataset import map_recording, open_recording
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials import BondedPotential
-from openmm_cgml.priors import PriorSet
 from openmm_cgml.reference import compute_mean_forces, run_reference
 from openmm_cgml.reference.mean_force import NOISE_FLOOR_FILE
 from openmm_cgml.reference.report import REPORT_FILE
 from openmm_cgml.selection.comparison import summarize, write_report
 from openmm_cgml.selection.long_runs import make_long_runs
-from openmm_cgml.selection.pair_spline import create_system, fit_pair_spline
 from openmm_cgml.selection.recipe import FITTED, REFINED
 from openmm_cgml.selection.refining import refine_force_field
-from openmm_cgml.selection.simulations import Structure, is_finished, run_once, simulate_built, simulate_once
+from openmm_cgml.selection.simulations import Structure, is_finished, simulate_built, simulate_once
 from openmm_cgml.selection.table import write_table
 from openmm_cgml.selection.time_steps import make_time_steps
 from openmm_cgml.selection.workplace import Workplace
-from openmm_cgml.simulation import SimulationConfig, simulate_system
+from openmm_cgml.simulation import SimulationConfig
 from openmm_cgml.training import fit
 
 
@@ -88,28 +85,9 @@ def make_simulations(workplace: Workplace) -> None:
         for seed, output in zip(seeds, workplace.simulations(name, seeds), strict=True):
             if not is_finished(output):
                 start, config = _start(workplace, seed)
+                if force_field.network is None:
+                    config = config.model_copy(update={"network_interval": 1})
                 simulate_once(force_field, start, output, config)
-
-
-def make_baseline(workplace: Workplace) -> None:
-    """Simulate the pair spline between all beads that the priors do not exclude, with the same bonded priors."""
-    baseline, output = workplace.recipe.baseline, workplace.baseline
-    if baseline is None or is_finished(output):
-        return
-    priors = workplace.load_force_field(FITTED).priors
-    dataset = workplace.open_dataset()
-    frames = workplace.training_frames(dataset, baseline.frames)
-    spline = fit_pair_spline(dataset.topology, frames, workplace.fit_config().network.cutoff)
-    (topology, positions, box), config = _start(workplace, workplace.recipe.simulation.seeds[0])
-    config = config.model_copy(update={"time_step": baseline.time_step, "network_interval": 1})
-    bonded, apart = _bonded(priors), priors.exclude_bonds
-    system = create_system(spline, bonded, topology, box, exclude_bonds=apart)
-    run_once(
-        output,
-        lambda: simulate_system(
-            system, topology, positions, box, output=output, config=config, resume=output.exists(), progress=False
-        ),
-    )
 
 
 def make_sizes(workplace: Workplace) -> None:
@@ -150,7 +128,6 @@ STAGES = (
     Stage("fit", make_fits),
     Stage("refine", make_refinement),
     Stage("simulate", make_simulations),
-    Stage("baseline", make_baseline),
     Stage("sizes", make_sizes),
     Stage("transfer", make_transfer),
     Stage("validate", make_report),
@@ -225,8 +202,3 @@ def _start(workplace: Workplace, seed: int) -> tuple[Structure, SimulationConfig
 
 def _built_config(workplace: Workplace, duration: float) -> SimulationConfig:
     return workplace.simulation_config(1, temperature=workplace.specification.temperature, duration=duration)
-
-
-def _bonded(priors: PriorSet) -> PriorSet:
-    terms = tuple(term for term in priors.terms if issubclass(term.potential, BondedPotential))
-    return replace(priors, terms=terms)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from openmm_cgml.dataset import ForceMatchingDataset
+from openmm_cgml.frames import Frames
+from openmm_cgml.potentials import intermolecular_forces
 from openmm_cgml.reference import ReferenceReport
 from openmm_cgml.reference.mean_force import NOISE_FLOOR_FILE
 from openmm_cgml.reference.report import REPORT_FILE
@@ -21,13 +23,13 @@ from openmm_cgml.selection.comparison import (
     half_difference,
     summarize,
 )
-from openmm_cgml.selection.intermolecular import compute_intermolecular_forces, has_intermolecular_part
-from openmm_cgml.selection.pair_spline import PairSpline, fit_pair_spline, intermolecular_forces_of, score
-from openmm_cgml.selection.recipe import FITTED
+from openmm_cgml.selection.intermolecular import compute_intermolecular_forces, has_intermolecular_part, score
+from openmm_cgml.selection.recipe import FITTED, PAIR_SPLINE
 from openmm_cgml.selection.refining import target_of
 from openmm_cgml.selection.simulations import is_complete, is_finished, read_outcome
 from openmm_cgml.selection.workplace import Workplace
 from openmm_cgml.storage import read_json, write_json
+from openmm_cgml.topology import CGTopology
 
 _FEWEST_FRAMES = 20
 """A simulation with no more frames is counted, but not compared."""
@@ -43,7 +45,6 @@ def make_table(workplace: Workplace) -> dict[str, Any]:
     """All that was measured of the model, as far as it has been."""
     recipe, dataset = workplace.recipe, workplace.open_dataset()
     reference = summarize(dataset, recipe.name, recipe.limits)
-    spline = _fit_spline(workplace, dataset)
     runs = workplace.simulations(recipe.shipped, recipe.simulation.seeds)
     return {
         "command": f"python -m openmm_cgml.selection {workplace.system.name}",
@@ -51,8 +52,8 @@ def make_table(workplace: Workplace) -> dict[str, Any]:
         **_describe_reference(workplace, dataset, reference),
         **_describe_settings(workplace),
         **measure_runs(runs, reference),
-        **_measure_forces(workplace, dataset, spline),
-        **_measure_mean_forces(workplace, spline),
+        **_measure_forces(workplace, dataset),
+        **_measure_mean_forces(workplace),
         **_measure_sizes(workplace),
         **_measure_variants(workplace, reference),
         **_measure_transfer(workplace),
@@ -136,7 +137,7 @@ def _describe_settings(workplace: Workplace) -> dict[str, Any]:
     recipe = workplace.recipe
     target = target_of(None if recipe.refinement is None else workplace.system / recipe.refinement)
     return {
-        "cutoff_nm": workplace.fit_config().network.cutoff,
+        "cutoff_nm": max(workplace.load_force_field(recipe.shipped).cutoffs.values()),
         "time_step_fs": 1000 * recipe.simulation.time_step,
         "network_interval": recipe.simulation.network_interval,
         "refined": target == "network",
@@ -144,62 +145,56 @@ def _describe_settings(workplace: Workplace) -> dict[str, Any]:
     }
 
 
-def _fit_spline(workplace: Workplace, dataset: ForceMatchingDataset) -> PairSpline | None:
-    baseline = workplace.recipe.baseline
-    if baseline is None:
-        return None
-    frames = workplace.training_frames(dataset, baseline.frames)
-    return fit_pair_spline(dataset.topology, frames, workplace.fit_config().network.cutoff)
-
-
-def _measure_forces(workplace: Workplace, dataset: ForceMatchingDataset, spline: PairSpline | None) -> dict[str, Any]:
+def _measure_forces(workplace: Workplace, dataset: ForceMatchingDataset) -> dict[str, Any]:
     """Errors on frames that the fit did not see."""
-    total = workplace.fit_metrics()["test"]
+    total, frames = workplace.fit_metrics()["test"], workplace.test_frames(dataset)
+    labels = intermolecular_forces(frames, dataset.topology)
     measured: dict[str, Any] = {
         "force_is": FORCE_IS,
         "total_force_rmse": total["force_rmse"],
         "total_force_std": total["force_std"],
+        "force_std": float(np.sqrt(np.mean(np.square(labels, dtype=np.float64)))),
     }
-    frames = workplace.test_frames(dataset)
-    labels = intermolecular_forces_of(frames)
-    measured["force_std"] = float(np.sqrt(np.mean(np.square(labels, dtype=np.float64))))
-    force_field = workplace.load_force_field(workplace.recipe.shipped)
-    if has_intermolecular_part(force_field):
-        forces = compute_intermolecular_forces(force_field, dataset.topology, frames)
-        measured["force_rmse"] = score(forces, labels)["rmse"]
-    if spline is not None:
-        measured["force_rmse_pair_spline"] = score(spline.forces(dataset.topology, frames), labels)["rmse"]
+    for key, name in _scored(workplace).items():
+        if (scores := _scores(workplace, name, dataset.topology, frames)) is not None:
+            measured |= {f"force_rmse{key}": scores["rmse"], f"inter_force_r2{key}": scores["r2"]}
     return measured
 
 
-def _measure_mean_forces(workplace: Workplace, spline: PairSpline | None) -> dict[str, Any]:
+def _scored(workplace: Workplace) -> dict[str, str]:
+    """Force fields whose forces are compared, by what stands behind the name of a measure."""
+    recipe = workplace.recipe
+    return {"": recipe.shipped, **({} if recipe.pair_spline is None else {"_pair_spline": PAIR_SPLINE})}
+
+
+def _scores(workplace: Workplace, name: str, topology: CGTopology, frames: Frames) -> dict[str, float] | None:
+    """Errors of a force field's intermolecular forces; None if it has no such part."""
+    force_field = workplace.load_force_field(name)
+    if not has_intermolecular_part(force_field):
+        return None
+    forces = compute_intermolecular_forces(force_field, topology, frames)
+    return score(forces, intermolecular_forces(frames, topology))
+
+
+def _measure_mean_forces(workplace: Workplace) -> dict[str, Any]:
     """R2 against mean forces that were held out, and the noise that no model can beat."""
     if workplace.recipe.mean_forces is None:
         return {}
     held, floors = workplace.open_mean_forces(), read_json(workplace.mean_forces / NOISE_FLOOR_FILE)
-    frames = held.frames()
-    measured: dict[str, Any] = {
+    return {
         "noise_floors": floors,
         "force_noise_floor": _pooled_noise(floors),
         "mean_force_configurations": held.n_frames,
-        "mean_force_r2": _mean_force_r2(workplace, workplace.recipe.shipped),
+        **{f"mean_force_r2{key}": _mean_force_r2(workplace, name) for key, name in _scored(workplace).items()},
         "mean_force_r2_before_refinement": _mean_force_r2(workplace, FITTED),
     }
-    if spline is not None:
-        labels = intermolecular_forces_of(frames)
-        measured["mean_force_r2_pair_spline"] = score(spline.forces(held.topology, frames), labels)["r2"]
-    return measured
 
 
 def _mean_force_r2(workplace: Workplace, name: str) -> float | None:
     """R2 of a force field's intermolecular forces; None if it has no such part."""
-    held, force_field = workplace.open_mean_forces(), workplace.load_force_field(name)
-    if not has_intermolecular_part(force_field):
-        return None
-    frames = held.frames()
-    return score(compute_intermolecular_forces(force_field, held.topology, frames), intermolecular_forces_of(frames))[
-        "r2"
-    ]
+    held = workplace.open_mean_forces()
+    scores = _scores(workplace, name, held.topology, held.frames())
+    return None if scores is None else scores["r2"]
 
 
 def _measure_sizes(workplace: Workplace) -> dict[str, Any]:
@@ -221,10 +216,8 @@ def _measure_variants(workplace: Workplace, reference: ReferenceSummary) -> dict
         elif plan.name != recipe.shipped:
             by_name[plan.name] = _measure_variant(workplace, plan.name, runs, reference)
     measured: dict[str, Any] = {"lambda_variants": by_weight} if by_weight else {}
-    if is_finished(workplace.baseline):
-        by_name["pair-spline"] = measure_runs([workplace.baseline], reference)
-        if "gr_com_rmse" in by_name["pair-spline"]:
-            measured["gr_com_rmse_pair_spline"] = by_name["pair-spline"]["gr_com_rmse"]
+    if "gr_com_rmse" in by_name.get(PAIR_SPLINE, {}):
+        measured["gr_com_rmse_pair_spline"] = by_name[PAIR_SPLINE]["gr_com_rmse"]
     return {**measured, "variants": by_name} if by_name else measured
 
 

@@ -103,11 +103,6 @@ class Workplace:
         """Folder of the report."""
         return self.folder / "report"
 
-    @property
-    def baseline(self) -> Path:
-        """Folder of the simulation of the pair spline."""
-        return self.folder / "simulations" / "pair-spline"
-
     def fit_folder(self, name: str) -> Path:
         """Folder of a fit or of the refinement."""
         return self.folder / name
@@ -216,10 +211,6 @@ class Workplace:
     def test_frames(self, dataset: ForceMatchingDataset) -> Frames:
         """Some of the frames that the fits did not see."""
         return dataset.frames(_thin(self._split(dataset)["test"], _MOST_TEST_FRAMES))
-
-    def training_frames(self, dataset: ForceMatchingDataset, most: int) -> Frames:
-        """So many of the frames that the fits did see, evenly spread."""
-        return dataset.frames(_thin(self._split(dataset)["train"], most))
 
     def _split(self, dataset: ForceMatchingDataset) -> dict[str, NDArray[np.int64]]:
         data = self.fit_config().data

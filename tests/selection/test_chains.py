@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from openmm_cgml.selection import Workplace, make_model
-from openmm_cgml.selection.intermolecular import compute_intermolecular_forces
+from openmm_cgml.selection.intermolecular import compute_intermolecular_forces, score
 from openmm_cgml.selection.pages import format_models
-from openmm_cgml.selection.pair_spline import score
 from openmm_cgml.storage import read_json
 from tests.selection.toy import write_chain_system
 

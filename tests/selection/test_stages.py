@@ -82,7 +82,7 @@ def test_an_interrupted_simulation_goes_on(made, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_fit_goes_on(made, tmp_path, monkeypatch):
-    copy = copy_of(made, tmp_path, without=("fit*", "other", "refined", "simulations", "sizes"))
+    copy = copy_of(made, tmp_path, without=("fit*", "other", "pair-spline", "refined", "simulations", "sizes"))
     fit, calls = stages.fit, []
 
     def interrupt(*args, **others):
@@ -94,10 +94,10 @@ def test_an_interrupted_fit_goes_on(made, tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "fit", interrupt)
     with pytest.raises(KeyboardInterrupt):
         make_model(copy.system, copy.runs, stages=["fit"])
-    assert [copy.has_force_field(plan.name) for plan in copy.recipe.fits] == [True, False, False]
+    assert [copy.has_force_field(plan.name) for plan in copy.recipe.fits] == [True, False, False, False]
     make_model(copy.system, copy.runs, stages=["fit"])
-    assert [copy.has_force_field(plan.name) for plan in copy.recipe.fits] == [True, True, True]
-    assert len(calls) == 4, "the first fit is not made again"
+    assert [copy.has_force_field(plan.name) for plan in copy.recipe.fits] == [True, True, True, True]
+    assert len(calls) == 5, "the first fit is not made again"
 
 
 def test_stages_without_what_they_need_say_what_is_missing(tmp_path):
@@ -118,7 +118,7 @@ def test_a_recording_that_is_given_is_used_as_it_is(made, tmp_path):
 
 
 def test_what_a_recipe_does_not_ask_for_is_not_made(made, tmp_path):
-    nothing = dict.fromkeys(("mean_forces", "refinement", "baseline", "sizes", "energy_weights", "variants"))
+    nothing = dict.fromkeys(("mean_forces", "refinement", "pair_spline", "sizes", "energy_weights", "variants"))
     system = write_system(tmp_path / "toy", **nothing)
     runs = made.runs / "references" / "toy"
     workplace = make_model(system, tmp_path / "runs", recording=runs)

@@ -9,8 +9,7 @@ from openmm_cgml.frames import Frames
 from openmm_cgml.networks import SchNet, SchNetConfig
 from openmm_cgml.runs import RunFolder
 from openmm_cgml.selection.comparison import summarize
-from openmm_cgml.selection.intermolecular import compute_intermolecular_forces, has_intermolecular_part
-from openmm_cgml.selection.pair_spline import score
+from openmm_cgml.selection.intermolecular import compute_intermolecular_forces, has_intermolecular_part, score
 from openmm_cgml.selection.results import collect_results
 from openmm_cgml.selection.table import measure_runs
 from openmm_cgml.storage import read_json, write_json

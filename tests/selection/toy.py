@@ -15,6 +15,13 @@ priors:
 network: {n_features: 6, n_filters: 5, n_inter_blocks: 1, n_basis: 8, cutoff: 0.7 nm}
 training: {epochs: 1, batch_size: 8, filter_knots: 40}
 """
+SPLINE = """
+name: toy-pair-spline
+data: {n_blocks: 6, fractions: [0.6, 0.2, 0.2], mean_force_separation: 0 nm}
+priors:
+  pairs: {form: spline, cutoff: 0.7 nm}
+network: null
+"""
 REFINE = """
 target: network
 rounds: 1
@@ -34,8 +41,8 @@ mean_forces: {configurations: 2, last_fraction: 0.5, equilibration: 0.02 ps, dur
 energy_weights: [0.1]
 variants: {other: other.yaml}
 refinement: refine.yaml
-simulation: {duration: 0.6 ps, time_step: 5 fs, frame_interval: 25 fs, seeds: [1, 2]}
-baseline: {time_step: 4 fs, frames: 20}
+simulation: {duration: 0.6 ps, time_step: 5 fs, frame_interval: 25 fs, seeds: [1, 2], variant_seeds: [1]}
+pair_spline: pair-spline.yaml
 sizes: {molecules: [64, 80], duration: 0.3 ps}
 limits: {gr_com_rmse: 5.0}
 long_runs: {duration: 0.6 ps, equilibration: 0.1 ps, sizes_duration: 0.1 ps}
@@ -54,6 +61,7 @@ def write_system(folder: Path, **changes: object) -> Path:
     (folder / "system.yaml").write_text(yaml.safe_dump(system))
     for name in ("fit.yaml", "other.yaml"):
         (folder / name).write_text(FIT)
+    (folder / "pair-spline.yaml").write_text(SPLINE)
     (folder / "refine.yaml").write_text(REFINE)
     recipe = {**yaml.safe_load(RECIPE), **changes}
     (folder / "recipe.yaml").write_text(
@@ -76,6 +84,13 @@ network:
   {n_features: 6, n_filters: 5, n_inter_blocks: 1, n_intra_blocks: 1, n_basis: 8, cutoff: 0.7 nm, separate_readouts: true, include_bonded: false}
 training: {epochs: 1, batch_size: 8, filter_knots: 40, target: split}
 """
+CHAIN_SPLINE = (
+    CHAIN_FIT[: CHAIN_FIT.index("  repulsion")]
+    + """
+  pairs: {form: spline, cutoff: 0.7 nm}
+network: null
+"""
+)
 CHAIN_REFINE = """
 target: bonded
 rounds: 1
@@ -94,8 +109,8 @@ reference:
   run: {density: 0.1 g/cm^3, relaxation_duration: 0.04 ps, duration: 0.6 ps, frame_interval: 10 fs}
 variants: {published: fit.yaml}
 refinement: refine.yaml
-simulation: {duration: 0.8 ps, time_step: 1.6 fs, network_interval: 2, frame_interval: 16 fs, seeds: [1, 2]}
-baseline: {time_step: 1.6 fs, frames: 30}
+simulation: {duration: 0.8 ps, time_step: 1.6 fs, network_interval: 2, frame_interval: 16 fs, seeds: [1, 2], variant_seeds: [1]}
+pair_spline: pair-spline.yaml
 transfer: {boxes: [[6, 6]], duration: 0.8 ps}
 picture: {plate: gr-inter-all, bead_diameter: 0.22 nm}
 """
@@ -118,6 +133,12 @@ def write_chain_system(folder: Path) -> Path:
         "time_step": "2 fs",
     }
     (folder / "system.yaml").write_text(yaml.safe_dump(system))
-    for name, text in (("fit", CHAIN_FIT), ("refine", CHAIN_REFINE), ("recipe", CHAIN_RECIPE), ("quick", QUICK)):
+    for name, text in (
+        ("fit", CHAIN_FIT),
+        ("pair-spline", CHAIN_SPLINE),
+        ("refine", CHAIN_REFINE),
+        ("recipe", CHAIN_RECIPE),
+        ("quick", QUICK),
+    ):
         (folder / f"{name}.yaml").write_text(text)
     return folder

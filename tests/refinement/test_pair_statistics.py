@@ -1,0 +1,63 @@
+"""Histograms of pairs between molecules against what they should be."""
+
+import numpy as np
+import openmm
+import pytest
+
+from openmm_cgml.analysis.rdf import combine_distributions, compute_pair_distributions
+from openmm_cgml.frames import Frames
+from openmm_cgml.potentials import PowerRepulsion
+from openmm_cgml.refinement.pair_statistics import PairStatistics
+from openmm_cgml.simulation.probe import scale_molecules
+from openmm_cgml.topology import CGTopology
+from tests.training.dimers import TEMPLATE, dimer_frames
+
+
+@pytest.fixture(scope="module")
+def dimers():
+    topology = CGTopology.from_residues([(TEMPLATE, 40)])
+    frames = dimer_frames(3, 40, edge=2.4)
+    return topology, Frames(positions=frames.positions, box=frames.box)
+
+
+def test_gr_is_that_of_the_analysis(dimers):
+    topology, frames = dimers
+    statistics = PairStatistics.of(topology, frames, 1.1)
+    analysis = compute_pair_distributions(
+        frames.positions, frames.box, bead_types=topology.bead_types, type_names=topology.type_names,
+        molecules=topology.molecules, r_max=1.1, bin_width=0.01, n_blocks=2,
+    )  # fmt: skip
+    for number, types in enumerate(statistics.types):
+        np.testing.assert_allclose(statistics.gr(number), analysis.inter["-".join(types)].g, rtol=1e-5, atol=1e-6)
+    n_pairs = topology.n_beads * (topology.n_beads - 1) / 2
+    whole = combine_distributions(analysis.inter, topology.n_beads).g * n_pairs / (n_pairs - topology.n_molecules)
+    np.testing.assert_allclose(statistics.gr(), whole, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.physics
+def test_forces_times_arms_are_the_molecular_virial(dimers):
+    topology, frames = dimers
+    statistics = PairStatistics.of(topology, frames, 1.1)
+    repulsion = PowerRepulsion(
+        bead_types=topology.bead_types, sigma=np.full((2, 2), 0.5), epsilon=np.ones((2, 2)), exponent=3, cutoff=1.1,
+        switch_distance=0.8, exclusions=topology.exclusions(2),
+    )  # fmt: skip
+    parameters = {"sigma": 0.5, "epsilon": 1.0, "exponent": 3, "cutoff": 1.1, "switch_distance": 0.8}
+    slopes = PowerRepulsion.slopes(parameters, statistics.distances) @ PowerRepulsion.to_coefficients(parameters)
+    for frame in range(3):
+        energies = []
+        for scale in (1 - 1e-5, 1 + 1e-5):
+            system = openmm.System()
+            for _ in range(topology.n_beads):
+                system.addParticle(1.0)
+            system.setDefaultPeriodicBoxVectors(*(scale * frames.box[frame]))
+            system.addForce(repulsion.to_openmm(periodic=True))
+            platform = openmm.Platform.getPlatform("Reference")
+            context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform)
+            context.setPositions(scale_molecules(frames.positions[frame], topology, scale))
+            energies.append(context.getState(energy=True).getPotentialEnergy()._value)
+        by_scaling = (energies[1] - energies[0]) / 2e-5
+        found = float(statistics.arms[frame].sum(axis=0, dtype=float) @ slopes)
+        assert found == pytest.approx(by_scaling, rel=2e-3)
+        plain = float(statistics.counts[frame].sum(axis=0, dtype=float) @ (slopes * statistics.distances))
+        assert plain != pytest.approx(by_scaling, rel=2e-3), "the control, which takes beads for molecules, must fail"
