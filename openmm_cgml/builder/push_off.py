@@ -20,6 +20,7 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.potentials import (
     ANGLE,
     TORSION,
+    Basis,
     BondedPotential,
     CosineAngle,
     CosineTorsion,
@@ -214,7 +215,7 @@ def _fit(form: type[CosineAngle] | type[CosineTorsion], weights: NDArray[np.floa
     samples = Samples(coordinate=form.coordinate, values=values, shares=weights)
     for n_harmonics in range(_HARMONICS, 0, -1):
         try:
-            coefficients = form.invert(samples, kt, samples.mean, n_harmonics)
+            coefficients = form.invert(samples, kt, Basis(origin=samples.mean, n=n_harmonics))
         except InputError:
             continue
         if np.abs(coefficients).sum() <= _STRONGEST * kt:

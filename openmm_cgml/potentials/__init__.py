@@ -4,7 +4,7 @@ A form of your own is a final subclass of `BondedPotential` or `PairPotential`, 
 `POTENTIALS.append(MyForm)` on: configurations, fitting, files, time steps, boxes, simulations, refinement and reports.
 """
 
-from openmm_cgml.potentials.bonded import BondedConfig, BondedPotential
+from openmm_cgml.potentials.bonded import Basis, BondedConfig, BondedPotential
 from openmm_cgml.potentials.contacts import closest_approach
 from openmm_cgml.potentials.coordinate import ANGLE, BOND, COORDINATES, TORSION, Coordinate, group_by_types, type_key
 from openmm_cgml.potentials.cosine_angle import CosineAngle, CosineAngleConfig
@@ -35,6 +35,7 @@ __all__ = [
     "COORDINATES",
     "POTENTIALS",
     "TORSION",
+    "Basis",
     "BondedConfig",
     "BondedPotential",
     "Coordinate",

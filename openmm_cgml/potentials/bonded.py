@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -39,11 +40,24 @@ class BondedConfig(Config):
         return {}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Basis:
+    """What the features of one term depend on beside the coordinate; a form whose features need more extends it.
+
+    Attributes:
+        origin: Where they count from [nm or rad], usually the mean of the data.
+        n: How many there are.
+    """
+
+    origin: float
+    n: int
+
+
 class BondedPotential(Potential):
     """A bonded form. Its energy is linear in coefficients, which is what fitting and refinement work with.
 
-    With x the coordinate and an origin o, usually the mean of the data, U(x) = sum over i of c_i f_i(x - o) up to a
-    constant, where the f_i are the features; `to_coefficients` and `from_coefficients` convert.
+    With x the coordinate, U(x) = sum over i of c_i f_i(x) up to a constant, where the f_i are the features of a
+    `Basis`; `to_coefficients` and `from_coefficients` convert.
     """
 
     coordinate: ClassVar[Coordinate]
@@ -60,23 +74,22 @@ class BondedPotential(Potential):
 
     @classmethod
     @abc.abstractmethod
-    def features(cls, values: NDArray[np.float64], origin: float, n: int) -> NDArray[np.float64]:
-        """The first n functions that the coefficients weigh, shape (*values.shape, n).
+    def features(cls, values: NDArray[np.float64], basis: Basis) -> NDArray[np.float64]:
+        """The functions that the coefficients weigh, shape (*values.shape, basis.n).
 
         Args:
             values: Values of the coordinate [nm or rad], any shape.
-            origin: Where they count from [nm or rad].
-            n: How many.
+            basis: Of `basis_for` or `basis_of`.
         """
 
     @classmethod
     @abc.abstractmethod
-    def to_coefficients(cls, parameters: Parameters, origin: float) -> NDArray[np.float64]:
-        """Coefficients of the features of one term [kJ/mol and powers of nm], without trailing ones that do nothing."""
+    def to_coefficients(cls, parameters: Parameters, basis: Basis) -> NDArray[np.float64]:
+        """Coefficients of the features of one term [kJ/mol and powers of nm], shape (basis.n,)."""
 
     @classmethod
     @abc.abstractmethod
-    def from_coefficients(cls, coefficients: NDArray[np.float64], origin: float) -> dict[str, Any]:
+    def from_coefficients(cls, coefficients: NDArray[np.float64], basis: Basis) -> dict[str, Any]:
         """The parameters that have these coefficients.
 
         Raises:
@@ -89,6 +102,27 @@ class BondedPotential(Potential):
 
         Two arrays of shape (n_terms,), the second in kJ/mol/nm^2 or kJ/mol/rad^2.
         """
+
+    @classmethod
+    def basis_for(cls, samples: Samples, kt: float, config: BondedConfig) -> Basis:
+        """The basis of a fit; by default about the mean, with as many features as there are parameters.
+
+        Args:
+            samples: Samples of the coordinate.
+            kt: Thermal energy [kJ/mol].
+            config: All settings of the form.
+        """
+        return Basis(origin=samples.mean, n=len(cls.parameters))
+
+    @classmethod
+    def basis_of(cls, parameters: Parameters, origin: float) -> Basis:
+        """The basis in which a term is refined; by default with as many features as there are parameters.
+
+        Args:
+            parameters: Parameters of the term.
+            origin: Where the features count from [nm or rad].
+        """
+        return Basis(origin=origin, n=len(cls.parameters))
 
     @classmethod
     def bind(cls, indices: NDArray[np.int64], terms: Sequence[Parameters]) -> Self:
@@ -117,36 +151,31 @@ class BondedPotential(Potential):
         by_hand = [name for name, value in given.items() if value != "fit"]
         if by_hand:
             raise InputError(f"fits all of its parameters or none, but {', '.join(by_hand)} is given by hand")
-        origin = samples.mean
-        return cls.from_coefficients(cls.invert(samples, kt, origin, cls.n_coefficients(config)), origin)
+        basis = cls.basis_for(samples, kt, config)
+        return cls.from_coefficients(cls.invert(samples, kt, basis), basis)
 
     @classmethod
-    def invert(cls, samples: Samples, kt: float, origin: float, n: int) -> NDArray[np.float64]:
-        """Coefficients of the n features in the energy whose distribution is nearest to the samples, shape (n,).
+    def invert(cls, samples: Samples, kt: float, basis: Basis) -> NDArray[np.float64]:
+        """Coefficients of the features in the energy whose distribution is nearest to the samples, shape (basis.n,).
 
         Raises:
             InputError: If the samples are too few or too narrow for so many.
         """
-        return fit_linear(samples, cls.features(samples.values, origin, n), kt)
+        return fit_linear(samples, cls.features(samples.values, basis), kt)
 
     @classmethod
-    def n_coefficients(cls, config: BondedConfig) -> int:
-        """How many coefficients a fit has; as many as there are parameters."""
-        return len(cls.parameters)
-
-    @classmethod
-    def changed(cls, parameters: Parameters, change: NDArray[np.float64], origin: float) -> dict[str, Any]:
+    def changed(cls, parameters: Parameters, change: NDArray[np.float64], basis: Basis) -> dict[str, Any]:
         """Parameters with a change of the coefficients, or the largest half, quarter, ... of it that the form allows.
 
         Args:
             parameters: Those before.
-            change: What to add to the coefficients, shape (n,).
-            origin: Where the features count from [nm or rad].
+            change: What to add to the coefficients, shape (basis.n,).
+            basis: Of `basis_of` these parameters.
         """
-        before = cls.to_coefficients(parameters, origin)
+        before = cls.to_coefficients(parameters, basis)
         for share in 0.5 ** np.arange(_MOST_HALVINGS):
             try:
-                return cls.from_coefficients(before + share * change, origin)
+                return cls.from_coefficients(before + share * change, basis)
             except InputError:
                 continue
         return dict(parameters)
@@ -170,9 +199,8 @@ class BondedPotential(Potential):
     @classmethod
     def energy_of(cls, parameters: Parameters, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Energy of one term at values of its coordinate [kJ/mol], up to a constant, shape (n,)."""
-        origin = float(values.mean())
-        coefficients = cls.to_coefficients(parameters, origin)
-        return np.asarray(cls.features(values, origin, len(coefficients)) @ coefficients)
+        basis = cls.basis_of(parameters, float(values.mean()))
+        return np.asarray(cls.features(values, basis) @ cls.to_coefficients(parameters, basis))
 
     @classmethod
     def moments(cls, parameters: Parameters, kt: float) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from openmm_cgml.config import Energy
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials.bonded import BondedConfig, BondedPotential, Fit, Parameters
+from openmm_cgml.potentials.bonded import Basis, BondedConfig, BondedPotential, Fit, Parameters
 from openmm_cgml.potentials.inversion import Samples
 from openmm_cgml.potentials.potential import Parameter
 
@@ -59,18 +59,29 @@ class CosineSeries(BondedPotential):
         return cls.with_coefficients(indices, rows[:, : int(np.flatnonzero(rows.any(axis=0)).max(initial=0)) + 1])
 
     @classmethod
-    def features(cls, values: NDArray[np.float64], origin: float, n: int) -> NDArray[np.float64]:
+    def basis_for(cls, samples: Samples, kt: float, config: BondedConfig) -> Basis:
+        """See `BondedPotential.basis_for`."""
+        assert isinstance(config, CosineConfig)  # the class that this form declares
+        return Basis(origin=samples.mean, n=config.harmonics)
+
+    @classmethod
+    def basis_of(cls, parameters: Parameters, origin: float) -> Basis:
+        """See `BondedPotential.basis_of`; up to the last harmonic that is not zero."""
+        values = [parameters[name] for name in COSINES]
+        return Basis(origin=origin, n=int(np.flatnonzero(values).max(initial=0)) + 1)
+
+    @classmethod
+    def features(cls, values: NDArray[np.float64], basis: Basis) -> NDArray[np.float64]:
         """See `BondedPotential.features`."""
-        return np.asarray(np.cos(np.arange(1, n + 1) * values[..., None]))
+        return np.asarray(np.cos(np.arange(1, basis.n + 1) * values[..., None]))
 
     @classmethod
-    def to_coefficients(cls, parameters: Parameters, origin: float) -> NDArray[np.float64]:
-        """See `BondedPotential.to_coefficients`; at least one."""
-        values = np.array([parameters[name] for name in COSINES])
-        return values[: int(np.flatnonzero(values).max(initial=0)) + 1]
+    def to_coefficients(cls, parameters: Parameters, basis: Basis) -> NDArray[np.float64]:
+        """See `BondedPotential.to_coefficients`."""
+        return np.array([parameters[name] for name in COSINES][: basis.n])
 
     @classmethod
-    def from_coefficients(cls, coefficients: NDArray[np.float64], origin: float) -> dict[str, float]:
+    def from_coefficients(cls, coefficients: NDArray[np.float64], basis: Basis) -> dict[str, float]:
         """See `BondedPotential.from_coefficients`."""
         return cosine_parameters(coefficients.tolist())
 
@@ -86,12 +97,6 @@ class CosineSeries(BondedPotential):
             return super().fit(samples, kt, given, config)
         except InputError as error:
             raise InputError(f"{error}; lower {cls.coordinate.section}.harmonics") from error
-
-    @classmethod
-    def n_coefficients(cls, config: BondedConfig) -> int:
-        """See `BondedPotential.n_coefficients`."""
-        assert isinstance(config, CosineConfig)  # the class that this form declares
-        return config.harmonics
 
 
 def cosine_parameters(coefficients: Sequence[float]) -> dict[str, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials.bonded import BondedConfig, BondedPotential, Parameters
+from openmm_cgml.potentials.bonded import Basis, BondedConfig, BondedPotential, Parameters
 from openmm_cgml.potentials.inversion import Samples, fit_linear
 from openmm_cgml.potentials.modes import modes
 
@@ -45,24 +45,24 @@ class Harmonic(BondedPotential):
         """What a user may do where no harmonic term fits."""
 
     @classmethod
-    def features(cls, values: NDArray[np.float64], origin: float, n: int) -> NDArray[np.float64]:
+    def features(cls, values: NDArray[np.float64], basis: Basis) -> NDArray[np.float64]:
         """See `BondedPotential.features`."""
-        x = values - origin
+        x = values - basis.origin
         return np.stack([x, x**2 / 2], axis=-1)
 
     @classmethod
-    def to_coefficients(cls, parameters: Parameters, origin: float) -> NDArray[np.float64]:
+    def to_coefficients(cls, parameters: Parameters, basis: Basis) -> NDArray[np.float64]:
         """See `BondedPotential.to_coefficients`."""
         stiffness = parameters["stiffness"]
-        return np.array([stiffness * (origin - parameters[cls.center]), stiffness])
+        return np.array([stiffness * (basis.origin - parameters[cls.center]), stiffness])
 
     @classmethod
-    def from_coefficients(cls, coefficients: NDArray[np.float64], origin: float) -> dict[str, float]:
+    def from_coefficients(cls, coefficients: NDArray[np.float64], basis: Basis) -> dict[str, float]:
         """See `BondedPotential.from_coefficients`."""
         slope, stiffness = (float(value) for value in coefficients)
         if not stiffness > 0:
             raise InputError(f"has a force constant of {stiffness:g}; it must be positive")
-        return {cls.center: origin - slope / stiffness, "stiffness": stiffness}
+        return {cls.center: basis.origin - slope / stiffness, "stiffness": stiffness}
 
     def minima(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `BondedPotential.minima`."""
@@ -80,9 +80,9 @@ class Harmonic(BondedPotential):
         return dict(zip((cls.center, "stiffness"), fitted, strict=True))
 
     @classmethod
-    def invert(cls, samples: Samples, kt: float, origin: float, n: int) -> NDArray[np.float64]:
+    def invert(cls, samples: Samples, kt: float, basis: Basis) -> NDArray[np.float64]:
         """See `BondedPotential.invert`."""
-        return cls.to_coefficients(dict(zip((cls.center, "stiffness"), fit_harmonic(samples, kt), strict=True)), origin)
+        return cls.to_coefficients(dict(zip((cls.center, "stiffness"), fit_harmonic(samples, kt), strict=True)), basis)
 
     @classmethod
     def from_settings(cls, given: Mapping[str, Any], config: BondedConfig) -> dict[str, Any]:
@@ -95,10 +95,10 @@ class Harmonic(BondedPotential):
         }
 
     @classmethod
-    def changed(cls, parameters: Parameters, change: NDArray[np.float64], origin: float) -> dict[str, float]:
+    def changed(cls, parameters: Parameters, change: NDArray[np.float64], basis: Basis) -> dict[str, float]:
         """See `BondedPotential.changed`; one change leaves half of the force constant at least."""
         change = change * min(1.0, (1 - _SOFTEST) * parameters["stiffness"] / max(-float(change[1]), 1e-300))
-        return cls.from_coefficients(cls.to_coefficients(parameters, origin) + change, origin)
+        return cls.from_coefficients(cls.to_coefficients(parameters, basis) + change, basis)
 
     @classmethod
     def doubts(cls, parameters: Parameters, samples: NDArray[np.float64] | None, kt: float) -> tuple[str, ...]:

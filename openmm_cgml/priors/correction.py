@@ -43,8 +43,8 @@ class TermFeatures:
             InputError: If the samples are too few or too much alike, or the term is of no bonded form.
         """
         self.term, self._form = term, term.bonded
-        self._origin = float(reference.mean())
-        self.n = len(self._form.to_coefficients(term.parameters, self._origin))
+        self._basis = self._form.basis_of(term.parameters, float(reference.mean()))
+        self.n = self._basis.n
         plain = self._plain(reference.ravel())
         self._mean = plain.mean(axis=0)
         _, self._mix = np.linalg.qr((plain - self._mean) / np.sqrt(len(plain)))
@@ -57,16 +57,16 @@ class TermFeatures:
         return np.linalg.solve(self._mix.T, plain.reshape(-1, self.n).T).T.reshape(plain.shape)
 
     def _plain(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self._form.features(values, self._origin, self.n)
+        return self._form.features(values, self._basis)
 
     def invert(self, samples: NDArray[np.float64], kt: float) -> NDArray[np.float64]:
         """Coefficients of the features [kJ/mol] in the energy whose distribution is nearest to samples, shape (n,)."""
         histogram = Samples.of(self._form.coordinate, samples.ravel())
-        return np.asarray(self._mix @ self._form.invert(histogram, kt, self._origin, self.n))
+        return np.asarray(self._mix @ self._form.invert(histogram, kt, self._basis))
 
     def changed(self, change: NDArray[np.float64]) -> PriorTerm:
         """The term with a change of the coefficients [kJ/mol], shape (n,), or as much of it as the form allows."""
-        parameters = self._form.changed(self.term.parameters, np.linalg.solve(self._mix, change), self._origin)
+        parameters = self._form.changed(self.term.parameters, np.linalg.solve(self._mix, change), self._basis)
         return replace(self.term, parameters=parameters)
 
 

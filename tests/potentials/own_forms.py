@@ -56,18 +56,18 @@ class QuarticBond(BondedPotential):
     k4: np.ndarray
 
     @classmethod
-    def features(cls, values, origin, n):
-        x = values - origin
+    def features(cls, values, basis):
+        x = values - basis.origin
         return np.stack([x, x**2 / 2, x**3 / 3, x**4 / 4], axis=-1)
 
     @classmethod
-    def to_coefficients(cls, parameters, origin):
-        shift = origin - parameters["length"]
+    def to_coefficients(cls, parameters, basis):
+        shift = basis.origin - parameters["length"]
         force = np.polynomial.Polynomial([0, parameters["k2"], parameters["k3"], parameters["k4"]])
         return np.resize(force(np.polynomial.Polynomial([shift, 1.0])).coef, 4)
 
     @classmethod
-    def from_coefficients(cls, coefficients, origin):
+    def from_coefficients(cls, coefficients, basis):
         force = np.polynomial.Polynomial(coefficients)
         roots = force.roots()
         real = np.sort(roots[np.abs(roots.imag) < 1e-9].real)
@@ -76,7 +76,7 @@ class QuarticBond(BondedPotential):
             raise InputError(f"coefficients {coefficients} have no valley that holds a bond")
         x = min(stable, key=abs)
         shifted = force(np.polynomial.Polynomial([x, 1.0])).coef
-        return dict(zip(cls.parameters, (float(origin + x), *map(float, shifted[1:])), strict=True))
+        return dict(zip(cls.parameters, (float(basis.origin + x), *map(float, shifted[1:])), strict=True))
 
     @classmethod
     def from_settings(cls, given, config):
