@@ -28,6 +28,9 @@ from openmm_cgml.potentials.potential import (
     minimum_image,
 )
 from openmm_cgml.potentials.power_repulsion import PowerRepulsion, PowerRepulsionConfig
+from openmm_cgml.potentials.spline_angle import SplineAngle, SplineAngleConfig
+from openmm_cgml.potentials.spline_bond import SplineBond, SplineBondConfig
+from openmm_cgml.potentials.spline_torsion import SplineTorsion, SplineTorsionConfig
 
 __all__ = [
     "ANGLE",
@@ -61,6 +64,12 @@ __all__ = [
     "PowerRepulsion",
     "PowerRepulsionConfig",
     "Samples",
+    "SplineAngle",
+    "SplineAngleConfig",
+    "SplineBond",
+    "SplineBondConfig",
+    "SplineTorsion",
+    "SplineTorsionConfig",
     "Value",
     "bonded_forms",
     "closest_approach",

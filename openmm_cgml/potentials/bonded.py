@@ -161,7 +161,17 @@ class BondedPotential(Potential):
         Raises:
             InputError: If the samples are too few or too narrow for so many.
         """
-        return fit_linear(samples, cls.features(samples.values, basis), kt)
+        rough = cls.roughness(basis)
+        scaled = None if rough is None else rough / (kt * math.sqrt(samples.size))
+        return fit_linear(samples, cls.features(samples.values, basis), kt, roughness=scaled)
+
+    @classmethod
+    def roughness(cls, basis: Basis) -> NDArray[np.float64] | None:
+        """Combinations of the coefficients that are about 1 kT before any data, shape (n_rows, basis.n).
+
+        They make a form with many local features smooth where there are few samples; by default None, no such rule.
+        """
+        return None
 
     @classmethod
     def changed(cls, parameters: Parameters, change: NDArray[np.float64], basis: Basis) -> dict[str, Any]:
@@ -212,20 +222,50 @@ class BondedPotential(Potential):
         """
         low, high = cls.coordinate.limits
         if not math.isfinite(high):
-            beads = np.arange(cls.coordinate.n_beads)[None]
-            center, force_constant = (float(of[0]) for of in cls.bind(beads, [parameters]).minima())
-            reach = 12 * math.sqrt(kt / force_constant)
-            low, high = max(low, center - reach), center + reach
+            lowest, highest = cls.reach(parameters, kt)
+            low, high = max(low, lowest), highest
         values = low + (high - low) * (np.arange(_N_POINTS) + 0.5) / _N_POINTS
         energies = cls.energy_of(parameters, values)
         weights = cls.coordinate.jacobian(values) * np.exp(-(energies - energies.min()) / kt)
         mean = float(np.average(values, weights=weights))
         return mean, math.sqrt(float(np.average((values - mean) ** 2, weights=weights)))
 
+    @classmethod
+    def reach(cls, parameters: Parameters, kt: float) -> tuple[float, float]:
+        """Ends of a range [nm or rad] outside which the coordinate is never found under the term alone.
+
+        Args:
+            parameters: Parameters of the term.
+            kt: Thermal energy [kJ/mol].
+        """
+        beads = np.arange(cls.coordinate.n_beads)[None]
+        center, force_constant = (float(of[0]) for of in cls.bind(beads, [parameters]).minima())
+        width = 12 * math.sqrt(kt / force_constant)
+        return center - width, center + width
+
+    def outermost_minima(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The lowest and the highest value [nm or rad] at which each term has a minimum, shape (n_terms,) each.
+
+        The two are the same for a form with one minimum.
+        """
+        center, _ = self.minima()
+        return center, center
+
+    def stiffest(self, kt: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where each term is stiffest of all that is visited, and its second derivative there, as `minima`.
+
+        By default that is its minimum.
+
+        Args:
+            kt: Thermal energy [kJ/mol].
+        """
+        return self.minima()
+
     def period(self, masses: NDArray[np.float64], lengths: Lengths, kt: float) -> Period | None:
-        """The period at the minimum of the stiffest term. See `Potential.period`."""
+        """The period of the stiffest term where it is stiffest. See `Potential.period`."""
         found = []
-        for beads, center, constant in zip(self.indices.tolist(), *map(np.ndarray.tolist, self.minima()), strict=True):
+        stiffest = self.stiffest(kt)
+        for beads, center, constant in zip(self.indices.tolist(), *map(np.ndarray.tolist, stiffest), strict=True):
             inverse = self.coordinate.inverse_mass(tuple(beads), center, masses, lengths)
             if constant > 0 and inverse:
                 found.append((constant * inverse, f"{self.coordinate.kind} {'-'.join(map(str, beads))}"))

@@ -27,7 +27,8 @@ from openmm_cgml.potentials.potential import Parameter, as_beads, check_indices,
 if TYPE_CHECKING:
     import torch
 
-_STRAIGHT = 1e-6  # sine of an angle below which the torsion around it has no direction
+STRAIGHT = 1e-6
+"""Sine of an angle below which the torsion around it has no direction."""
 
 
 class CosineTorsionConfig(CosineConfig):
@@ -90,7 +91,7 @@ class CosineTorsion(CosineSeries):
         )
         one, other = first.cross(second, dim=-1), second.cross(third, dim=-1)
         squares = [(vectors * vectors).sum(-1) for vectors in (first, second, third)]
-        in_line = _STRAIGHT**2 * squares[0] * squares[1] ** 2 * squares[2]
+        in_line = STRAIGHT**2 * squares[0] * squares[1] ** 2 * squares[2]
         cosine = cosine_between(one, other, in_line.detach())
         return cosine_series(cosine, positions.new_tensor(self.coefficients)).sum(-1)
 

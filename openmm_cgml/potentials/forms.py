@@ -13,6 +13,9 @@ from openmm_cgml.potentials.pair import PairPotential
 from openmm_cgml.potentials.pair_spline import PairSpline
 from openmm_cgml.potentials.potential import Potential
 from openmm_cgml.potentials.power_repulsion import PowerRepulsion
+from openmm_cgml.potentials.spline_angle import SplineAngle
+from openmm_cgml.potentials.spline_bond import SplineBond
+from openmm_cgml.potentials.spline_torsion import SplineTorsion
 
 POTENTIALS: list[type[Potential]] = [
     HarmonicBond,
@@ -21,6 +24,9 @@ POTENTIALS: list[type[Potential]] = [
     CosineTorsion,
     PowerRepulsion,
     PairSpline,
+    SplineBond,
+    SplineAngle,
+    SplineTorsion,
 ]
 """Every form there is; nothing else lists them."""
 

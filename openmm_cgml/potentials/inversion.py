@@ -29,11 +29,13 @@ class Samples:
         coordinate: What was sampled.
         values: Bin centers [nm or rad], shape (n_bins,).
         shares: Share of the samples in each bin, shape (n_bins,); they sum to 1.
+        size: Number of samples; infinite where the shares are exact.
     """
 
     coordinate: Coordinate
     values: NDArray[np.float64]
     shares: NDArray[np.float64]
+    size: float = math.inf
 
     @classmethod
     def of(cls, coordinate: Coordinate, samples: NDArray[np.float64]) -> Samples:
@@ -46,12 +48,23 @@ class Samples:
         if not math.isfinite(high):
             low, high = max(low, min(mean - reach, samples.min())), max(mean + reach, samples.max())
         counts, edges = np.histogram(samples, bins=_N_BINS, range=(low, high))
-        return cls(coordinate=coordinate, values=(edges[1:] + edges[:-1]) / 2, shares=counts / counts.sum())
+        values = (edges[1:] + edges[:-1]) / 2
+        return cls(coordinate=coordinate, values=values, shares=counts / counts.sum(), size=len(samples))
 
     @property
     def mean(self) -> float:
         """Mean of the samples [nm or rad]."""
         return float(self.shares @ self.values)
+
+    @property
+    def variance(self) -> float:
+        """Variance of the samples [nm^2 or rad^2]."""
+        return float(self.shares @ (self.values - self.mean) ** 2)
+
+    def range_without(self, tail: float) -> tuple[float, float]:
+        """Lowest and highest value [nm or rad] when this share of the samples is left out at either end."""
+        below, above = np.cumsum(self.shares), np.cumsum(self.shares[::-1])
+        return float(self.values[np.argmax(below > tail)]), float(self.values[::-1][np.argmax(above > tail)])
 
     @property
     def log_jacobian(self) -> NDArray[np.float64]:
@@ -65,6 +78,7 @@ def fit_linear(
     kt: float,
     *,
     fixed: NDArray[np.float64] | float = 0.0,
+    roughness: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Coefficients c of the energy `fixed + features @ c` whose distribution is nearest to the samples, shape (n,).
 
@@ -73,37 +87,45 @@ def fit_linear(
         features: Functions of the coordinate in each bin, shape (n_bins, n).
         kt: Thermal energy [kJ/mol].
         fixed: The part of the energy that is given [kJ/mol], shape (n_bins,).
+        roughness: Combinations r of the coefficients that are small before any data, shape (n_rows, n): half the sum of
+            the squares of r @ c is taken off the mean log-likelihood. None takes off nothing.
 
     Raises:
         InputError: If the maximum is not found, because the data are too few or too narrow for so many coefficients.
     """
-    return _maximize(samples, -features / kt, samples.log_jacobian - fixed / kt)
+    rough = np.zeros((0, features.shape[1])) if roughness is None else roughness
+    return _maximize(samples, -features / kt, samples.log_jacobian - fixed / kt, rough)
 
 
-def _maximize(samples: Samples, features: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
+def _maximize(
+    samples: Samples, features: NDArray[np.float64], base: NDArray[np.float64], rough: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Coefficients c that maximize the likelihood of exp(base + features @ c), by damped Newton steps.
 
     Args:
         samples: The data.
         features: Shape (n_bins, n).
         base: The fixed part of the logarithm of the density, shape (n_bins,).
+        rough: Shape (n_rows, n), see `fit_linear`.
     """
     centered = features - samples.shares @ features
-    _, mix = np.linalg.qr(np.sqrt(samples.shares)[:, None] * centered)
+    _, mix = np.linalg.qr(np.concatenate([np.sqrt(samples.shares)[:, None] * centered, rough]))
     if not np.abs(np.diag(mix)).min() > 1e-9 * np.abs(mix).max():
         raise InputError("has too few different values for so many parameters")
     white = np.linalg.solve(mix.T, centered.T).T  # uncorrelated in the data, which takes the stiffness out
+    rough = np.linalg.solve(mix.T, rough.T).T
     coefficients = np.zeros(white.shape[1])
-    likelihood, density = _likelihood(white, base, coefficients)
+    likelihood, density = _likelihood(white, base, rough, coefficients)
     for _ in range(_MAX_STEPS):
-        gradient = -density @ white  # the data's own mean of each column is zero
-        hessian = (white * density[:, None]).T @ white - np.outer(gradient, gradient)
+        mean = density @ white  # that of the data is zero in each column
+        gradient = -mean - rough.T @ (rough @ coefficients)
+        hessian = (white * density[:, None]).T @ white - np.outer(mean, mean) + rough.T @ rough
         step = np.linalg.lstsq(hessian, gradient, rcond=1e-14)[0]
         gain = float(gradient @ step)
         if gain < 1e-12:
             return np.linalg.solve(mix, coefficients)
         for length in 0.5 ** np.arange(30):
-            trial, trial_density = _likelihood(white, base, coefficients + length * step)
+            trial, trial_density = _likelihood(white, base, rough, coefficients + length * step)
             if trial >= likelihood + 1e-4 * length * gain:
                 break
         else:
@@ -115,11 +137,21 @@ def _maximize(samples: Samples, features: NDArray[np.float64], base: NDArray[np.
 
 
 def _likelihood(
-    white: NDArray[np.float64], base: NDArray[np.float64], coefficients: NDArray[np.float64]
+    white: NDArray[np.float64],
+    base: NDArray[np.float64],
+    rough: NDArray[np.float64],
+    coefficients: NDArray[np.float64],
 ) -> tuple[float, NDArray[np.float64]]:
-    """Mean log-likelihood up to a constant, and the normalized density, shape (n_bins,)."""
+    """Mean log-likelihood less roughness up to a constant, and the normalized density, shape (n_bins,)."""
     logarithm = base + white @ coefficients
     highest = float(logarithm.max())
     density = np.exp(logarithm - highest)
     total = float(density.sum())
-    return -(highest + math.log(total)), density / total
+    return -(highest + math.log(total)) - float(((rough @ coefficients) ** 2).sum()) / 2, density / total
+
+
+def divergence(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Jensen-Shannon divergence of two distributions over the same bins [bit]: 0 for equal, 1 for disjoint ones."""
+    middle = (first + second) / 2
+    parts = [p[p > 0] @ np.log2(p[p > 0] / middle[p > 0]) for p in (first, second)]
+    return max(0.0, float(sum(parts)) / 2)

@@ -14,6 +14,7 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.periodic import find_pairs, pair_distances
 from openmm_cgml.potentials import BondedPotential, PairPotential
+from openmm_cgml.potentials.inversion import divergence
 from openmm_cgml.priors.prior_set import PriorSet
 from openmm_cgml.priors.term import PriorTerm
 from openmm_cgml.topology import CGTopology
@@ -221,7 +222,7 @@ def _bonded_fit(term: PriorTerm, samples: NDArray[np.float64], kt: float) -> Bon
         sampled=sampled,
         data_energy=data_energy,
         n_samples=len(samples),
-        divergence=_divergence(shares, fitted),
+        divergence=divergence(shares, fitted),
     )
 
 
@@ -235,13 +236,6 @@ def _range(
     mean, deviation = form.moments(term.parameters, kt)
     reach = 5 * deviation
     return max(low, min(mean - reach, float(samples.min()))), max(mean + reach, float(samples.max()))
-
-
-def _divergence(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Jensen-Shannon divergence of two distributions over the same bins [bit]."""
-    middle = (first + second) / 2
-    parts = [p[p > 0] @ np.log2(p[p > 0] / middle[p > 0]) for p in (first, second)]
-    return max(0.0, float(sum(parts)) / 2)
 
 
 def _repulsion_fits(priors: PriorSet, topology: CGTopology, frames: Frames, kt: float) -> Iterator[RepulsionFit]:

@@ -18,8 +18,12 @@ from openmm_cgml.potentials import (
     PairSpline,
     Potential,
     PowerRepulsion,
+    SplineAngle,
+    SplineBond,
+    SplineTorsion,
     evaluate,
 )
+from openmm_cgml.potentials.bonded import BondedPotential
 
 BOXES = {
     "open": None,
@@ -66,6 +70,28 @@ def bonds(rng: np.random.Generator, n: int, box: np.ndarray | None, shortest: fl
     )
     positions = np.stack([first, second], axis=1).reshape(-1, 3)
     return Case(potential, positions, replace(potential, stiffness=potential.stiffness / 2))
+
+
+def splined(
+    form: type[BondedPotential], rng: np.random.Generator, case: Case, ranges: list[tuple[float, float]]
+) -> Case:
+    """The beads of a case with splines over the ranges, in turn, with random heights and walls at both ends."""
+    terms = []
+    for number, (low, high) in enumerate(ranges):
+        size = 12 + number
+        heights = np.cos(np.pi / size * np.outer(np.arange(size), range(1, 5))) @ rng.normal(0, 5, 4)
+        values = {"low": low, "high": high, "wall": 4000.0 / (high - low), "coefficients": heights}
+        known = {name: values[name] for name in form.parameters}
+        basis = form.basis_of(known, 0.0)
+        terms.append(form.from_coefficients(heights, basis))
+    n = len(case.potential.indices)
+    potential = form.bind(case.potential.indices, [terms[k % len(terms)] for k in range(n)])
+    scaled = tuple(replace(spline, coefficients=1.001 * spline.coefficients) for spline in potential.splines)
+    return Case(potential, case.positions, replace(potential, splines=scaled))
+
+
+def spline_bonds(rng: np.random.Generator, n: int, box: np.ndarray | None, shortest: float) -> Case:
+    return splined(SplineBond, rng, bonds(rng, n, box, shortest), [(0.3, 0.7), (0.45, 0.8), (0.25, 0.4)])
 
 
 def triples(rng: np.random.Generator, n: int, box: np.ndarray | None, smallest: float) -> np.ndarray:
@@ -120,6 +146,16 @@ def cosine_torsions(rng: np.random.Generator, n: int, box: np.ndarray | None, st
         np.stack(positions, axis=1).reshape(-1, 3),
         replace(potential, coefficients=coefficients * [1, 1, 1, 0.998]),
     )
+
+
+def spline_angles(rng: np.random.Generator, n: int, box: np.ndarray | None, smallest: float) -> Case:
+    """Splines with walls at both ends, up to 180 degrees, from 0 and over all that an angle can be."""
+    ranges = [(1.2, 2.0), (1.5, np.pi), (0.0, 1.6), (0.0, np.pi), (0.6, 3.0)]
+    return splined(SplineAngle, rng, cosine_angles(rng, n, box, smallest), ranges)
+
+
+def spline_torsions(rng: np.random.Generator, n: int, box: np.ndarray | None, straightest: float) -> Case:
+    return splined(SplineTorsion, rng, cosine_torsions(rng, n, box, straightest), [(0.0, np.pi)] * 3)
 
 
 def liquid(rng: np.random.Generator, n: int, box: np.ndarray | None, shortest: float) -> np.ndarray:
@@ -204,6 +240,9 @@ CASES: dict[str, tuple[type[Potential], Callable[..., Case], int, float, float]]
     "harmonic angle": (HarmonicAngle, angles, 10_000, 1e-3, 0.2),
     "cosine angle": (CosineAngle, cosine_angles, 10_000, 1e-3, 0.2),
     "cosine torsion": (CosineTorsion, cosine_torsions, 10_000, 1e-2, 0.2),
+    "spline bond": (SplineBond, spline_bonds, 10_000, 1e-3, 0.2),
+    "spline angle": (SplineAngle, spline_angles, 10_000, 1e-3, 0.2),
+    "spline torsion": (SplineTorsion, spline_torsions, 10_000, 1e-2, 0.2),
     "power repulsion": (PowerRepulsion, repulsion, 300, 0.05, 0.3),
     "power repulsion, one type": (PowerRepulsion, single_type_repulsion, 300, 0.05, 0.3),
     "pair spline": (PairSpline, pair_splines, 300, 0.05, 0.3),
