@@ -79,7 +79,7 @@ def splined(
     terms = []
     for number, (low, high) in enumerate(ranges):
         size = 12 + number
-        heights = np.cos(np.pi / size * np.outer(np.arange(size), range(1, 5))) @ rng.normal(0, 5, 4)
+        heights = np.cos(np.pi / size * np.outer(np.arange(size), range(1, 4))) @ rng.normal(0, 5, 3)
         values = {"low": low, "high": high, "wall": 4000.0 / (high - low), "coefficients": heights}
         known = {name: values[name] for name in form.parameters}
         basis = form.basis_of(known, 0.0)
