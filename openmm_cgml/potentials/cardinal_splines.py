@@ -1,4 +1,4 @@
-"""Cubic B-splines with evenly spaced knots: values and derivatives in numpy, evaluation in torch, tables for OpenMM.
+"""Cubic B-splines with evenly spaced knots: values and derivatives in numpy, evaluation in torch, a formula for OpenMM.
 
 A spline over n intervals is a weighted sum of n + 3 copies of one bell, each over four intervals; it has two continuous
 derivatives. Positions count in intervals from the first knot.
@@ -61,13 +61,22 @@ def evaluate_polynomials(
     return constant + t * (linear + t * (square + t * cube))
 
 
-def knot_values(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values at the knots of the natural spline that has these coefficients inside, shape (n,) of n of them.
+def truncated_powers(
+    polynomials: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """A spline as one formula, which goes on beyond its ends as the parabolas that continue it.
 
-    A natural interpolation of these values, such as OpenMM's `Continuous1DFunction` with a range of 0 to n - 1, is this
-    spline to the last digit. Splines whose coefficients follow each other stay what they are, since no function over an
-    interval depends on more than its own four: the spline of the coefficients k to k + m + 2 begins at knot k + 1.
+    With v the position counted from the middle knot, number n // 2 of n intervals, it is the polynomial of the first
+    result in v plus the sum of up_k max(0, v - k)^3 for k = 1, 2, ... and of down_k max(0, -v - k)^3 for k = 0, 1, ...
+    Counted from the middle the terms are small, so that little is lost in single precision.
+
+    Args:
+        polynomials: Of the intervals, shape (n, 4), see `spline_polynomials`.
+
+    Returns:
+        Coefficients of the polynomial, shape (4,); up, shape (n - n // 2,); down, shape (n // 2 + 1,).
     """
-    ends = 2 * coefficients[[0, -1]] - coefficients[[1, -2]]
-    longer = np.concatenate([ends[:1], coefficients, ends[1:]])
-    return np.asarray((longer[:-2] + 4 * longer[1:-1] + longer[2:]) / 6)
+    middle = len(polynomials) // 2
+    cubes = np.concatenate([[0.0], polynomials[:, 3], [0.0]])
+    jumps = np.diff(cubes)  # of the third derivative, at each knot
+    return polynomials[middle], jumps[middle + 1 :], jumps[middle::-1]

@@ -16,7 +16,7 @@ from openmm_cgml.config import Angle
 from openmm_cgml.potentials.bonded import BondedConfig
 from openmm_cgml.potentials.coordinate import ANGLE, Coordinate
 from openmm_cgml.potentials.potential import Parameter, as_beads, minimum_image, norm
-from openmm_cgml.potentials.spline_series import READ, WALLED, WALLS, WITHIN, Spline, SplineConfig, SplineSeries
+from openmm_cgml.potentials.spline_series import Spline, SplineConfig, SplineSeries
 
 if TYPE_CHECKING:
     import torch
@@ -74,8 +74,11 @@ class SplineAngle(SplineSeries):
         return self.energies_of(norm(first.cross(second, dim=-1)).atan2((first * second).sum(-1)))
 
     def to_openmm(self, *, periodic: bool) -> openmm.Force:
-        """A `CustomCompoundBondForce`. See `Potential.to_openmm`."""
-        ends = "z1 = room1*sin(min(x - low, 0)/room1); z2 = room2*sin(max(x - high, 0)/room2)"
-        names = (*READ, *WALLED, "room1", "room2")
-        force = self.tabulated(f"{WITHIN} + {WALLS}; {ends}; x = angle(p1, p2, p3)", *names)
+        """A `CustomAngleForce`. See `Potential.to_openmm`."""
+        text, names, rows = self.formula("theta")
+        force = openmm.CustomAngleForce(text)
+        for name in names:
+            force.addPerAngleParameter(name)
+        for beads, row in zip(self.indices.tolist(), rows, strict=True):
+            force.addAngle(*beads, row)
         return self.named(force, periodic=periodic)

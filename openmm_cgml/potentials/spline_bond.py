@@ -15,7 +15,7 @@ from openmm_cgml.config import Length
 from openmm_cgml.potentials.bonded import BondedConfig
 from openmm_cgml.potentials.coordinate import BOND, Coordinate
 from openmm_cgml.potentials.potential import Parameter, as_beads, minimum_image, norm
-from openmm_cgml.potentials.spline_series import READ, WALLED, WALLS, WITHIN, Spline, SplineConfig, SplineSeries
+from openmm_cgml.potentials.spline_series import Spline, SplineConfig, SplineSeries
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +65,11 @@ class SplineBond(SplineSeries):
         return self.energies_of(norm(minimum_image(positions[..., j, :] - positions[..., i, :], box)))
 
     def to_openmm(self, *, periodic: bool) -> openmm.Force:
-        """A `CustomCompoundBondForce`. See `Potential.to_openmm`."""
-        walls = "z1 = min(x - low, 0); z2 = max(x - high, 0); x = distance(p1, p2)"
-        return self.named(self.tabulated(f"{WITHIN} + {WALLS}; {walls}", *READ, *WALLED), periodic=periodic)
+        """A `CustomBondForce`. See `Potential.to_openmm`."""
+        text, names, rows = self.formula("r")
+        force = openmm.CustomBondForce(text)
+        for name in names:
+            force.addPerBondParameter(name)
+        for beads, row in zip(self.indices.tolist(), rows, strict=True):
+            force.addBond(*beads, row)
+        return self.named(force, periodic=periodic)

@@ -13,16 +13,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-import openmm
 from numpy.typing import NDArray
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.potentials.bonded import Basis, BondedConfig, BondedPotential, Parameters
 from openmm_cgml.potentials.cardinal_splines import (
     evaluate_polynomials,
-    knot_values,
     spline_functions,
     spline_polynomials,
+    truncated_powers,
 )
 from openmm_cgml.potentials.inversion import Samples
 from openmm_cgml.potentials.potential import check_indices, frozen_array
@@ -191,27 +190,18 @@ class Spline:
         curvatures[self.energies(knots) > self.energies(knots).min() + _VISITED * kt] = -np.inf
         return float(knots[np.argmax(curvatures)]), float(curvatures.max())
 
-    def read(self, start: float) -> dict[str, float]:
-        """How it is read from a table in which it starts at a knot, and its walls: parameters of OpenMM.
+    def walls(self) -> list[list[float]]:
+        """Slope, curvature [kJ/mol and powers of nm or rad] and length of `bent` at either end."""
+        ends, lengths = np.array([self.basis.low, self.basis.high]), [*map(bend_length, self.basis.rooms)]
+        return np.stack([self.energies(ends, 1), self.energies(ends, 2), lengths], axis=-1).tolist()
 
-        `room1` and `room2` are the lengths of `bent`; 1 where there is no limit or the range ends at it.
-        """
+    def place(self) -> dict[str, float]:
+        """Where it lies: parameters of OpenMM."""
         basis = self.basis
-        ends = np.array([basis.low, basis.high])
-        (slope1, slope2), (curvature1, curvature2) = (self.energies(ends, order).tolist() for order in (1, 2))
-        room1, room2 = (1.0 if math.isinf(room) else 2 / math.pi * room for room in basis.rooms)
-        return {
-            "start": start,
-            "scale": 1 / basis.spacing,
-            "low": basis.low,
-            "high": basis.high,
-            "slope1": slope1,
-            "curvature1": curvature1,
-            "room1": room1,
-            "slope2": slope2,
-            "curvature2": curvature2,
-            "room2": room2,
-        }
+        room1, room2 = map(bend_length, basis.rooms)
+        middle = basis.low + basis.n_intervals // 2 * basis.spacing
+        scale = 1 / basis.spacing
+        return {"middle": middle, "scale": scale, "low": basis.low, "high": basis.high, "room1": room1, "room2": room2}
 
 
 def bent(distance: NDArray[np.float64], room: float) -> NDArray[np.float64]:
@@ -225,12 +215,17 @@ def bent(distance: NDArray[np.float64], room: float) -> NDArray[np.float64]:
     """
     if math.isinf(room):
         return distance
-    length = 2 / math.pi * room
+    length = bend_length(room)
     return np.asarray(length * np.sin(distance / length))
 
 
+def bend_length(room: float) -> float:
+    """Length of the sine of `bent` [nm or rad]; 1 where there is no room to bend in, and the distance is zero."""
+    return 1.0 if math.isinf(room) else 2 / math.pi * room
+
+
 class SplineSeries(BondedPotential):
-    """A spline of a coordinate. Its features are the bells, its terms share one table in OpenMM.
+    """A spline of a coordinate. Its features are the bells.
 
     Attributes:
         indices: Beads of each term, shape (n_terms, n_beads).
@@ -381,45 +376,45 @@ class SplineSeries(BondedPotential):
         sizes = np.array([s.basis.n_intervals for s in self.splines])
         firsts = np.cumsum(sizes) - sizes
         first, count = (values.new_tensor(of[self.kinds]).long() for of in (firsts, sizes))
-        read = [list(spline.read(0).values()) for spline in self.splines]
-        _, scale, low, high, *walls = values.new_tensor(np.array(read)[self.kinds]).unbind(-1)
-        energy = evaluate_polynomials((values.maximum(low).minimum(high) - low) * scale, table, first, count)
+        places = [[s.basis.low, s.basis.high, s.basis.spacing] for s in self.splines]
+        low, high, spacing = values.new_tensor(np.array(places)[self.kinds]).unbind(-1)
+        energy = evaluate_polynomials((values.maximum(low).minimum(high) - low) / spacing, table, first, count)
+        walls = values.new_tensor(np.array([spline.walls() for spline in self.splines])[self.kinds])
         beyond = (values - low).clamp(max=0), (values - high).clamp(min=0)
-        bounded = math.isfinite(self.limits[0])
-        for distance, (slope, curvature, length) in zip(beyond, (walls[:3], walls[3:]), strict=True):
-            far = length * (distance / length).sin() if bounded else distance
+        for distance, wall in zip(beyond, walls.unbind(-2), strict=True):
+            slope, curvature, length = wall.unbind(-1)
+            far = length * (distance / length).sin() if math.isfinite(self.limits[0]) else distance
             energy = energy + far * (slope + curvature * far / 2)
         return energy.sum(-1)
 
-    def tabulated(self, expression: str, *names: str) -> openmm.CustomCompoundBondForce:
-        """An OpenMM force with a function `table` of all splines, and parameters of how each term reads it.
+    def formula(self, coordinate: str) -> tuple[str, list[str], list[list[float]]]:
+        """Energy of a term in OpenMM [kJ/mol], the names of its parameters, and their values for each term.
 
-        Custom forces of bonds, angles and torsions know no tables, the one for any beads does.
+        Forces of bonds, angles and torsions know no tables, and those that do take several times as long.
 
         Args:
-            expression: Energy of a term [kJ/mol] of the beads p1, p2, ...
-            names: Parameters that it uses, of those of `Spline.read`.
+            coordinate: What OpenMM calls the coordinate, or an expression of it.
         """
-        heights = [spline.heights for spline in self.splines]
-        table = knot_values(np.concatenate(heights))
-        force = openmm.CustomCompoundBondForce(self.coordinate.n_beads, expression)
-        force.addTabulatedFunction("table", openmm.Continuous1DFunction(table.tolist(), 0, len(table) - 1))
-        for name in names:
-            force.addPerBondParameter(name)
-        starts = np.cumsum([1, *map(len, heights)])[:-1].tolist()
-        reads = [spline.read(start) for spline, start in zip(self.splines, starts, strict=True)]
-        rows = [[read[name] for name in names] for read in reads]
-        for beads, kind in zip(self.indices.tolist(), self.kinds.tolist(), strict=True):
-            force.addBond(beads, rows[kind])
-        return force
-
-
-READ = ("start", "scale", "low", "high")
-WITHIN = "table(start + scale*(min(max(x, low), high) - low))"
-"""Energy within the range, of a coordinate x, in OpenMM, with the parameters `READ`."""
-WALLS = "z1*(slope1 + curvature1*z1/2) + z2*(slope2 + curvature2*z2/2)"
-"""Energy beyond the range, with the parameters `WALLED`; z1 and z2 are zero within."""
-WALLED = ("slope1", "curvature1", "slope2", "curvature2")
+        parts = [truncated_powers(spline_polynomials(spline.heights)) for spline in self.splines]
+        n_up, n_down = (max(len(part[side]) for part in parts) for side in (1, 2))
+        text = ["p0 + v*(p1 + v*(p2 + v*p3))"]
+        text += [f"up{k}*max(0, v - {k})^3" for k in range(1, n_up + 1)]
+        text += [f"down{k}*max(0, -v - {k})^3" for k in range(n_down)]
+        names = ["p0", "p1", "p2", "p3", *(f"up{k}" for k in range(1, n_up + 1)), *(f"down{k}" for k in range(n_down))]
+        place = ["middle", "scale", *(("low", "high", "room1", "room2") if math.isfinite(self.limits[0]) else ())]
+        rows = []
+        for spline, (polynomial, up, down) in zip(self.splines, parts, strict=True):
+            filled = [*polynomial, *up, *[0.0] * (n_up - len(up)), *down, *[0.0] * (n_down - len(down))]
+            rows.append([*map(float, filled), *(spline.place()[name] for name in place)])
+        where = "v = scale*(x - middle)"
+        if math.isfinite(self.limits[0]):
+            where += (
+                "; x = min(max(t, low), high) + room1*sin(min(t - low, 0)/room1) + room2*sin(max(t - high, 0)/room2)"
+            )
+            where += f"; t = {coordinate}"
+        else:
+            where += f"; x = {coordinate}"
+        return f"{' + '.join(text)}; {where}", [*names, *place], [rows[kind] for kind in self.kinds.tolist()]
 
 
 def _own(basis: Basis) -> SplineBasis:

@@ -99,6 +99,11 @@ class SplineTorsion(SplineSeries):
         return self.energies_of(sine.abs().masked_fill(lost, 1.0).atan2(cosine.masked_fill(lost, 0.0)))
 
     def to_openmm(self, *, periodic: bool) -> openmm.Force:
-        """A `CustomCompoundBondForce`. See `Potential.to_openmm`."""
-        force = self.tabulated("table(start + scale*abs(dihedral(p1, p2, p3, p4)))", "start", "scale")
+        """A `CustomTorsionForce`. See `Potential.to_openmm`."""
+        text, names, rows = self.formula("abs(theta)")
+        force = openmm.CustomTorsionForce(text)
+        for name in names:
+            force.addPerTorsionParameter(name)
+        for beads, row in zip(self.indices.tolist(), rows, strict=True):
+            force.addTorsion(*beads, row)
         return self.named(force, periodic=periodic)
