@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from openmm_cgml.config import Config
 from openmm_cgml.errors import InputError
 from openmm_cgml.potentials.coordinate import Coordinate, Lengths
-from openmm_cgml.potentials.inversion import Samples, fit_linear
+from openmm_cgml.potentials.inversion import Samples, excess_divergence, fit_linear
 from openmm_cgml.potentials.potential import Parameters, Period, Potential
 
 _N_POINTS = 4000  # of a numerical integral
@@ -201,10 +201,22 @@ class BondedPotential(Potential):
 
         Args:
             parameters: Its parameters.
-            samples: Samples of its coordinate [nm or rad], shape (n,), or None if it was given by hand.
+            samples: Samples of its coordinate [nm or rad], shape (n,), or None if a parameter was given by hand.
             kt: Thermal energy [kJ/mol].
         """
         return ()
+
+    @classmethod
+    def divergence(cls, parameters: Parameters, samples: NDArray[np.float64], kt: float) -> float:
+        """Jensen-Shannon divergence of the term's distribution from samples [bit], beyond that of so few by chance.
+
+        Args:
+            parameters: Parameters of the term.
+            samples: Samples of its coordinate [nm or rad], shape (n,).
+            kt: Thermal energy [kJ/mol].
+        """
+        histogram = Samples.of(cls.coordinate, samples)
+        return excess_divergence(histogram, cls.energy_of(parameters, histogram.values), kt)
 
     @classmethod
     def energy_of(cls, parameters: Parameters, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from openmm_cgml.potentials.bonded import Basis, BondedConfig, BondedPotential, 
 from openmm_cgml.potentials.inversion import Samples, fit_linear
 from openmm_cgml.potentials.modes import modes
 
+_DIVERGENT = 0.01  # bit: less is not seen in a figure
 _SOFTEST = 0.5  # of a force constant that one change leaves at least
 
 Convention = Literal["half", "full"]
@@ -103,16 +104,24 @@ class Harmonic(BondedPotential):
     @classmethod
     def doubts(cls, parameters: Parameters, samples: NDArray[np.float64] | None, kt: float) -> tuple[str, ...]:
         """See `BondedPotential.doubts`."""
-        maxima = () if samples is None else modes(samples)
-        if samples is None or len(maxima) <= 1:
+        if samples is None:
             return ()
-        listed = " and ".join(f"{value:.3g}" for value in maxima)
-        return (
-            f"has {len(maxima)} maxima, at {listed}; one harmonic term lies between them (mean "
-            f"{samples.mean():.3g}, standard deviation {samples.std():.2g}, range {samples.min():.3g} to "
-            f"{samples.max():.3g}). Split the bead type, or give a soft stiffness by hand and leave the rest to the "
-            "network",
-        )
+        section, maxima = cls.coordinate.section, modes(samples)
+        divergence = cls.divergence(parameters, samples, kt)
+        if len(maxima) > 1:
+            listed = " and ".join(f"{value:.3g}" for value in maxima)
+            return (
+                f"has {len(maxima)} maxima, at {listed}; one harmonic term lies between them (mean "
+                f"{samples.mean():.3g}, standard deviation {samples.std():.2g}, range {samples.min():.3g} to "
+                f'{samples.max():.3g}; Jensen-Shannon divergence {divergence:.2g} bit). Take {section}.form "spline", '
+                "split the bead type, or give a soft stiffness by hand and leave the rest to the network",
+            )
+        if divergence > _DIVERGENT:
+            return (
+                f"has another distribution than the data, by a Jensen-Shannon divergence of {divergence:.2g} bit; take "
+                f'{section}.form "spline", which follows any',
+            )
+        return ()
 
 
 def fit_harmonic(

@@ -18,6 +18,8 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.potentials.coordinate import Coordinate
 
 _N_BINS = 7200  # 0.025 degrees of an angle
+_N_COARSE = (24, 72, 144, 288)  # of them together, for a comparison
+_SAMPLES_PER_BIN = 50
 _MAX_STEPS = 200
 
 
@@ -148,6 +150,25 @@ def _likelihood(
     density = np.exp(logarithm - highest)
     total = float(density.sum())
     return -(highest + math.log(total)) - float(((rough @ coefficients) ** 2).sum()) / 2, density / total
+
+
+def excess_divergence(samples: Samples, energies: NDArray[np.float64], kt: float) -> float:
+    """Jensen-Shannon divergence of an energy's distribution from samples beyond what chance would make it [bit].
+
+    Samples of the distribution itself have a divergence of (n - 1) / (8 N ln 2), within a deviation of
+    sqrt(2 (n - 1)) / (8 N ln 2), for N of them in n bins; that and three deviations are taken off.
+
+    Args:
+        samples: The data.
+        energies: Energy in each of their bins [kJ/mol], shape (n_bins,).
+        kt: Thermal energy [kJ/mol].
+    """
+    logarithm = samples.log_jacobian - energies / kt
+    density = np.exp(logarithm - logarithm.max())
+    n_bins = max((n for n in _N_COARSE if n <= samples.size / _SAMPLES_PER_BIN), default=_N_COARSE[0])
+    data, model = (of.reshape(n_bins, -1).sum(axis=1) for of in (samples.shares, density / density.sum()))
+    free = np.count_nonzero(data) - 1
+    return max(0.0, divergence(data, model) - (free + 3 * math.sqrt(2 * free)) / (8 * math.log(2) * samples.size))
 
 
 def divergence(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

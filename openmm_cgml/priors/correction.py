@@ -18,6 +18,7 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.potentials import Samples
 from openmm_cgml.priors.term import PriorTerm
 
+_DETERMINED = 0.5  # share of the samples in what is known of a combination
 _MOST = 2.0  # kT: the largest change of a term over a standard deviation of the data
 
 
@@ -25,7 +26,8 @@ class TermFeatures:
     """The functions that a bonded term weighs, uncorrelated, with mean 0 and variance 1 in the reference.
 
     They are combinations of the features of its form, such as x and x^2 or cos(n x). Of a harmonic term the first
-    follows the mean of the coordinate, the second its width.
+    follows the mean of the coordinate, the second its width. Of a spline they are the combinations that the samples of
+    the reference determine better than its smoothness does, so that nothing is changed where there are no samples.
 
     Attributes:
         term: The term.
@@ -44,17 +46,19 @@ class TermFeatures:
         """
         self.term, self._form = term, term.bonded
         self._basis = self._form.basis_of(term.parameters, float(reference.mean()))
-        self.n = self._basis.n
         plain = self._plain(reference.ravel())
         self._mean = plain.mean(axis=0)
-        _, self._mix = np.linalg.qr((plain - self._mean) / np.sqrt(len(plain)))
-        if not np.abs(np.diag(self._mix)).min() > 1e-9 * np.abs(self._mix).max():
+        centered, rough = plain - self._mean, self._form.roughness(self._basis)
+        self._mix = _independent(centered) if rough is None else _determined(centered, rough)
+        self.n = self._mix.shape[1]
+        if not self.n:
             raise InputError(f"{term} has too few different values in the reference to be refined")
+        self._project = (centered @ self._mix).T @ centered / len(centered)
 
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The features at values of the coordinate [nm or rad], shape (*values.shape, n)."""
         plain = self._plain(values) - self._mean
-        return np.linalg.solve(self._mix.T, plain.reshape(-1, self.n).T).T.reshape(plain.shape)
+        return np.asarray(plain @ self._mix)
 
     def _plain(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return self._form.features(values, self._basis)
@@ -62,12 +66,37 @@ class TermFeatures:
     def invert(self, samples: NDArray[np.float64], kt: float) -> NDArray[np.float64]:
         """Coefficients of the features [kJ/mol] in the energy whose distribution is nearest to samples, shape (n,)."""
         histogram = Samples.of(self._form.coordinate, samples.ravel())
-        return np.asarray(self._mix @ self._form.invert(histogram, kt, self._basis))
+        return np.asarray(self._project @ self._form.invert(histogram, kt, self._basis))
 
     def changed(self, change: NDArray[np.float64]) -> PriorTerm:
         """The term with a change of the coefficients [kJ/mol], shape (n,), or as much of it as the form allows."""
-        parameters = self._form.changed(self.term.parameters, np.linalg.solve(self._mix, change), self._basis)
+        parameters = self._form.changed(self.term.parameters, self._mix @ change, self._basis)
         return replace(self.term, parameters=parameters)
+
+
+def _independent(centered: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Combinations of all columns, in order, with variance 1 and no correlation, shape (n, n); none if that fails."""
+    _, triangle = np.linalg.qr(centered / np.sqrt(len(centered)))
+    if not np.abs(np.diag(triangle)).min() > 1e-9 * np.abs(triangle).max():
+        return np.zeros((len(triangle), 0))
+    return np.asarray(np.linalg.inv(triangle))
+
+
+def _determined(centered: NDArray[np.float64], rough: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Combinations of columns with variance 1 and no correlation, the best determined by samples first, shape (n, m).
+
+    Kept are those of which the samples say more than the rule that rough combinations are small.
+
+    Args:
+        centered: Features of the samples less their means, shape (n_samples, n).
+        rough: See `BondedPotential.roughness`.
+    """
+    covariance = centered.T @ centered / len(centered)
+    from scipy.linalg import eigh
+
+    shares, directions = eigh(covariance, covariance + rough.T @ rough / len(centered))
+    kept = np.flatnonzero(shares > _DETERMINED)[::-1]
+    return np.asarray(directions[:, kept] / np.sqrt(shares[kept]))
 
 
 def correct_term(

@@ -109,7 +109,8 @@ def fit_bonded_priors(
         else:
             parameters = form.from_settings(given[types], config)
         terms.append(PriorTerm(form=form.key, types=types, parameters=parameters))
-        for doubt in form.doubts(parameters, samples, kt):
+        by_hand = any(value != "fit" for value in given[types].values())
+        for doubt in form.doubts(parameters, None if by_hand else samples, kt):
             warnings.warn(f"{what} {doubt}", PriorWarning, stacklevel=2)
     return tuple(terms)
 

@@ -23,7 +23,7 @@ from openmm_cgml.simulation.stability import BondReferences, ContactReferences
 from openmm_cgml.simulation.start import compare_with_period
 from openmm_cgml.system import box_vectors, pair_potentials_of, suggest_time_step
 from openmm_cgml.topology import CGTopology
-from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
+from openmm_cgml.units import BOLTZMANN, DALTON_PER_NM3_IN_G_PER_CM3
 from openmm_cgml.wholeness import BondForest
 
 _FAR_TEMPERATURE, _FAR_DENSITY = 0.05, 0.05
@@ -103,7 +103,7 @@ def simulate(
         system_of_one=alone,
         cutoffs=force_field.cutoffs,
         velocities=velocities,
-        bonds=_bonds(force_field, beads),
+        bonds=_bonds(force_field, beads, BOLTZMANN * config.temperature),
     )
 
 
@@ -163,16 +163,18 @@ def _compare_network_step(force_field: ForceField, topology: CGTopology, config:
     return [] if note is None else [note]
 
 
-def _bonds(force_field: ForceField, topology: CGTopology) -> BondReferences | None:
-    """Where the bonded priors, whatever their form, are lowest, and how stiff they are there; None without bonds."""
+def _bonds(force_field: ForceField, topology: CGTopology, kt: float) -> BondReferences | None:
+    """Where the bonded priors, whatever their form, have their minima, and how stiff they are; None without bonds."""
     lengths = [p for p in force_field.bind(topology) if isinstance(p, BondedPotential) and p.coordinate is BOND]
     if not lengths:
         return None
-    minima = [potential.minima() for potential in lengths]
+    outermost = [potential.outermost_minima() for potential in lengths]
     return BondReferences(
         indices=np.concatenate([potential.indices for potential in lengths]),
-        length=np.concatenate([length for length, _ in minima]),
-        stiffness=np.concatenate([stiffness for _, stiffness in minima]),
+        length=np.concatenate([potential.minima()[0] for potential in lengths]),
+        stiffness=np.concatenate([potential.stiffest(kt)[1] for potential in lengths]),
+        shortest=np.concatenate([shortest for shortest, _ in outermost]),
+        longest=np.concatenate([longest for _, longest in outermost]),
     )
 
 

@@ -1,7 +1,8 @@
 """Detection of simulations that have become unstable, as numbers that can be reported.
 
 After "Forces are not enough" (Fu et al., arXiv 2210.07237): a value that is not finite; a temperature outside
-[0.7, 1.5] of its target over 10 ps, or threefold at any moment; a bond further than 25 % from its reference length;
+[0.7, 1.5] of its target over 10 ps, or threefold at any moment; a bond further than 25 % from its reference length,
+or from the range of the minima of its prior where there are several;
 a contact at less than half the closest approach in the training data. Each limit is widened where so few beads or so
 soft a bond would reach it by thermal noise alone.
 """
@@ -53,12 +54,23 @@ class BondReferences:
     Attributes:
         indices: Beads, shape (n_bonds, 2).
         length: Reference lengths [nm], shape (n_bonds,).
-        stiffness: k of 1/2 k (r - r0)^2 [kJ/mol/nm^2], shape (n_bonds,).
+        stiffness: k of 1/2 k (r - r0)^2 [kJ/mol/nm^2], shape (n_bonds,); the largest where it varies.
+        shortest: Lengths down to which a bond has not left [nm], shape (n_bonds,), for one of several minima; by
+            default the reference.
+        longest: Lengths up to which it has not, likewise.
     """
 
     indices: np.ndarray
     length: np.ndarray
     stiffness: np.ndarray
+    shortest: np.ndarray | None = None
+    longest: np.ndarray | None = None
+
+    def nearest(self, lengths: np.ndarray) -> np.ndarray:
+        """The lengths nearest to given ones [nm], shape (n_bonds,), of those that are where the bonds belong."""
+        shortest = self.length if self.shortest is None else self.shortest
+        longest = self.length if self.longest is None else self.longest
+        return np.clip(lengths, shortest, longest)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -195,7 +207,8 @@ class StabilityMonitor:
     def _check_bonds(self, step: int, positions: np.ndarray, box: np.ndarray | None) -> None:
         assert self._bonds is not None
         lengths = bond_lengths(positions, box, self._bonds.indices)
-        deviation = np.abs(lengths - self._bonds.length)
+        nearest = self._bonds.nearest(lengths)
+        deviation = np.abs(lengths - nearest)
         largest = float((deviation / self._bonds.length).max())
         self.largest_bond_deviation = max(self.largest_bond_deviation or 0.0, largest)
         worst = int(np.argmax(deviation / self._bond_limit))
@@ -204,7 +217,7 @@ class StabilityMonitor:
             raise UnstableSimulationError(
                 step,
                 f"the bond between beads {i} and {j} is {lengths[worst]:.4g} nm long, "
-                f"{deviation[worst] / self._bonds.length[worst]:.0%} off its {self._bonds.length[worst]:.4g} nm",
+                f"{deviation[worst] / self._bonds.length[worst]:.0%} off its {nearest[worst]:.4g} nm",
                 _HINT,
             )
 
