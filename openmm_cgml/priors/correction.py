@@ -9,6 +9,7 @@ is where the relative entropy of the two ensembles is smallest (Shell, J. Chem. 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +33,8 @@ class TermFeatures:
     Attributes:
         term: The term.
         n: Number of features; of a series of cosines up to its last harmonic that is not zero.
+        chance: Square of the difference that noise makes of means, in squares of their standard errors: 1, and of the
+            many local features of a spline that of the largest among them, 2 ln n.
     """
 
     def __init__(self, term: PriorTerm, reference: NDArray[np.float64]) -> None:
@@ -53,6 +56,7 @@ class TermFeatures:
         self.n = self._mix.shape[1]
         if not self.n:
             raise InputError(f"{term} has too few different values in the reference to be refined")
+        self.chance = 1.0 if rough is None else max(1.0, 2 * math.log(self.n))
         self._project = (centered @ self._mix).T @ centered / len(centered)
 
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -127,6 +131,6 @@ def correct_term(
     except InputError:  # far from the data, or of few samples; its first order is always known
         change = kt * difference
     if error is not None:
-        change = change * np.maximum(0.0, 1 - error**2 / np.maximum(difference**2, 1e-300))
+        change = change * np.maximum(0.0, 1 - features.chance * error**2 / np.maximum(difference**2, 1e-300))
     change *= step_size * min(1.0, _MOST * kt / max(float(np.linalg.norm(change)), 1e-300))
     return features.changed(change)
