@@ -102,6 +102,27 @@ def test_a_soft_bond_may_stretch_as_far_as_thermal_noise_takes_it():
     check(StabilityMonitor(300.0, 3000, bonds))  # 67 % off, 4 standard deviations
 
 
+@pytest.mark.parametrize(("length", "stable"), [(0.5, True), (0.44, True), (0.32, True), (0.72, False), (0.2, False)])
+def test_a_bond_in_any_of_its_minima_has_not_left(length, stable):
+    bonds = BondReferences(
+        indices=np.array([[0, 1]]),
+        length=np.array([0.5]),
+        stiffness=np.array([1e5]),
+        shortest=np.array([0.34]),
+        longest=np.array([0.55]),
+    )
+    monitor = StabilityMonitor(300.0, 3000, bonds)
+    positions = POSITIONS.copy()
+    positions[1, 0] = 0.1 + length
+    if stable:
+        check(monitor, positions=positions)
+        assert monitor.largest_bond_deviation == pytest.approx(0.04 if length == 0.32 else 0.0)
+    else:
+        nearest = "0.55" if length > 0.5 else "0.34"
+        with pytest.raises(UnstableSimulationError, match=f"{length} nm long, .* off its {nearest} nm"):
+            check(monitor, positions=positions)
+
+
 def contacts(closest, molecules=(0, 1, 2)):
     forest = BondForest.from_bonds(np.zeros((0, 2), int), 3, np.array(molecules))
     return ContactReferences(bead_types=np.zeros(3, int), forest=forest, closest=np.array([[closest]]))
