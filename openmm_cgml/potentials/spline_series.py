@@ -36,6 +36,10 @@ _VISITED = 3.0  # kT above the minimum up to which a curvature counts for the ti
 _FEWEST = 5  # samples in an interval
 
 
+_POLYNOMIAL = "p0 + v*(p1 + v*(p2 + v*p3))"
+_BENT = "x = min(max(t, low), high) + room1*sin(min(t - low, 0)/room1) + room2*sin(max(t - high, 0)/room2); t = {}"
+
+
 class SplineConfig(BondedConfig):
     """A cubic spline, always fitted.
 
@@ -337,12 +341,13 @@ class SplineSeries(BondedPotential):
 
     @classmethod
     def doubts(cls, parameters: Parameters, samples: NDArray[np.float64] | None, kt: float) -> tuple[str, ...]:
-        """See `BondedPotential.doubts`; a spline is a guess where there are few samples."""
+        """See `BondedPotential.doubts`; between samples a spline is a guess, beyond them it is a wall."""
         assert samples is not None  # a spline is always fitted
         basis = _own(cls.basis_of(parameters, 0.0))
         values = np.clip(cls.folded(samples), basis.low, basis.high)
         counts = np.histogram(values, bins=basis.n_intervals, range=(basis.low, basis.high))[0]
-        few = np.flatnonzero(counts < _FEWEST)
+        enough = np.flatnonzero(counts >= _FEWEST)
+        few = np.setdiff1d(np.arange(*enough[[0, -1]]) if len(enough) else np.arange(len(counts)), enough)
         if not len(few):
             return ()
         edge = basis.low + basis.spacing * few
@@ -397,24 +402,18 @@ class SplineSeries(BondedPotential):
         """
         parts = [truncated_powers(spline_polynomials(spline.heights)) for spline in self.splines]
         n_up, n_down = (max(len(part[side]) for part in parts) for side in (1, 2))
-        text = ["p0 + v*(p1 + v*(p2 + v*p3))"]
-        text += [f"up{k}*max(0, v - {k})^3" for k in range(1, n_up + 1)]
-        text += [f"down{k}*max(0, -v - {k})^3" for k in range(n_down)]
-        names = ["p0", "p1", "p2", "p3", *(f"up{k}" for k in range(1, n_up + 1)), *(f"down{k}" for k in range(n_down))]
-        place = ["middle", "scale", *(("low", "high", "room1", "room2") if math.isfinite(self.limits[0]) else ())]
+        cubes = {f"up{k}": f"max(0, v - {k})^3" for k in range(1, n_up + 1)}
+        cubes |= {f"down{k}": f"max(0, -v - {k})^3" for k in range(n_down)}
+        bounded = math.isfinite(self.limits[0])
+        place = ["middle", "scale", *(("low", "high", "room1", "room2") if bounded else ())]
         rows = []
         for spline, (polynomial, up, down) in zip(self.splines, parts, strict=True):
-            filled = [*polynomial, *up, *[0.0] * (n_up - len(up)), *down, *[0.0] * (n_down - len(down))]
-            rows.append([*map(float, filled), *(spline.place()[name] for name in place)])
-        where = "v = scale*(x - middle)"
-        if math.isfinite(self.limits[0]):
-            where += (
-                "; x = min(max(t, low), high) + room1*sin(min(t - low, 0)/room1) + room2*sin(max(t - high, 0)/room2)"
-            )
-            where += f"; t = {coordinate}"
-        else:
-            where += f"; x = {coordinate}"
-        return f"{' + '.join(text)}; {where}", [*names, *place], [rows[kind] for kind in self.kinds.tolist()]
+            padded = np.concatenate([polynomial, up, np.zeros(n_up - len(up)), down, np.zeros(n_down - len(down))])
+            rows.append([*padded.tolist(), *(spline.place()[name] for name in place)])
+        total = " + ".join([_POLYNOMIAL, *(f"{name}*{cube}" for name, cube in cubes.items())])
+        where = _BENT.format(coordinate) if bounded else f"x = {coordinate}"
+        names = ["p0", "p1", "p2", "p3", *cubes, *place]
+        return f"{total}; v = scale*(x - middle); {where}", names, [rows[kind] for kind in self.kinds.tolist()]
 
 
 def _own(basis: Basis) -> SplineBasis:
