@@ -64,9 +64,9 @@ class PriorConfig(Config):
     """The priors of a force field. Each section holds the settings of the form that its key `form` names.
 
     Attributes:
-        bonds: For every bond of the topology; "harmonic" by default.
-        angles: None for no angle terms; "harmonic" by default, or "cosine".
-        torsions: None for no torsion terms; "cosine" by default.
+        bonds: For every bond of the topology; "harmonic" by default, or "spline".
+        angles: None for no angle terms; "harmonic" by default, or "cosine" or "spline".
+        torsions: None for no torsion terms; "cosine" by default, or "spline".
         repulsion: None for no excluded volume; "power" by default.
         pairs: A pair form that is fitted to the forces between molecules, in place of excluded volume: "spline" by
             default. None for none.
