@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from openmm_cgml.config import Length, Pressure
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials.cardinal_spline import design
+from openmm_cgml.potentials.cardinal_splines import spline_functions
 from openmm_cgml.potentials.contacts import find_contacts
 from openmm_cgml.potentials.force_matching import Match, intermolecular_forces, match_forces
 from openmm_cgml.potentials.pair import PairConfig, PairData, PairFit, PairPotential
@@ -213,9 +213,9 @@ class PairSpline(PairPotential):
         h, start = parameters["spacing"], parameters["start"]
         n = _n_intervals(start, h, parameters["cutoff"])
         x = (np.asarray(distances, np.float64) - start) / h
-        result = design(np.clip(x, 0, n), n, derivative)
+        result = spline_functions(np.clip(x, 0, n), n, derivative)
         below = np.minimum(x, 0.0)[:, None]
-        edge = [design(np.zeros(1), n, order) for order in range(3)]
+        edge = [spline_functions(np.zeros(1), n, order) for order in range(3)]
         wall = [edge[0] + below * edge[1] + below**2 / 2 * edge[2], edge[1] + below * edge[2], edge[2]][derivative]
         result = np.where(below < 0, wall, result)[:, :n]
         return np.asarray(np.where((x < n)[:, None], result, 0.0) / h**derivative)
