@@ -16,7 +16,7 @@ class RefinementConfig(Config):
     """Settings that every refinement has.
 
     Attributes:
-        target: What is adjusted: "bonded" priors, "pair" priors or the "network".
+        target: What is adjusted: "bonded" priors, "pair" priors, both of these "priors", or the "network".
         rounds: Changes at most. Each follows a simulation, and a last simulation measures what came out.
         duration: Simulated time whose frames a round uses [ps].
         equilibration: Simulated time before it, longer by `first_equilibration` in the first round [ps].
@@ -88,6 +88,23 @@ class PairRefinementConfig(RefinementConfig):
     pressure: Pressure | None = None
 
 
+class PriorsRefinementConfig(PairRefinementConfig):
+    """Settings of a refinement of bonded and pair priors in the same simulations. See `PairRefinementConfig`.
+
+    Attributes:
+        tolerance: As of `BondedRefinementConfig`.
+    """
+
+    target: Literal["priors"] = "priors"  # type: ignore[assignment]
+    tolerance: float = pydantic.Field(default=0.02, ge=0)
+
+    @property
+    def bonded(self) -> BondedRefinementConfig:
+        """The settings of its bonded part."""
+        shared = BondedRefinementConfig.model_fields.keys() - {"target"}
+        return BondedRefinementConfig(**{name: getattr(self, name) for name in shared})
+
+
 class NetworkRefinementConfig(RefinementConfig):
     """Settings of a refinement of the network. See `RefinementConfig` for the others.
 
@@ -110,6 +127,7 @@ class NetworkRefinementConfig(RefinementConfig):
 CONFIGS: Mapping[str, type[RefinementConfig]] = {
     "bonded": BondedRefinementConfig,
     "pair": PairRefinementConfig,
+    "priors": PriorsRefinementConfig,
     "network": NetworkRefinementConfig,
 }
 """The configuration of each target."""

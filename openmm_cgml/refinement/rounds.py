@@ -21,11 +21,13 @@ from openmm_cgml.refinement.config import (
     BondedRefinementConfig,
     NetworkRefinementConfig,
     PairRefinementConfig,
+    PriorsRefinementConfig,
     RefinementConfig,
 )
 from openmm_cgml.refinement.ensemble import Ensemble
 from openmm_cgml.refinement.network import NetworkTarget
 from openmm_cgml.refinement.pair import PairTarget
+from openmm_cgml.refinement.priors import PriorsTarget
 from openmm_cgml.refinement.state import PREVIOUS, STATE, read_state, write_state
 from openmm_cgml.refinement.target import Row, Target
 from openmm_cgml.storage import (
@@ -127,6 +129,8 @@ def create_target(force_field: ForceField, ensemble: Ensemble, config: Refinemen
     """
     if isinstance(config, BondedRefinementConfig):
         return BondedTarget(force_field, ensemble, config)
+    if isinstance(config, PriorsRefinementConfig):
+        return PriorsTarget(force_field, ensemble, config)
     if isinstance(config, PairRefinementConfig):
         return PairTarget(force_field, ensemble, config)
     if isinstance(config, NetworkRefinementConfig):
@@ -158,7 +162,7 @@ def _store(folder: Path, ensemble: Ensemble, target: Target, history: Sequence[R
     tensors, content = target.state()
     write_state(folder, {**tensors, **ensemble.state()}, {**content, "history": [dict(row) for row in history]})
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]))
+    writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(key for row in history for key in row)))
     writer.writeheader()
     writer.writerows(history)
     write_atomically(folder / _HISTORY, text.getvalue())
