@@ -17,12 +17,12 @@ from openmm_cgml.caches import keeps_numba_kernels
 _compile = numba.njit(cache=keeps_numba_kernels(), error_model="numpy", boundscheck=False, nogil=True)
 
 _MAX_CELLS_PER_BEAD = 2
+_CELLS_PER_REACH = 2
 
 
 def perpendicular_widths(box: NDArray[np.float64]) -> NDArray[np.float64]:
     """Distances between opposite faces of the box (3, 3) [nm], shape (3,)."""
-    areas = [np.linalg.norm(np.cross(box[(k + 1) % 3], box[(k + 2) % 3])) for k in range(3)]
-    widths: NDArray[np.float64] = abs(np.linalg.det(box)) / np.array(areas)
+    widths: NDArray[np.float64] = 1 / np.sqrt((np.linalg.inv(box) ** 2).sum(axis=0))
     return widths
 
 
@@ -44,45 +44,49 @@ def find_pairs(
         n_replicas: Copies of the same beads; beads of different copies are no pairs.
         is_periodic: Whether images count.
     """
-    counts, wrapped, ordered, starts, cells = sort_into_cells(positions, box, reach, n_replicas)
-    capacity = 16 * len(positions) + 64
+    n = len(positions)
+    counts, wrapped, ordered, starts = sort_into_cells(positions, box, reach, n_replicas)
+    spans = np.ceil(reach * counts / perpendicular_widths(box)).astype(np.int64)
+    density = n / n_replicas / np.diag(box).prod()
+    capacity = int(n * (0.75 * math.pi * reach**3 * density + 8)) + 64  # a fifth more than at an even density
     while True:
-        owners, partners = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
-        n = _list_pairs(wrapped, box, reach, is_periodic, counts, ordered, starts, cells, n_replicas, owners, partners)
-        if n <= capacity:
-            return owners[:n], partners[:n]
-        capacity = n + n // 16
+        places = np.empty((2, capacity), np.int32)
+        n_pairs = _list_pairs(wrapped, box, reach, is_periodic, counts, spans, starts, n_replicas, places)
+        if n_pairs <= capacity:
+            return _order_pairs(places[:, :n_pairs], ordered)
+        capacity = n_pairs
 
 
 def sort_into_cells(
     positions: NDArray[np.float64], box: NDArray[np.float64], reach: float, n_replicas: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32], NDArray[np.int32]]:
     """Cells along each box vector; positions inside the box and beads, both in the order of their cells; start of each
-    cell in that order; cell of each bead.
+    cell in that order.
 
-    Cells are numbered along the last box vector first; those of a replica follow those of the one before.
+    Cells are numbered along the last box vector first; those of a replica follow those of the one before. They are
+    half of `reach` wide or more, since the cells around a bead then hold fewer beads that are out of reach.
     """
     widths = perpendicular_widths(box)
-    counts = np.maximum(np.floor(widths / reach), 1).astype(np.int64)
+    counts = np.maximum(np.floor(_CELLS_PER_REACH * widths / reach), 1).astype(np.int64)
     most = max(27.0, _MAX_CELLS_PER_BEAD * len(positions) / n_replicas)
     while counts.prod(dtype=np.float64) > most:  # beads that are few and far between
         counts[np.argmax(counts)] = max(1, counts.max() // 2)
     n_cells = int(counts.prod())
-    cells = np.empty(len(positions), np.int32)
     starts = np.zeros(n_cells * n_replicas + 1, np.int32)
     ordered = np.empty(len(positions), np.int32)
     wrapped = np.empty_like(positions)
-    _fill_cells(positions, box, np.linalg.inv(box), counts, n_cells, n_replicas, wrapped, cells, starts, ordered)
-    return counts, wrapped[ordered], ordered, starts, cells
+    _fill_cells(positions, box, np.linalg.inv(box), counts, n_cells, n_replicas, wrapped, starts, ordered)
+    return counts, wrapped[ordered], ordered, starts
 
 
 @_compile
 def _fill_cells(  # type: ignore[no-untyped-def]
-    positions, box, inverse, counts, n_cells, n_replicas, wrapped, cells, starts, ordered
+    positions, box, inverse, counts, n_cells, n_replicas, wrapped, starts, ordered
 ):
     n = positions.shape[0]
     per_replica = n // n_replicas
     index = np.empty(3, np.int64)
+    cells = np.empty(n, np.int32)
     for i in range(n):
         wrapped[i] = positions[i]
         for axis in range(3):
@@ -105,55 +109,108 @@ def _fill_cells(  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _list_pairs(  # type: ignore[no-untyped-def]
-    wrapped, box, reach, is_periodic, counts, ordered, starts, cells, n_replicas, owners, partners
-):
-    """Fill `owners` and `partners` as far as they reach; returns the number of pairs there are.
+def _list_pairs(wrapped, box, reach, is_periodic, counts, spans, starts, n_replicas, places):  # type: ignore[no-untyped-def]
+    """Fill `places` (2, capacity) as far as they reach; returns the number of pairs there are.
 
-    `wrapped` holds the positions inside the box in the order of the cells.
+    Of the images of cells around a cell, those are looked at that come after it, first by the row of cells they are in
+    (all its cells follow each other in memory) and then within its own row. So a pair of beads is met once, from one
+    side, however few cells there are: with one or two along a vector, a cell meets another at several images of it,
+    and a pair is within reach at one of them.
     """
-    n = wrapped.shape[0]
-    n_cells = counts[0] * counts[1] * counts[2]
-    capacity = owners.shape[0]
-    limit = reach * reach
-    place_of = np.empty(n, np.int32)
-    for place in range(n):
-        place_of[ordered[place]] = place
+    n_x, n_y, n_z = counts[0], counts[1], counts[2]
+    stretches = np.empty(((2 * spans[0] + 1) * (2 * spans[1] + 1) * (2 * spans[2] + 2), 2), np.int64)
+    shifts = np.empty((stretches.shape[0], 3))
     found = 0
-    for i in range(n):
-        begin = found
-        base = (cells[i] // n_cells) * n_cells
-        cell = cells[i] - base
-        cx = cell // (counts[1] * counts[2])
-        cy = cell // counts[2] % counts[1]
-        cz = cell % counts[2]
-        at = place_of[i]
-        for x in range(cx - 1, cx + 2):
-            shift_x = 1 if x == counts[0] else (-1 if x < 0 else 0)
-            for y in range(cy - 1, cy + 2):
-                shift_y = 1 if y == counts[1] else (-1 if y < 0 else 0)
-                for z in range(cz - 1, cz + 2):
-                    shift_z = 1 if z == counts[2] else (-1 if z < 0 else 0)
-                    if not is_periodic and (shift_x != 0 or shift_y != 0 or shift_z != 0):
+    for replica in range(n_replicas):
+        base = replica * n_x * n_y * n_z
+        for x in range(n_x):
+            for y in range(n_y):
+                for z in range(n_z):
+                    cell = base + (x * n_y + y) * n_z + z
+                    if starts[cell] == starts[cell + 1]:
                         continue
-                    other = (x - shift_x * counts[0]) * counts[1] + y - shift_y * counts[1]
-                    other = base + other * counts[2] + z - shift_z * counts[2]
-                    # the other cell's beads are seen at the image where the cells are neighbors
-                    xi = wrapped[at, 0] - shift_x * box[0, 0] - shift_y * box[1, 0] - shift_z * box[2, 0]
-                    yi = wrapped[at, 1] - shift_y * box[1, 1] - shift_z * box[2, 1]
-                    zi = wrapped[at, 2] - shift_z * box[2, 2]
-                    for place in range(starts[other], starts[other + 1]):
-                        rx, ry, rz = xi - wrapped[place, 0], yi - wrapped[place, 1], zi - wrapped[place, 2]
-                        if rx * rx + ry * ry + rz * rz < limit:
-                            j = ordered[place]
-                            if j != i and (j > i) == ((i + j) % 2 == 0):
-                                if found < capacity:
-                                    owners[found] = i
-                                    partners[found] = j
-                                found += 1
-        if found <= capacity:
-            partners[begin:found].sort()
+                    n_stretches = _stretches_after(
+                        x, y, z, base, box, is_periodic, counts, spans, starts, stretches, shifts
+                    )
+                    for place in range(starts[cell], starts[cell + 1]):
+                        stretches[0, 0] = place + 1
+                        for k in range(n_stretches):
+                            found = _list_near(
+                                wrapped, place, stretches[k, 0], stretches[k, 1], shifts[k], reach, found, places
+                            )
     return found
+
+
+@_compile
+def _stretches_after(x, y, z, base, box, is_periodic, counts, spans, starts, stretches, shifts):  # type: ignore[no-untyped-def]
+    """Fill in which places lie in the images of cells after a cell, and where these images are; returns their number.
+
+    The first stretch begins with the cell itself. `stretches` (m, 2) gets the first place and the one after the last,
+    `shifts` (m, 3) the way [nm] from the beads at these places to the image. `base` is the number of the first cell of
+    the replica; the others are as in `_list_pairs`.
+    """
+    n = 0
+    for dx in range(spans[0] + 1):
+        shift_x = (x + dx) // counts[0]
+        for dy in range(-spans[1] if dx > 0 else 0, spans[1] + 1):
+            shift_y = (y + dy) // counts[1]
+            row = (x + dx - shift_x * counts[0]) * counts[1] + y + dy - shift_y * counts[1]
+            row = base + row * counts[2]
+            first, last = z if dx == 0 and dy == 0 else z - spans[2], z + spans[2]
+            while first <= last:
+                shift_z = first // counts[2]
+                end = min(last + 1, (shift_z + 1) * counts[2])
+                is_image = shift_x != 0 or shift_y != 0 or shift_z != 0
+                if is_periodic or not is_image:
+                    stretches[n, 0] = starts[row + first - shift_z * counts[2]]
+                    stretches[n, 1] = starts[row + end - shift_z * counts[2]]
+                    for k in range(3):
+                        shifts[n, k] = shift_x * box[0, k] + shift_y * box[1, k] + shift_z * box[2, k]
+                    n += 1
+                first = end
+    return n
+
+
+@_compile
+def _list_near(wrapped, place, begin, end, shift, reach, found, places):  # type: ignore[no-untyped-def]
+    """List a bead's pairs with those from `begin` to `end`, moved by `shift`; returns the number found so far."""
+    limit = reach * reach
+    xi, yi, zi = wrapped[place, 0] - shift[0], wrapped[place, 1] - shift[1], wrapped[place, 2] - shift[2]
+    for other in range(begin, end):
+        x, y, z = xi - wrapped[other, 0], yi - wrapped[other, 1], zi - wrapped[other, 2]
+        if found < places.shape[1]:  # written whether near or not: a branch that is hard to predict costs more
+            places[0, found] = place
+            places[1, found] = other
+        found += x * x + y * y + z * z < limit
+    return found
+
+
+@_compile
+def _order_pairs(places, ordered):  # type: ignore[no-untyped-def]
+    """Owners and partners of pairs of places, ordered by owner and partner; a counting sort by each."""
+    n_pairs = places.shape[1]
+    of_owner, of_partner = np.zeros(ordered.shape[0] + 1, np.int64), np.zeros(ordered.shape[0] + 1, np.int64)
+    for k in range(n_pairs):
+        i, j = ordered[places[0, k]], ordered[places[1, k]]
+        if (j > i) != ((i + j) % 2 == 0):
+            i, j = j, i
+        places[0, k], places[1, k] = i, j
+        of_owner[i + 1] += 1
+        of_partner[j + 1] += 1
+    for i in range(ordered.shape[0]):
+        of_owner[i + 1] += of_owner[i]
+        of_partner[i + 1] += of_partner[i]
+    by_partner = np.empty((2, n_pairs), np.int32)
+    for k in range(n_pairs):
+        at = of_partner[places[1, k]]
+        by_partner[0, at], by_partner[1, at] = places[0, k], places[1, k]
+        of_partner[places[1, k]] += 1
+    owners, partners = np.empty(n_pairs, np.int32), np.empty(n_pairs, np.int32)
+    for k in range(n_pairs):
+        at = of_owner[by_partner[0, k]]
+        owners[at], partners[at] = by_partner[0, k], by_partner[1, k]
+        of_owner[by_partner[0, k]] += 1
+    return owners, partners
 
 
 STRANGERS, INTRA, OWN_IMAGES = 0, 1, 2

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openmm_cgml.engine import cell_list
 from openmm_cgml.engine.cell_list import find_pairs, has_moved, perpendicular_widths
 
 IMAGES = np.array([[a, b, c] for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)])
@@ -43,6 +44,28 @@ def test_pairs_are_those_of_brute_force_in_any_reduced_box(edges, tilts, share, 
     assert _found(owners, partners) == expected
     assert (np.diff(owners) >= 0).all()
     assert all((np.diff(partners[owners == i]) > 0).all() for i in range(60))
+
+
+@pytest.mark.parametrize(("cells_per_reach", "n_cells"), [(0.4, 1), (1, 2), (1.5, 3), (2, 4), (3, 6)])
+def test_a_pair_is_listed_once_however_few_cells_there_are(monkeypatch, cells_per_reach, n_cells):
+    """With one or two cells along a vector, a cell meets another, or itself, at several images of it."""
+    monkeypatch.setattr(cell_list, "_CELLS_PER_REACH", cells_per_reach)
+    monkeypatch.setattr(cell_list, "_MAX_CELLS_PER_BEAD", 10)
+    box, reach = np.array([[2.0, 0, 0], [0.2, 2.0, 0], [-0.3, 0.1, 1.95]]), 0.95
+    assert cell_list.sort_into_cells(np.zeros((80, 3)), box, reach, 1)[0].tolist() == [n_cells] * 3
+    positions = np.random.default_rng(0).random((80, 3)) @ box
+    found = _found(*find_pairs(positions, box, reach))
+    assert found == _by_brute_force(positions, box, reach, 1)
+    assert found != _by_brute_force(positions, box, reach, 1, images=np.zeros((1, 3)))  # the control: images matter
+
+
+@pytest.mark.parametrize("is_periodic", [True, False])
+def test_beads_that_are_crowded_in_a_corner_are_all_found(is_periodic):
+    """Many more pairs than the mean density has: the list grows."""
+    positions, box = np.random.default_rng(0).random((300, 3)) * 0.6, np.eye(3) * 8.0
+    owners, partners = find_pairs(positions, box, 0.9, is_periodic=is_periodic)
+    assert len(owners) > 300 * 100
+    assert _found(owners, partners) == _by_brute_force(positions, box, 0.9, 1)
 
 
 def test_without_periodic_boundaries_images_do_not_count():
