@@ -242,6 +242,29 @@ def tell_kinds(owners, partners, molecules, whole, half_width):  # type: ignore[
 
 
 @_compile
+def drop_excluded(owners, partners, beads, starts, excluded):  # type: ignore[no-untyped-def]
+    """The pairs of places whose beads are not excluded: owners and partners, each of shape (n_kept,).
+
+    Args:
+        owners: Places, shape (n_pairs,).
+        partners: Places, shape (n_pairs,).
+        beads: Bead at each place, shape (n_beads,).
+        starts: Where the excluded partners of each bead begin, shape (n_beads + 1,).
+        excluded: Excluded partners of all beads, one bead after the other.
+    """
+    kept_owners, kept_partners = np.empty_like(owners), np.empty_like(partners)
+    n = 0
+    for k in range(owners.shape[0]):
+        bead, other = beads[owners[k]], beads[partners[k]]
+        is_kept = True
+        for place in range(starts[bead], starts[bead + 1]):
+            is_kept = is_kept and excluded[place] != other
+        kept_owners[n], kept_partners[n] = owners[k], partners[k]
+        n += is_kept
+    return kept_owners[:n], kept_partners[:n]
+
+
+@_compile
 def has_moved(positions, listed_at, distance):  # type: ignore[no-untyped-def]
     """Whether a bead is `distance` [nm] or more from where it was (or nowhere: not finite)."""
     limit = distance * distance

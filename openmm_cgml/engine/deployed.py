@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from openmm_cgml.engine.listing import DEFAULT_SKIN, Listing, NetworkPairs
 from openmm_cgml.engine.molecule_images import IntraPairs
 from openmm_cgml.engine.neighbors import NeighborList
 from openmm_cgml.engine.pair_prior import NoPairPrior, PairPrior
@@ -15,9 +16,6 @@ from openmm_cgml.networks import SchNet
 from openmm_cgml.networks.schnet import PairList
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
-
-DEFAULT_SKIN = 0.1
-"""Skin of the neighbor list [nm]."""
 
 
 class DeployedNetwork(nn.Module):
@@ -79,6 +77,20 @@ class DeployedNetwork(nn.Module):
         self.register_buffer("bead_types", torch.tensor(topology.bead_types), persistent=False)
         excluded = torch.tensor(topology.exclusions(exclude_bonds))
         self.register_buffer("excluded", excluded[:, 0] * self.n_beads + excluded[:, 1], persistent=False)
+
+    def listing(self) -> Listing:
+        """The pairs that the network and, with a table of them, the pair priors see."""
+        cutoffs = (self.inter_cutoff, self.intra_cutoff) if self.has_intra else (self.inter_cutoff,)
+        numbers = self.excluded.numpy()[: 0 if self.include_bonded else None]
+        return Listing(
+            n_beads=self.n_beads,
+            network=NetworkPairs(
+                forest=self.forest, cutoffs=cutoffs, exclusions=np.stack(np.divmod(numbers, self.n_beads), axis=1)
+            ),
+            prior=None if self.pair_table is None else self.pair_table.pairs(),
+            n_replicas=self.n_replicas,
+            skin=self.neighbors.skin,
+        )
 
     def forward(self, positions: Tensor, box: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3), both float64.

@@ -1,4 +1,8 @@
-"""Compiled loops that evaluate the pair prior from its tables."""
+"""Compiled loops that evaluate pair priors from their tables.
+
+A table is one cubic polynomial for each interval between two knots. Tables of different pairs of bead types may begin
+and end at distances of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,60 +10,82 @@ import numba
 
 from openmm_cgml.caches import keeps_numba_kernels
 
-_compile = numba.njit(
-    cache=keeps_numba_kernels(),
-    fastmath={"contract", "reassoc", "nsz", "arcp"},
-    error_model="numpy",
-    boundscheck=False,
-    nogil=True,
-)
+_FAST = {"contract", "reassoc", "nsz", "arcp"}
+_compile = numba.njit(cache=keeps_numba_kernels(), fastmath=_FAST, error_model="numpy", boundscheck=False, nogil=True)
+_inline = numba.njit(fastmath=_FAST, error_model="numpy", boundscheck=False, inline="always")
 
 
-@_compile
-def pair_value(distance, knots, start, cutoff):  # type: ignore[no-untyped-def]
-    """Energy [kJ/mol] and slope [kJ/mol/nm] of one pair.
-
-    Args:
-        distance: [nm].
-        knots: Table of the pair's types, (n_knots, 2) float64.
-        start: Distance of the first knot [nm].
-        cutoff: Distance of the last knot [nm].
-    """
-    if distance >= cutoff:
-        return 0.0, 0.0
-    n_knots = knots.shape[0]
-    scale = (n_knots - 1) / (cutoff - start)
-    if distance <= start:
-        slope = knots[0, 1] * scale
-        return knots[0, 0] + slope * (distance - start), slope
+@_inline
+def _evaluate(distance, start, scale, polynomials):  # type: ignore[no-untyped-def]
+    """Energy [kJ/mol] and slope per interval [kJ/mol] at a distance below the cutoff; linear below the first knot."""
     place = (distance - start) * scale
-    knot = min(int(place), n_knots - 2)
-    t = place - knot
-    u = 1.0 - t
-    low, high, low_slope, high_slope = knots[knot, 0], knots[knot + 1, 0], knots[knot, 1], knots[knot + 1, 1]
-    energy = (1.0 + 2.0 * t) * u * u * low + t * u * u * low_slope
-    energy += t * t * (3.0 - 2.0 * t) * high - t * t * u * high_slope
-    slope = 6.0 * t * u * (high - low) + u * (1.0 - 3.0 * t) * low_slope + t * (3.0 * t - 2.0) * high_slope
-    return energy, slope * scale
+    interval = max(0, min(int(place), polynomials.shape[0] - 1))
+    t = place - interval
+    a, b, c, d = polynomials[interval, 0], polynomials[interval, 1], polynomials[interval, 2], polynomials[interval, 3]
+    if place < 0.0:
+        c = d = 0.0
+    return a + t * (b + t * (c + t * d)), b + t * (2.0 * c + t * 3.0 * d)
 
 
 @_compile
-def add_pair_prior(first, second, distances, knots, start, cutoff, bead_types, slopes):  # type: ignore[no-untyped-def]
-    """Add dE/dr of each pair to `slopes` and return the energy [kJ/mol].
+def evaluate_table(distances, polynomials, start, scale, cutoff, energies, slopes):  # type: ignore[no-untyped-def]
+    """Energy [kJ/mol] and slope [kJ/mol/nm] of pairs of two types, zero from the cutoff on.
 
     Args:
-        first, second: Pairs that interact, each once, (p,) integers.
         distances: (p,) float64 [nm].
-        knots: Tables, (n_types, n_types, n_knots, 2) float64.
+        polynomials: Coefficients of the table of the two types, (n_intervals, 4) float64 [kJ/mol].
         start: Distance of the first knot [nm].
+        scale: Intervals per distance [1/nm].
         cutoff: Distance of the last knot [nm].
-        bead_types: Table index of each bead, (n,) integers.
-        slopes: Output, (p,) float64 [kJ/mol/nm].
+        energies: Output, (p,) float64.
+        slopes: Output, (p,) float64.
     """
-    total = 0.0
-    for k in range(first.shape[0]):
+    for k in range(distances.shape[0]):
+        energies[k] = slopes[k] = 0.0
         if distances[k] < cutoff:
-            energy, slope = pair_value(distances[k], knots[bead_types[first[k]], bead_types[second[k]]], start, cutoff)
+            energies[k], slope = _evaluate(distances[k], start, scale, polynomials)
+            slopes[k] = slope * scale
+
+
+@_compile
+def add_table_forces(first, second, vectors, distances, rows, n_types, polynomials, ranges, forces):  # type: ignore[no-untyped-def]
+    """Add the forces of pairs to `forces` and return their energy [kJ/mol].
+
+    Args:
+        first: First beads, (p,) integers; those of a bead follow each other, for speed.
+        second: Second beads, (p,) integers.
+        vectors: From second to first, (p, 3) float64 [nm].
+        distances: (p,) float64 [nm]; pairs at or beyond the cutoff add nothing.
+        rows: Row of each bead in the tables, (n,) integers.
+        n_types: Number of rows.
+        polynomials: Coefficients of the tables of rows a and b at a * n_types + b, (n_types^2, n_intervals, 4) float64.
+        ranges: First knot [nm], intervals per distance [1/nm] and cutoff [nm] of each, (n_types^2, 3) float64.
+        forces: Changed in place, (n, 3) float64 [kJ/mol/nm].
+    """
+    total = x = y = z = 0.0
+    current = first[0] if first.shape[0] > 0 else 0
+    for k in range(first.shape[0]):
+        i, j = first[k], second[k]
+        if i != current:  # the sum of one bead's forces stays in registers
+            forces[current, 0] += x
+            forces[current, 1] += y
+            forces[current, 2] += z
+            x = y = z = 0.0
+            current = i
+        table = rows[i] * n_types + rows[j]
+        if distances[k] < ranges[table, 2]:
+            energy, slope = _evaluate(distances[k], ranges[table, 0], ranges[table, 1], polynomials[table])
             total += energy
-            slopes[k] += slope
+            push = -slope * ranges[table, 1] / distances[k]
+            fx, fy, fz = push * vectors[k, 0], push * vectors[k, 1], push * vectors[k, 2]
+            x += fx
+            y += fy
+            z += fz
+            forces[j, 0] -= fx
+            forces[j, 1] -= fy
+            forces[j, 2] -= fz
+    if first.shape[0] > 0:
+        forces[current, 0] += x
+        forces[current, 1] += y
+        forces[current, 2] += z
     return total

@@ -1,4 +1,4 @@
-"""Which pairs the network sees now: a list with a skin, split between kinds of pairs and between threads."""
+"""Which pairs interact now: a list with a skin, split between kinds of pairs and between threads."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from openmm_cgml.engine import kernels
 from openmm_cgml.engine.cell_list import (
     INTRA,
     OWN_IMAGES,
+    drop_excluded,
     find_pairs,
     has_moved,
     perpendicular_widths,
     sort_into_cells,
     tell_kinds,
 )
-from openmm_cgml.engine.deployed import DeployedNetwork
+from openmm_cgml.engine.listing import Listing
 from openmm_cgml.errors import SimulationError
 
 SORTED_FROM = 1000
@@ -64,13 +65,50 @@ class _Share:
     room: Pairs
 
 
+@dataclass(frozen=True, eq=False)
+class _Exclusions:
+    """Excluded partners of every bead, one bead after the other.
+
+    Attributes:
+        starts: Where those of each bead begin, shape (n_beads + 1,).
+        partners: Bead numbers, shape (2 n_exclusions,).
+    """
+
+    starts: NDArray[np.int64]
+    partners: NDArray[np.int32]
+
+    @classmethod
+    def from_pairs(cls, pairs: NDArray[np.int64], n_beads: int) -> _Exclusions:
+        """Exclusions of pairs of beads, shape (n_exclusions, 2)."""
+        both = np.concatenate([pairs, pairs[:, ::-1]])
+        both = both[np.argsort(both[:, 0], kind="stable")]
+        return cls(np.searchsorted(both[:, 0], np.arange(n_beads + 1)), both[:, 1].astype(np.int32))
+
+    def drop_from(
+        self, beads: NDArray[np.int32], owners: NDArray[np.int32], partners: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The pairs of places whose beads are not excluded.
+
+        Args:
+            beads: Bead at each place, shape (n_beads,).
+            owners: Places, shape (n_pairs,).
+            partners: Places, shape (n_pairs,).
+        """
+        if not len(self.partners) or not len(owners):
+            return owners, partners
+        kept: tuple[NDArray[np.int32], NDArray[np.int32]] = drop_excluded(
+            owners, partners, beads, self.starts, self.partners
+        )
+        return kept
+
+
 class PairLists:
-    """The pairs of each kind (inter, and intra where the network has such blocks) of a topology's beads.
+    """The pairs of each kind: the network's (inter, and intra where it has such blocks), then those of the pair priors.
 
     Intra pairs are those within a whole molecule; a molecule and its own periodic images make inter pairs.
 
-    Where a pair prior is evaluated with the network, a last kind holds those of its pairs that are not inter pairs, or
-    all of them where it reaches further than the network.
+    Where pair priors are evaluated, the last kind holds those of their pairs that are not inter pairs of the network,
+    or all of them where they reach further than the network.
 
     A search finds all pairs within the cutoff and a skin; it is repeated when a bead has moved half the skin or the box
     has changed. The skin is narrowed where the box leaves less room, so that no image is ever missed.
@@ -81,23 +119,24 @@ class PairLists:
         prior_sees_inter: Whether all inter pairs listed are also pairs of the prior, and the last kind leaves them out.
     """
 
-    def __init__(self, deployed: DeployedNetwork, n_threads: int) -> None:
-        self._cutoff = deployed.cutoff
-        self._n_stacks = 2 if deployed.has_intra else 1
-        self._cutoffs = (deployed.inter_cutoff, deployed.intra_cutoff)[: self._n_stacks]
-        self._skin = deployed.neighbors.skin
-        self._has_intra = deployed.has_intra
-        self._forest = deployed.forest
-        self._excluded = None if deployed.include_bonded else np.sort(deployed.excluded.numpy())
-        self._n_replicas = deployed.n_replicas
-        self._prior_excluded: NDArray[np.int64] | None = None
+    def __init__(self, listing: Listing, n_threads: int) -> None:
+        """Args:
+        listing: What is to be listed.
+        n_threads: Threads that the pairs are shared out to.
+        """
+        network, prior = listing.network, listing.prior
+        self._network, self._skin, self._cutoff = network, listing.skin, listing.cutoff
+        self._n_replicas = listing.n_replicas
+        self._cutoffs = (*(network.cutoffs if network else ()), *([prior.cutoff] if prior else []))
+        self._has_bonds = network is not None and network.forest.has_bonds
+        self._excluded = None if network is None else _Exclusions.from_pairs(network.exclusions, listing.n_beads)
+        self._prior_excluded: _Exclusions | None = None
         self._prior_may_see_inter = self.prior_sees_inter = False
-        if (prior := deployed.pair_table) is not None:
-            self._cutoffs = (*self._cutoffs, prior.cutoff)
-            i, j = prior.exclusions.T
-            self._prior_excluded = np.sort(i * deployed.n_beads + j)
-            within = np.array_equal(self._forest.roots[i], self._forest.roots[j])
-            self._prior_may_see_inter = within and prior.cutoff <= deployed.inter_cutoff
+        if prior is not None:
+            self._prior_excluded = _Exclusions.from_pairs(prior.exclusions, listing.n_beads)
+            if network is not None:
+                i, j = network.forest.roots[prior.exclusions.T]
+                self._prior_may_see_inter = np.array_equal(i, j) and prior.cutoff <= network.cutoffs[0]
         self._n_threads = n_threads
         self._listed_at: NDArray[np.float64] | None = None
         self._listed_box = np.zeros((3, 3))
@@ -169,12 +208,12 @@ class PairLists:
             narrowest = float(perpendicular_widths(cell).min())
             if 2 * self._cutoff > narrowest:
                 raise SimulationError(
-                    f"the box is {narrowest:.4g} nm wide, less than twice the network's cutoff of {self._cutoff:g} nm;"
+                    f"the box is {narrowest:.4g} nm wide, less than twice the cutoff of {self._cutoff:g} nm;"
                     " use a larger box"
                 )
             skin = min(skin, narrowest / 2 - self._cutoff)
-            if self._forest.has_bonds:
-                whole, half_width = positions - self._forest.images(positions, cell) @ cell, narrowest / 2
+            if self._network is not None and self._has_bonds:
+                whole, half_width = positions - self._network.forest.images(positions, cell) @ cell, narrowest / 2
         else:
             extent = positions.max(axis=0) - positions.min(axis=0)
             cell = np.diag(extent + 3 * (self._cutoff + skin))
@@ -195,28 +234,37 @@ class PairLists:
     def _kinds(
         self, owners: NDArray[np.int32], partners: NDArray[np.int32], whole: NDArray[np.float64], half_width: float
     ) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
-        """Inter- and (with such blocks) intramolecular pairs that the network sees, and those of the prior."""
-        beads = self.order if self.order is not None else np.arange(len(whole))
+        """The pairs of the network, inter- and (with such blocks) intramolecular, and those of the prior."""
+        everything, none = (owners, partners), (owners[:0], partners[:0])
+        beads = self.order if self.order is not None else np.arange(len(whole), dtype=np.int32)
+        kinds, rest = [], everything
         self.prior_sees_inter = self._prior_may_see_inter
-        if not self._forest.has_bonds:
-            none = owners[:0]
-            kinds = [(owners, partners), (none, none)][: self._n_stacks]
-            rest = (none, none)
-        else:
-            told = tell_kinds(owners, partners, self._forest.roots[beads], whole, half_width)
-            intra = told == INTRA
-            rest = (owners[intra], partners[intra])
-            kinds = [(owners[~intra], partners[~intra])]
-            if self._has_intra:
-                kinds.append(rest if self._excluded is None else _without(self._excluded, beads, *rest))
-            if self._prior_excluded is not None and (met := told == OWN_IMAGES).any():
-                images = owners[met], partners[met]
-                seen = _without(self._prior_excluded, beads, *images)
-                self.prior_sees_inter &= len(seen[0]) == len(images[0])
+        if self._network is not None:
+            between, rest = everything, none
+            if self._has_bonds:
+                told = tell_kinds(owners, partners, self._network.forest.roots[beads], whole, half_width)
+                intra = told == INTRA
+                between, rest = (owners[~intra], partners[~intra]), (owners[intra], partners[intra])
+                self.prior_sees_inter &= self._are_seen_by_prior(beads, *everything, told == OWN_IMAGES)
+            within = rest if self._excluded is None else self._excluded.drop_from(beads, *rest)
+            kinds = [between, within][: len(self._network.cutoffs)]
         if self._prior_excluded is not None:
-            of_prior = rest if self.prior_sees_inter else (owners, partners)
-            kinds.append(_without(self._prior_excluded, beads, *of_prior))
+            of_prior = rest if self.prior_sees_inter else everything
+            kinds.append(self._prior_excluded.drop_from(beads, *of_prior))
         return kinds
+
+    def _are_seen_by_prior(
+        self,
+        beads: NDArray[np.int32],
+        owners: NDArray[np.int32],
+        partners: NDArray[np.int32],
+        chosen: NDArray[np.bool_],
+    ) -> bool:
+        """Whether the prior excludes none of some pairs."""
+        if self._prior_excluded is None or not chosen.any():
+            return True
+        some = owners[chosen], partners[chosen]
+        return len(self._prior_excluded.drop_from(beads, *some)[0]) == len(some[0])
 
     def _share_out(self, kinds: list[tuple[NDArray[np.int32], NDArray[np.int32]]], n_beads: int) -> None:
         bounds = np.arange(self._n_threads + 1) * n_beads // self._n_threads
@@ -228,17 +276,3 @@ class PairLists:
             )
             for t in range(self._n_threads)
         ]
-
-
-def _without(
-    excluded: NDArray[np.int64],
-    beads: NDArray[np.integer],
-    owners: NDArray[np.int32],
-    partners: NDArray[np.int32],
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """The pairs of places whose beads i < j are not among `excluded`, sorted numbers i * n_beads + j."""
-    if len(excluded) == 0:
-        return owners, partners
-    i, j = beads[owners].astype(np.int64), beads[partners].astype(np.int64)
-    kept = ~np.isin(np.minimum(i, j) * len(beads) + np.maximum(i, j), excluded)
-    return owners[kept], partners[kept]

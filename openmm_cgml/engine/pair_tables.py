@@ -1,7 +1,8 @@
 """Pair potentials as tables, one per pair of bead types.
 
-Where a System holds replicas, OpenMM cannot keep their nonbonded priors apart without giving up its neighbor list, so
-the engine evaluates the pair potentials on its own pairs. A table makes one kernel serve every analytic form.
+On the CPU platform OpenMM takes longer for them than the network does, and where a System holds replicas, OpenMM
+cannot keep their nonbonded priors apart without giving up its neighbor list. So the engine evaluates the pair
+potentials on its own pairs. A table makes one kernel serve every analytic form.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from openmm_cgml.engine.listing import PriorPairs
 from openmm_cgml.errors import InputError
 from openmm_cgml.potentials import PairPotential
 
@@ -59,12 +61,34 @@ class PairTable:
             type_a: Table index of the first type.
             type_b: Of the second.
         """
-        from openmm_cgml.engine.pair_kernels import pair_value  # numba is loaded where it computes
+        from openmm_cgml.engine.pair_kernels import evaluate_table  # numba is loaded where it computes
 
-        knots = self.knots[type_a, type_b]
-        values = [pair_value(r, knots, self.start, self.cutoff) for r in np.asarray(distances, dtype=np.float64)]
-        energies, slopes = np.array(values, dtype=np.float64).reshape(-1, 2).T
-        return np.ascontiguousarray(energies), np.ascontiguousarray(slopes)
+        r = np.asarray(distances, dtype=np.float64)
+        energies, slopes = np.empty_like(r), np.empty_like(r)
+        table = self.polynomials()[type_a, type_b]
+        evaluate_table(r, table, self.start, self.scale, self.cutoff, energies, slopes)
+        return energies, slopes
+
+    @property
+    def scale(self) -> float:
+        """Intervals between knots per distance [1/nm]."""
+        return (self.knots.shape[2] - 1) / (self.cutoff - self.start)
+
+    def pairs(self) -> PriorPairs:
+        """The pairs that interact."""
+        return PriorPairs(cutoff=self.cutoff, exclusions=self.exclusions)
+
+    def polynomials(self) -> NDArray[np.float64]:
+        """Coefficients of the splines [kJ/mol], shape (n_types, n_types, n_knots - 1, 4).
+
+        They are those of 1, t, t^2 and t^3, where t goes from 0 to 1 between two knots.
+        """
+        low, low_slope = self.knots[:, :, :-1, 0], self.knots[:, :, :-1, 1]
+        high, high_slope = self.knots[:, :, 1:, 0], self.knots[:, :, 1:, 1]
+        rise = high - low
+        return np.stack(
+            [low, low_slope, 3 * rise - 2 * low_slope - high_slope, low_slope + high_slope - 2 * rise], axis=-1
+        )
 
 
 def tabulate_pairs(potentials: Sequence[PairPotential], n_knots: int = N_PAIR_KNOTS) -> PairTable | None:

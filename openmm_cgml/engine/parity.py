@@ -48,7 +48,7 @@ def measure_parity(deployed: DeployedNetwork, positions: NDArray[np.float64], bo
     Raises:
         SimulationError: If the error is not below `PARITY`, or the network cannot be evaluated there.
     """
-    folded, lists = fold(deployed.network), PairLists(deployed, 1)
+    folded, lists = fold(deployed.network), PairLists(deployed.listing(), 1)
     lists.update(positions, box)
     types = deployed.bead_types.numpy().astype(np.int32)
     if lists.order is not None:

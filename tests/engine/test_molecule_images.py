@@ -151,7 +151,7 @@ def test_an_exclusion_of_the_prior_holds_for_images_too(engine):
     prior, network = _repulsion(chain, 2), chain_network()
     whole = np.array([[0.0, 0, 0], [0.75, 0.1, 0], [1.5, 0, 0]])
     box = np.diag([1.9, 1.9, 1.9])  # the ends are 0.4 nm apart at the nearest image
-    lists = PairLists(DeployedNetwork(network, chain, pair_table=tabulate_pairs([prior])), 1)
+    lists = PairLists(DeployedNetwork(network, chain, pair_table=tabulate_pairs([prior])).listing(), 1)
     lists.update(whole, box)
     assert not lists.prior_sees_inter
     evaluate_with, tolerance = ENGINES[engine]

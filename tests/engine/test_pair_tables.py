@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from openmm_cgml.engine.pair_kernels import add_pair_prior
+from openmm_cgml.engine.pair_kernels import add_table_forces
 from openmm_cgml.engine.pair_prior import PairPrior
 from openmm_cgml.engine.pair_tables import WALL_ENERGY, tabulate_pairs
 from openmm_cgml.potentials import PowerRepulsion, evaluate
@@ -75,29 +75,50 @@ def test_kernel_and_torch_form_give_what_the_potential_gives():
     distances = np.linalg.norm(vectors, axis=1)
     assert (distances > potential.cutoff).any()
     energy, forces = evaluate([potential], torch.tensor(x))
-    table, slopes = tabulate_pairs([potential]), np.zeros(len(first))
+    table, of_kernel, of_torch = tabulate_pairs([potential]), np.zeros_like(x), np.zeros_like(x)
     kept = np.array([[i, j] not in potential.exclusions.tolist() for i, j in zip(first, second, strict=True)])
-    some = slopes[kept]
-    pairs = first[kept], second[kept], distances[kept]
-    total = add_pair_prior(*pairs, table.knots, table.start, table.cutoff, table.bead_types, some)
-    slopes[kept] = some
-    prior = PairPrior(table)(*(torch.from_numpy(array) for array in (first, second, distances)))
-    for found, slope, tolerance in ((total, slopes, 1e-6), (float(prior[0]), prior[1].numpy(), 1e-6)):
-        pulls = (slope / distances)[:, None] * vectors
-        sums = np.zeros_like(x)
-        np.add.at(sums, first, -pulls)
-        np.add.at(sums, second, pulls)
-        assert found == pytest.approx(float(energy), rel=tolerance)
-        np.testing.assert_allclose(sums, forces.numpy(), atol=tolerance * float(forces.abs().max()))
+    total = add_table_forces(
+        first[kept], second[kept], vectors[kept], distances[kept], *kernel_tables(table), of_kernel
+    )
+    prior, slopes = PairPrior(table)(*(torch.from_numpy(array) for array in (first, second, distances)))
+    pulls = (slopes.numpy() / distances)[:, None] * vectors
+    np.add.at(of_torch, first, -pulls)
+    np.add.at(of_torch, second, pulls)
+    for found, sums in ((total, of_kernel), (float(prior), of_torch)):
+        assert found == pytest.approx(float(energy), rel=1e-6)
+        np.testing.assert_allclose(sums, forces.numpy(), atol=1e-6 * float(forces.abs().max()))
     without = PairPrior(tabulate_pairs([repulsion(exclusions=())]))(
         *(torch.from_numpy(array) for array in (first, second, distances))
     )
     assert float(without[0]) > 1.01 * float(energy)  # forgotten exclusions are seen
 
 
-def test_slopes_are_added_to_what_is_there():
+def kernel_tables(table, cutoffs=None):
+    """What the kernel takes of tables; with other cutoffs by pair of types, shape (n_types, n_types)."""
+    n_types = len(table.knots)
+    ranges = np.tile([table.start, table.scale, table.cutoff], (n_types**2, 1))
+    if cutoffs is not None:
+        ranges[:, 2] = np.ravel(cutoffs)
+    return table.bead_types, n_types, table.polynomials().reshape(n_types**2, -1, 4), ranges
+
+
+def test_forces_are_added_to_what_is_there():
+    table, forces = tabulate_pairs([repulsion(exclusions=())]), np.full((4, 3), 7.0)
+    pair = np.array([0]), np.array([2]), np.array([[0.0, 0.4, 0.0]]), np.array([0.4])
+    energy = add_table_forces(*pair, *kernel_tables(table), forces)
+    expected = table.evaluate(pair[3], 0, 0)
+    assert energy == pytest.approx(expected[0][0])
+    assert forces[0, 1] - 7.0 == pytest.approx(-expected[1][0])
+    np.testing.assert_allclose(forces[0] + forces[2], 14.0)
+    assert (forces[[1, 3]] == 7.0).all()
+
+
+def test_every_pair_of_types_may_end_at_a_cutoff_of_its_own():
     table = tabulate_pairs([repulsion(exclusions=())])
-    slopes = np.full(1, 7.0)
-    pair = np.array([0]), np.array([2]), np.array([0.4])
-    add_pair_prior(*pair, table.knots, table.start, table.cutoff, table.bead_types, slopes)
-    assert slopes[0] - 7.0 == pytest.approx(table.evaluate(pair[2], 0, 0)[1][0])
+    x = np.array([[0.0, 0, 0], [0.4, 0, 0], [0, 0.4, 0]])  # bead types 0, 1, 0
+    first, second = np.triu_indices(3, 1)
+    vectors = x[first] - x[second]
+    pairs = first, second, vectors, np.linalg.norm(vectors, axis=1)
+    energy = add_table_forces(*pairs, *kernel_tables(table, [[0.7, 0.3], [0.3, 0.7]]), np.zeros((4, 3)))
+    assert energy == pytest.approx(table.evaluate(np.array([0.4]), 0, 0)[0][0])
+    assert add_table_forces(*pairs, *kernel_tables(table), np.zeros((4, 3))) > 1.5 * energy  # all of them interact
