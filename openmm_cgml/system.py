@@ -11,7 +11,7 @@ import openmm
 from numpy.typing import NDArray
 from openmm import unit
 
-from openmm_cgml.engine import DeployedNetwork, choose_backend, create_ml_force
+from openmm_cgml.engine import DeployedNetwork, DeployedPairs, choose_backend, create_ml_force
 from openmm_cgml.errors import InputError
 from openmm_cgml.potentials import BOND, BondedPotential, PairPotential, Potential
 from openmm_cgml.units import BOLTZMANN
@@ -42,33 +42,36 @@ class TimeStep:
 
 def create_forces(
     potentials: Sequence[Potential],
-    network: DeployedNetwork | None,
+    deployed: DeployedNetwork | DeployedPairs | None,
     *,
     ml_backend: str = "auto",
     exact: bool = False,
     periodic: bool = True,
     n_replicas: int = 1,
 ) -> list[openmm.Force]:
-    """One named OpenMM force per prior and one for the network, which comes last.
+    """One named OpenMM force per prior and one ML force, which comes last.
 
-    Priors that the network evaluates with itself (`DeployedNetwork.pair_table`) get no force of their own.
+    Pair priors that the ML force evaluates from tables (`pair_table`) get no force of their own.
 
     Args:
         potentials: Priors bound to the beads.
-        network: The network bound to the beads, or None for priors alone.
+        deployed: What the ML force evaluates: the network bound to the beads, or the pair priors without a network;
+            None for native forces alone.
         ml_backend: "TorchForce", "PythonForce", or "auto" for the first of these that works here.
         exact: Evaluate the network itself instead of tables of its filters.
         periodic: Whether the System has a periodic box.
         n_replicas: Number of copies of one system that the beads are.
     """
-    taken = () if network is None or network.pair_table is None else pair_potentials_of(potentials)
+    taken = () if deployed is None or deployed.pair_table is None else pair_potentials_of(potentials)
     forces = [potential.to_openmm(periodic=periodic) for potential in potentials if potential not in taken]
     if n_replicas > 1:
         for force in forces:
             _keep_replicas_apart(force, n_replicas)
-    if network is not None:
+    if isinstance(deployed, DeployedPairs):
+        forces.append(create_ml_force(deployed, periodic=periodic))
+    elif deployed is not None:
         backend = choose_backend(ml_backend).name
-        forces.append(create_ml_force(network, backend=backend, periodic=periodic, exact=exact))
+        forces.append(create_ml_force(deployed, backend=backend, periodic=periodic, exact=exact))
     return forces
 
 

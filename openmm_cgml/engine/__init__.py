@@ -7,21 +7,27 @@ from openmm_cgml.lazy import lazy_names
 if TYPE_CHECKING:
     from openmm_cgml.engine.backends import (
         BACKENDS,
+        PAIR_BACKENDS,
         BackendChoice,
         choose_backend,
+        choose_pair_backend,
         create_ml_force,
         describe_evaluation,
         is_tabulable,
     )
     from openmm_cgml.engine.deployed import DeployedNetwork
+    from openmm_cgml.engine.deployed_pairs import DeployedPairs
     from openmm_cgml.engine.neighbors import NeighborList
 
 __all__ = [
     "BACKENDS",
+    "PAIR_BACKENDS",
     "BackendChoice",
     "DeployedNetwork",
+    "DeployedPairs",
     "NeighborList",
     "choose_backend",
+    "choose_pair_backend",
     "create_ml_force",
     "describe_evaluation",
     "is_tabulable",
@@ -31,10 +37,13 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "BACKENDS": "backends",
+        "PAIR_BACKENDS": "backends",
         "BackendChoice": "backends",
         "DeployedNetwork": "deployed",
+        "DeployedPairs": "deployed_pairs",
         "NeighborList": "neighbors",
         "choose_backend": "backends",
+        "choose_pair_backend": "backends",
         "create_ml_force": "backends",
         "describe_evaluation": "backends",
         "is_tabulable": "backends",

@@ -1,4 +1,4 @@
-"""Which OpenMM force runs the network here, and why."""
+"""Which OpenMM force runs the network here, what evaluates the pair priors, and why."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from typing import Any
 from torch import nn
 
 from openmm_cgml.engine.deployed import DeployedNetwork
+from openmm_cgml.engine.deployed_pairs import DeployedPairs
 from openmm_cgml.errors import InputError, MissingDependencyError
 from openmm_cgml.networks import SchNet
 
 BACKENDS = ("TorchForce", "PythonForce")
+PAIR_BACKENDS = ("native", "engine")
 FORCE_NAME = "network"
+PAIRS_FORCE_NAME = "pair priors"
+"""Name of the ML force where there is no network."""
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +29,7 @@ class BackendChoice:
     """A backend and the reason it was taken.
 
     Attributes:
-        name: One of `BACKENDS`.
+        name: One of `BACKENDS` or `PAIR_BACKENDS`.
         reason: One sentence for a person.
     """
 
@@ -62,17 +66,52 @@ def choose_backend(ml_backend: str = "auto") -> BackendChoice:
     return BackendChoice(name="PythonForce", reason=f"TorchForce does not work here: {problem}")
 
 
-def create_ml_force(deployed: DeployedNetwork, *, backend: str, periodic: bool, exact: bool = False) -> Any:
+def choose_pair_backend(
+    pair_backend: str = "auto", *, platform: str | None = None, has_network: bool = True
+) -> BackendChoice:
+    """What evaluates the pair priors: OpenMM's native forces, or the engine within the ML force.
+
+    Args:
+        pair_backend: `"native"`, `"engine"`, or `"auto"`: the engine on the CPU platform, where OpenMM takes longer for
+            custom nonbonded forces than the engine for everything, and native forces on the others.
+        platform: Name of the OpenMM platform of the Context; by default the fastest there is, which OpenMM takes.
+        has_network: Whether there is a network; without one the engine needs a `PythonForce`.
+
+    Raises:
+        InputError: If the name is unknown.
+        MissingDependencyError: If the engine is asked for, there is no network and OpenMM has no `PythonForce`.
+    """
+    if pair_backend not in ("auto", *PAIR_BACKENDS):
+        raise InputError(f"unknown pair_backend {pair_backend!r}; one of auto, {', '.join(PAIR_BACKENDS)}")
+    if pair_backend == "native":
+        return BackendChoice(name="native", reason="asked for")
+    if pair_backend == "engine":
+        if not has_network:
+            _require_pythonforce()
+        return BackendChoice(name="engine", reason="asked for")
+    name = platform or _fastest_platform()
+    if name != "CPU":
+        return BackendChoice(name="native", reason=f"the {name} platform evaluates native pair forces itself")
+    if not (has_network or _has_pythonforce()):
+        return BackendChoice(name="native", reason="this OpenMM has no PythonForce, which the engine needs")
+    return BackendChoice(name="engine", reason="faster than native pair forces on the CPU platform")
+
+
+def create_ml_force(
+    deployed: DeployedNetwork | DeployedPairs, *, backend: str = "PythonForce", periodic: bool, exact: bool = False
+) -> Any:
     """The `openmm.Force` that evaluates `deployed`.
 
     Args:
-        deployed: The network bound to the topology of the System.
-        backend: One of `BACKENDS`, usually `choose_backend(...).name`.
+        deployed: The network bound to the topology of the System, or the tables of pair priors without a network.
+        backend: One of `BACKENDS`, usually `choose_backend(...).name`; without a network it has to be a PythonForce.
         periodic: Whether the System has a periodic box.
         exact: Evaluate the network itself, in its own precision. Otherwise tables of its filters are used, which agree
             with the network within 1e-3 of the root mean square force and are many times faster; the first call
             compares, and raises if they do not agree. A network of a kind that has no tables is evaluated itself.
     """
+    if isinstance(deployed, DeployedPairs):
+        return _create_pairs_force(deployed, periodic=periodic)
     exact = exact or not is_tabulable(deployed.network)
     if backend == "TorchForce":
         from openmm_cgml.engine.torchforce import create_torch_force
@@ -85,6 +124,17 @@ def create_ml_force(deployed: DeployedNetwork, *, backend: str, periodic: bool, 
     force.setUsesPeriodicBoundaryConditions(periodic)
     force.setName(FORCE_NAME)
     _log.info("the network runs in a %s; evaluated: %s", backend, describe_evaluation(deployed.network, exact=exact))
+    return force
+
+
+def _create_pairs_force(deployed: DeployedPairs, *, periodic: bool) -> Any:
+    from openmm_cgml.engine.pythonforce import create_python_force
+
+    _require_pythonforce()
+    force = create_python_force(deployed, periodic=periodic)
+    force.setUsesPeriodicBoundaryConditions(periodic)
+    force.setName(PAIRS_FORCE_NAME)
+    _log.info("the pair priors run in a PythonForce, from tables")
     return force
 
 
@@ -120,10 +170,24 @@ def torchforce_problem() -> str | None:
     return None
 
 
-def _require_pythonforce() -> None:
+def _fastest_platform() -> str:
+    """The platform that OpenMM takes for a Context where none is named."""
     import openmm
 
-    if not hasattr(openmm, "PythonForce"):
+    platforms = [openmm.Platform.getPlatform(index) for index in range(openmm.Platform.getNumPlatforms())]
+    return str(max(platforms, key=lambda platform: platform.getSpeed()).getName())
+
+
+def _has_pythonforce() -> bool:
+    import openmm
+
+    return hasattr(openmm, "PythonForce")
+
+
+def _require_pythonforce() -> None:
+    if not _has_pythonforce():
+        import openmm
+
         raise MissingDependencyError(
             f"OpenMM {openmm.version.version} has no PythonForce; install openmm 8.5 or newer (pip install -U openmm)"
         )

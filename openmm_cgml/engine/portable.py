@@ -1,18 +1,22 @@
-"""A deployed network as bytes without code, for copies of a force in this process or another."""
+"""A deployed network, or pair priors alone, as bytes without code, for copies of a force in this process or another."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from safetensors.torch import load, save
+from torch import Tensor
 
 from openmm_cgml.engine.deployed import DeployedNetwork
+from openmm_cgml.engine.deployed_pairs import DeployedPairs
 from openmm_cgml.engine.pair_tables import PairTable
 from openmm_cgml.networks import build_network
 from openmm_cgml.topology import CGTopology
 
-_KEY = "deployed network"
+_KEY, _PAIRS_KEY = "deployed network", "deployed pairs"
 _TABLE = "pair table: "
 _ARRAYS = ("knots", "bead_types", "exclusions")
 
@@ -33,27 +37,59 @@ def pack(deployed: DeployedNetwork) -> bytes:
     }
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     if deployed.pair_table is not None:
-        weights |= {f"{_TABLE}{name}": torch.tensor(getattr(deployed.pair_table, name)) for name in _ARRAYS}
+        weights |= _arrays_of(deployed.pair_table)
     return save(weights, metadata={_KEY: json.dumps(description)})
 
 
 def unpack(data: bytes) -> DeployedNetwork:
     """The deployed network that `pack` wrote."""
-    header_size = int.from_bytes(data[:8], "little")
-    content = json.loads(json.loads(data[8 : 8 + header_size])["__metadata__"][_KEY])
+    content = _read_description(data, _KEY)
     network = build_network(content["kind"], content["settings"], content["n_types"])
     network = network.to(getattr(torch, content["dtype"]))
     tensors = load(data)
     network.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith(_TABLE)})
-    arrays = {name: tensors[f"{_TABLE}{name}"].numpy() for name in _ARRAYS if f"{_TABLE}{name}" in tensors}
     return DeployedNetwork(
         network,
         CGTopology.from_dict(content["topology"]),
         exclude_bonds=content["exclude_bonds"],
         skin=content["skin"],
         n_replicas=content["n_replicas"],
-        pair_table=PairTable(**arrays, **content["pair_table"]) if arrays else None,
+        pair_table=_table_of(tensors, content["pair_table"]),
     )
+
+
+def pack_pairs(deployed: DeployedPairs) -> bytes:
+    """The tables and the number of replicas, in safetensors' format."""
+    description = {
+        "skin": deployed.skin,
+        "n_replicas": deployed.n_replicas,
+        "pair_table": _describe(deployed.pair_table),
+    }
+    return save(_arrays_of(deployed.pair_table), metadata={_PAIRS_KEY: json.dumps(description)})
+
+
+def unpack_pairs(data: bytes) -> DeployedPairs:
+    """What `pack_pairs` wrote."""
+    content = _read_description(data, _PAIRS_KEY)
+    table = _table_of(load(data), content["pair_table"])
+    assert table is not None  # pack_pairs writes one
+    return DeployedPairs(pair_table=table, n_replicas=content["n_replicas"], skin=content["skin"])
+
+
+def _read_description(data: bytes, key: str) -> Any:
+    header_size = int.from_bytes(data[:8], "little")
+    return json.loads(json.loads(data[8 : 8 + header_size])["__metadata__"][key])
+
+
+def _arrays_of(table: PairTable) -> dict[str, Tensor]:
+    return {f"{_TABLE}{name}": torch.tensor(getattr(table, name)) for name in _ARRAYS}
+
+
+def _table_of(tensors: Mapping[str, Tensor], description: Mapping[str, float] | None) -> PairTable | None:
+    if description is None:
+        return None
+    knots, bead_types, exclusions = (tensors[f"{_TABLE}{name}"].numpy() for name in _ARRAYS)
+    return PairTable(knots=knots, bead_types=bead_types, exclusions=exclusions, **description)
 
 
 def _describe(table: PairTable | None) -> dict[str, float] | None:

@@ -1,4 +1,4 @@
-"""The network as OpenMM's `PythonForce`."""
+"""Network and pair priors as OpenMM's `PythonForce`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,44 @@ from typing import Any
 
 import torch
 
-from openmm_cgml.engine.cpu import TabulatedNetwork
+from openmm_cgml.engine.cpu import TabulatedNetwork, TabulatedPairs
 from openmm_cgml.engine.deployed import DeployedNetwork
-from openmm_cgml.engine.portable import pack, unpack
+from openmm_cgml.engine.deployed_pairs import DeployedPairs
+from openmm_cgml.engine.portable import pack, pack_pairs, unpack, unpack_pairs
 
 _log = logging.getLogger(__name__)
 
 
+class PairFunction:
+    """The callable that `PythonForce` holds for pair priors alone: `State` in, energy and forces out.
+
+    OpenMM copies and serializes it with the System; what is stored are the tables, so a copy works in another process
+    that has this package.
+    """
+
+    def __init__(self, deployed: DeployedPairs, *, periodic: bool) -> None:
+        """Args:
+        deployed: The tables bound to the beads of the System.
+        periodic: Whether to use the State's box.
+        """
+        self.deployed = deployed
+        self.periodic = periodic
+        self._evaluate = TabulatedPairs(deployed)
+
+    def __call__(self, state: Any) -> tuple[float, Any]:
+        """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3), at an OpenMM state."""
+        try:
+            return self._evaluate(*_positions_and_box(state, self.periodic))
+        except RuntimeError:
+            _log.error("the pair priors failed", exc_info=True)  # OpenMM passes on the message, not the traceback
+            raise
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_pairs, (pack_pairs(self.deployed), self.periodic)
+
+
 class NetworkFunction:
-    """The callable that `PythonForce` holds: `State` in, energy and forces out.
+    """The callable that `PythonForce` holds for a network: `State` in, energy and forces out.
 
     OpenMM copies and serializes it with the System; what is stored is the network's settings, weights and topology, so
     a copy works in another process that has this package.
@@ -34,8 +63,7 @@ class NetworkFunction:
 
     def __call__(self, state: Any) -> tuple[float, Any]:
         """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3), at an OpenMM state."""
-        positions = state.getPositions(asNumpy=True)._value
-        box = state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None
+        positions, box = _positions_and_box(state, self.periodic)
         try:
             if self._tabulated is not None:
                 return self._tabulated(positions, box)
@@ -52,12 +80,24 @@ class NetworkFunction:
         return _rebuild, (pack(self.deployed), self.periodic, self.exact)
 
 
+def _positions_and_box(state: Any, periodic: bool) -> tuple[Any, Any]:
+    """Positions [nm], shape (n_beads, 3), and box vectors [nm], shape (3, 3), or None where they are not used."""
+    box = state.getPeriodicBoxVectors(asNumpy=True)._value if periodic else None
+    return state.getPositions(asNumpy=True)._value, box
+
+
 def _rebuild(packed: bytes, periodic: bool, exact: bool) -> NetworkFunction:
     return NetworkFunction(unpack(packed), periodic=periodic, exact=exact)
 
 
-def create_python_force(deployed: DeployedNetwork, *, periodic: bool, exact: bool = False) -> Any:
-    """A `PythonForce` that evaluates `deployed`, or its filter tables unless `exact`."""
+def _rebuild_pairs(packed: bytes, periodic: bool) -> PairFunction:
+    return PairFunction(unpack_pairs(packed), periodic=periodic)
+
+
+def create_python_force(deployed: DeployedNetwork | DeployedPairs, *, periodic: bool, exact: bool = False) -> Any:
+    """A `PythonForce` that evaluates `deployed`, a network by its filter tables unless `exact`."""
     import openmm
 
+    if isinstance(deployed, DeployedPairs):
+        return openmm.PythonForce(PairFunction(deployed, periodic=periodic))
     return openmm.PythonForce(NetworkFunction(deployed, periodic=periodic, exact=exact))

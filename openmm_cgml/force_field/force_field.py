@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from openmm import app, unit
 
 import openmm_cgml
-from openmm_cgml.engine import DeployedNetwork
+from openmm_cgml.engine import DeployedNetwork, DeployedPairs, choose_pair_backend
 from openmm_cgml.engine.pair_tables import PairTable, tabulate_pairs
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.force_field.artifact import CARD, MANIFEST, find_force_field, read_folder, write_folder
@@ -139,6 +139,8 @@ class ForceField:
         box: Any = None,
         remove_cm_motion: bool = False,
         replicas: int = 1,
+        pair_backend: str = "native",
+        platform: str | None = None,
     ) -> openmm.System:
         """An OpenMM System with the bead masses, the periodic box, a native force per prior and one ML force.
 
@@ -158,6 +160,12 @@ class ForceField:
             box: Edges (3,) or reduced vectors (3, 3) [nm] of the periodic box; by default the topology's own.
             remove_cm_motion: Add a `CMMotionRemover`.
             replicas: Number of copies.
+            pair_backend: What evaluates the priors between all pairs of beads: "native" for OpenMM forces of their own,
+                "engine" for the ML force, which does it from tables on its own neighbor list (a `PythonForce` where
+                there is no network), or "auto" for what is faster on the platform: the engine on the CPU platform.
+                With replicas, a network takes them along in any case.
+            platform: Name of the OpenMM platform that the System is for, by which "auto" chooses; by default the
+                fastest there is, which is what OpenMM takes.
 
         Raises:
             InputError: If the topology holds something unknown to the force field, or the box is missing or too small,
@@ -171,7 +179,8 @@ class ForceField:
         beads = self.bead_topology(topology).repeated(replicas)
         vectors = self._box_of(topology, box)
         check_box(vectors, self.cutoffs)
-        forces = self._forces(beads, ml_backend, exact, replicas)
+        in_engine = self._evaluates_pairs_in_engine(pair_backend, platform, replicas)
+        forces = self._forces(beads, ml_backend, exact, replicas, in_engine)
         system = openmm.System()
         for mass in beads.masses.tolist():
             system.addParticle(mass)
@@ -191,6 +200,8 @@ class ForceField:
         exact: bool = False,
         force_group: int | None = None,
         replicas: int = 1,
+        pair_backend: str = "native",
+        platform: str | None = None,
     ) -> None:
         """Add the forces of this force field to a System that may hold others, and leave everything else as it is.
 
@@ -202,6 +213,8 @@ class ForceField:
             exact: As in `create_system`.
             force_group: Group of all the forces; by default each gets a free one above 0.
             replicas: As in `create_system`.
+            pair_backend: As in `create_system`.
+            platform: As in `create_system`.
 
         Raises:
             InputError: As `create_system`, and if the particles of the System are not the beads.
@@ -216,7 +229,8 @@ class ForceField:
         masses = np.array([system.getParticleMass(i).value_in_unit(unit.dalton) for i in range(beads.n_beads)])
         self._check_masses(beads, np.where(masses == 0, beads.masses, masses), "the System")
         check_box(box_vectors(system.getDefaultPeriodicBoxVectors()), self.cutoffs)
-        add_forces(system, self._forces(beads, ml_backend, exact, replicas), force_group=force_group)
+        in_engine = self._evaluates_pairs_in_engine(pair_backend, platform, replicas)
+        add_forces(system, self._forces(beads, ml_backend, exact, replicas, in_engine), force_group=force_group)
 
     def bead_topology(self, topology: app.Topology | CGTopology) -> CGTopology:
         """The topology in this force field's bead types, checked against its residues.
@@ -418,12 +432,21 @@ class ForceField:
             pair_table=pair_table,
         )
 
-    def _forces(self, beads: CGTopology, ml_backend: str, exact: bool, replicas: int) -> list[openmm.Force]:
+    def _forces(
+        self, beads: CGTopology, ml_backend: str, exact: bool, replicas: int, pairs_in_engine: bool
+    ) -> list[openmm.Force]:
         priors = self.priors.bind(beads)
-        # OpenMM cannot keep the pair priors of replicas apart without giving up its neighbor list; the engine can.
-        table = tabulate_pairs(pair_potentials_of(priors)) if replicas > 1 else None
-        deployed = self._deploy(beads, replicas, table)
+        table = tabulate_pairs(pair_potentials_of(priors)) if pairs_in_engine else None
+        deployed: DeployedNetwork | DeployedPairs | None = self._deploy(beads, replicas, table)
+        if deployed is None and table is not None:
+            deployed = DeployedPairs(pair_table=table, n_replicas=replicas)
         return create_forces(priors, deployed, ml_backend=ml_backend, exact=exact, n_replicas=replicas)
+
+    def _evaluates_pairs_in_engine(self, pair_backend: str, platform: str | None, replicas: int) -> bool:
+        has_network = self.network is not None
+        choice = choose_pair_backend(pair_backend, platform=platform, has_network=has_network)
+        # OpenMM cannot keep the pair priors of replicas apart without giving up its neighbor list; the engine can.
+        return choice.name == "engine" or (has_network and replicas > 1)
 
     def _box_of(self, topology: app.Topology | CGTopology, box: Any) -> NDArray[np.float64] | None:
         if box is None and not isinstance(topology, CGTopology):
