@@ -45,7 +45,7 @@ _Frame = Annotated[
 @with_options_of(
     SimulationConfig,
     panel=_RUN,
-    panels={"minimize": _START, "platform": _MACHINE, "threads": _MACHINE, "ml_backend": _MACHINE},
+    panels={"minimize": _START, **dict.fromkeys(["platform", "threads", "ml_backend", "pair_backend"], _MACHINE)},
     defaults=_OF_MODEL,
 )
 def simulate(

@@ -271,6 +271,14 @@ class ForceField:
         """The network bound to the beads of a topology, or None without a network."""
         return self._deploy(self.bead_topology(topology))
 
+    def deploy_pairs(self, topology: app.Topology | CGTopology) -> DeployedNetwork | DeployedPairs | None:
+        """What the ML force evaluates where it takes the pair priors; None if there are none.
+
+        That is the network with the tables of the pair priors, or without a network the tables alone.
+        """
+        beads = self.bead_topology(topology)
+        return self._deploy_with_pairs(beads, 1, self.priors.bind(beads))
+
     def suggest_time_step(
         self, topology: app.Topology | CGTopology, *, temperature: float | None = None
     ) -> TimeStep | None:
@@ -436,11 +444,18 @@ class ForceField:
         self, beads: CGTopology, ml_backend: str, exact: bool, replicas: int, pairs_in_engine: bool
     ) -> list[openmm.Force]:
         priors = self.priors.bind(beads)
-        table = tabulate_pairs(pair_potentials_of(priors)) if pairs_in_engine else None
-        deployed: DeployedNetwork | DeployedPairs | None = self._deploy(beads, replicas, table)
-        if deployed is None and table is not None:
-            deployed = DeployedPairs(pair_table=table, n_replicas=replicas)
+        deployed: DeployedNetwork | DeployedPairs | None = self._deploy(beads, replicas)
+        if pairs_in_engine:
+            deployed = self._deploy_with_pairs(beads, replicas, priors)
         return create_forces(priors, deployed, ml_backend=ml_backend, exact=exact, n_replicas=replicas)
+
+    def _deploy_with_pairs(
+        self, beads: CGTopology, replicas: int, priors: Sequence[Potential]
+    ) -> DeployedNetwork | DeployedPairs | None:
+        table = tabulate_pairs(pair_potentials_of(priors))
+        if self.network is None and table is not None:
+            return DeployedPairs(pair_table=table, n_replicas=replicas)
+        return self._deploy(beads, replicas, table)
 
     def _evaluates_pairs_in_engine(self, pair_backend: str, platform: str | None, replicas: int) -> bool:
         has_network = self.network is not None

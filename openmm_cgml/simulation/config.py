@@ -38,6 +38,8 @@ class SimulationConfig(Config):
         platform: OpenMM platform, or "auto" for the fastest that works.
         threads: CPU threads; None leaves it to OpenMM.
         ml_backend: "auto", "TorchForce" or "PythonForce".
+        pair_backend: What evaluates the priors between all pairs of beads: OpenMM's "native" forces, the "engine" that
+            evaluates the network, or "auto" for the engine on the CPU platform, where it is faster.
         minimize: Relax the starting positions first.
         replicas: Independent copies of the system, simulated together in one Context.
         network_interval: Steps of the priors per evaluation of the network; 1 evaluates all forces at every step.
@@ -58,6 +60,7 @@ class SimulationConfig(Config):
     platform: Literal["auto", "Reference", "CPU", "CUDA", "HIP", "OpenCL"] = "auto"
     threads: int | None = pydantic.Field(default=None, ge=1)
     ml_backend: Literal["auto", "TorchForce", "PythonForce"] = "auto"
+    pair_backend: Literal["auto", "native", "engine"] = "auto"
     minimize: bool = True
     replicas: int = pydantic.Field(default=1, ge=1)
     network_interval: int = pydantic.Field(default=1, ge=1)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from openmm import app, unit
 
 from openmm_cgml.engine import choose_backend, describe_evaluation, is_tabulable
+from openmm_cgml.engine.pair_parity import measure_pair_parity
 from openmm_cgml.engine.parity import measure_parity
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.force_field import ForceField
@@ -18,10 +20,12 @@ from openmm_cgml.runs.result import SimulationResult
 from openmm_cgml.simulation.barostat import add_barostat
 from openmm_cgml.simulation.config import SimulationConfig
 from openmm_cgml.simulation.integrator import share_group_of_priors
+from openmm_cgml.simulation.pair_choice import choose_pairs, compare_pairs_with_outer_step
+from openmm_cgml.simulation.platform import choose_platform, fingerprint_system
 from openmm_cgml.simulation.run import simulate_system
 from openmm_cgml.simulation.stability import BondReferences, ContactReferences
 from openmm_cgml.simulation.start import compare_with_period
-from openmm_cgml.system import box_vectors, pair_potentials_of, suggest_time_step
+from openmm_cgml.system import box_vectors, pair_potentials_of
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import BOLTZMANN, DALTON_PER_NM3_IN_G_PER_CM3
 from openmm_cgml.wholeness import BondForest
@@ -69,7 +73,9 @@ def simulate(
     allowed = force_field.suggest_time_step(beads, temperature=config.temperature)
     if allowed is not None and (note := compare_with_period(config.time_step, allowed.period, allowed.term)):
         notes.append(note)
-    notes += _compare_network_step(force_field, beads, config)
+    platform = choose_platform(config.platform, config.threads).name
+    pairs = choose_pairs(force_field, beads, config, platform)
+    notes += _compare_network_step(force_field, beads, config, pairs.in_engine)
     record: dict[str, str | float] = {
         "force_field": force_field.name,
         "force_field_fingerprint": force_field.fingerprint,
@@ -81,11 +87,15 @@ def simulate(
         record |= {"ml_backend": choice.name, "ml_backend_reason": choice.reason}
         record["ml_evaluation"] = describe_evaluation(force_field.network)
         record |= _compare_tables(force_field, beads, positions, box)
-    system = force_field.create_system(beads, ml_backend=backend, box=box, replicas=config.replicas)
+    record |= pairs.record
+    if pairs.in_engine:
+        record |= _compare_pair_tables(force_field, beads, positions, box)
+    options: dict[str, Any] = {"ml_backend": backend, "box": box, "pair_backend": pairs.backend}
+    system = force_field.create_system(beads, replicas=config.replicas, **options)
     add_barostat(system, config)
     if config.network_interval > 1:
         share_group_of_priors(system)
-    alone = force_field.create_system(beads, ml_backend=backend, box=box) if config.replicas > 1 else None
+    alone = force_field.create_system(beads, **options) if config.replicas > 1 else None
     return simulate_system(
         system,
         beads,
@@ -104,6 +114,7 @@ def simulate(
         cutoffs=force_field.cutoffs,
         velocities=velocities,
         bonds=_bonds(force_field, beads, BOLTZMANN * config.temperature),
+        fingerprint=_fingerprint(force_field, beads, box, config) if pairs.differ_from_native else None,
     )
 
 
@@ -116,7 +127,8 @@ def resume(
         folder: The run.
         force_field: The force field it was started with.
         progress: Show progress on standard error.
-        **changes: Settings to give anew: duration, checkpoint_interval, platform, threads, ml_backend.
+        **changes: Settings to give anew: duration, checkpoint_interval, platform, threads, ml_backend,
+            pair_backend.
 
     Raises:
         ArtifactError: If the folder holds no run, or its files are damaged.
@@ -136,8 +148,7 @@ def _compare_tables(
 ) -> dict[str, float]:
     """Largest force error of the tables at the start over the rms force; nothing where it cannot be evaluated."""
     deployed = force_field.deploy(topology)
-    x = np.asarray(positions, np.float64)
-    x = x[0] if x.ndim == 3 and len(x) else x
+    x = _positions_of_one(positions)
     if deployed is None or not is_tabulable(deployed.network) or x.shape != (topology.n_beads, 3):
         return {}
     try:
@@ -146,21 +157,52 @@ def _compare_tables(
         return {}  # the run itself raises the same, with what to do about it
 
 
-def _compare_network_step(force_field: ForceField, topology: CGTopology, config: SimulationConfig) -> list[str]:
-    """A note where a pair prior, which replicas evaluate with the network, allows a shorter step than its own.
+def _compare_pair_tables(
+    force_field: ForceField, topology: CGTopology, positions: object, box: np.ndarray | None
+) -> dict[str, float]:
+    """Largest error of the engine's pair forces at the start over their rms; nothing where positions do not fit.
+
+    Raises:
+        SimulationError: If it is too large.
+    """
+    x = _positions_of_one(positions)
+    if x.shape != (topology.n_beads, 3) or not np.isfinite(x).all():
+        return {}  # the run itself refuses them
+    potentials = pair_potentials_of(force_field.bind(topology))
+    deployed = force_field.deploy_pairs(topology)
+    assert deployed is not None  # there are pair potentials
+    return {"pair_table_force_error_over_rms": measure_pair_parity(deployed, potentials, x, box)}
+
+
+def _positions_of_one(positions: object) -> np.ndarray:
+    """Positions of the first replica where there are those of several."""
+    x = np.asarray(positions, np.float64)
+    return x[0] if x.ndim == 3 and len(x) else x
+
+
+def _compare_network_step(
+    force_field: ForceField, topology: CGTopology, config: SimulationConfig, pairs_in_engine: bool
+) -> list[str]:
+    """A note where a pair prior, which the engine evaluates with the network, allows a shorter step than its own.
 
     Raises:
         InputError: If its step is far too long.
     """
-    if config.replicas == 1 or config.network_interval == 1:
+    if not pairs_in_engine or config.network_interval == 1:
         return []
-    pairs = pair_potentials_of(force_field.priors.bind(topology))
-    allowed = suggest_time_step(pairs, topology.masses, temperature=config.temperature)
-    if allowed is None:
-        return []
-    term = f"{allowed.term}, which replicas evaluate with the network"
-    note = compare_with_period(config.network_interval * config.time_step, allowed.period, term)
+    note = compare_pairs_with_outer_step(force_field, topology, config)
     return [] if note is None else [note]
+
+
+def _fingerprint(
+    force_field: ForceField, topology: CGTopology, box: np.ndarray | None, config: SimulationConfig
+) -> str:
+    """That of the System with native pair forces, so that a run may go on with another pair backend."""
+    native = replace(force_field, network=None).create_system(topology, box=box, replicas=config.replicas)
+    add_barostat(native, config)
+    if config.network_interval > 1:
+        share_group_of_priors(native)
+    return fingerprint_system(native, force_field.fingerprint)
 
 
 def _bonds(force_field: ForceField, topology: CGTopology, kt: float) -> BondReferences | None:

@@ -97,7 +97,7 @@ def find_force_groups(system: openmm.System) -> tuple[tuple[int, ...], int]:
         InputError: If there is no force called "network", no other force, or both in one force group.
     """
     outer = {force.getForceGroup() for force in system.getForces() if force.getName() == FORCE_NAME}
-    native = [f for f in system.getForces() if f.getName() != FORCE_NAME and not isinstance(f, _WITHOUT_FORCES)]
+    native = _native_forces(system)
     inner = {force.getForceGroup() for force in native}
     if not outer:
         names = ", ".join(force.getName() for force in system.getForces()) or "none"
@@ -115,10 +115,14 @@ def find_force_groups(system: openmm.System) -> tuple[tuple[int, ...], int]:
 
 def share_group_of_priors(system: openmm.System) -> None:
     """Put all native forces of a System into the group of the first, so that they are evaluated together."""
-    inner, _ = find_force_groups(system)
-    for force in system.getForces():
-        if force.getForceGroup() in inner:
-            force.setForceGroup(inner[0])
+    native = _native_forces(system)
+    first = min((force.getForceGroup() for force in native), default=0)
+    for force in native:
+        force.setForceGroup(first)
+
+
+def _native_forces(system: openmm.System) -> list[openmm.Force]:
+    return [f for f in system.getForces() if f.getName() != FORCE_NAME and not isinstance(f, _WITHOUT_FORCES)]
 
 
 def _plain(value: Any, of: Any) -> float:

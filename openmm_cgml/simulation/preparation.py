@@ -95,6 +95,7 @@ def prepare_start(
     notes: Sequence[str] = (),
     system_of_one: openmm.System | None = None,
     bonds: BondReferences | None = None,
+    fingerprint: str | None = None,
 ) -> Start:
     """What a simulation starts from, checked; nothing is evaluated.
 
@@ -112,6 +113,8 @@ def prepare_start(
         notes: Remarks to report.
         system_of_one: The System of one replica, where there are several.
         bonds: Reference lengths that are watched; by default those of the harmonic bonds of the System.
+        fingerprint: What a run must have in common with the one that it goes on from, where Systems of different forces
+            stand for the same; by default `fingerprint_system` of the System and `identity`.
 
     Raises:
         InputError: If the inputs do not fit each other.
@@ -151,7 +154,7 @@ def prepare_start(
         contacts=contacts,
         cutoffs=widths,
         platform=choose_platform(config.platform, config.threads),
-        fingerprint=fingerprint_system(system, identity),
+        fingerprint=fingerprint or fingerprint_system(system, identity),
         record=dict(record or {}),
     )
     note = check_time_step(config.time_step, bonds, masses)

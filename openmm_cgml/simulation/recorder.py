@@ -28,7 +28,7 @@ from openmm_cgml.simulation.sampler import Sampler
 from openmm_cgml.simulation.stability import StabilityMonitor
 from openmm_cgml.storage import write_atomically
 
-MAY_CHANGE = {"duration", "checkpoint_interval", "platform", "threads", "ml_backend", "minimize"}
+MAY_CHANGE = {"duration", "checkpoint_interval", "platform", "threads", "ml_backend", "pair_backend", "minimize"}
 """Settings that a resumed run may give anew."""
 _EQUILIBRATION_FRACTION = 0.2
 _FEWEST_FOR_ERROR = 10

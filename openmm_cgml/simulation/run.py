@@ -43,6 +43,7 @@ def simulate_system(
     velocities: np.ndarray | None = None,
     cutoffs: Mapping[str, float] | None = None,
     bonds: BondReferences | None = None,
+    fingerprint: str | None = None,
 ) -> SimulationResult:
     """Simulate any `openmm.System` of beads, writing frames, a log and checkpoints into `output`.
 
@@ -72,6 +73,7 @@ def simulate_system(
         velocities: Starting velocities [nm/ps], of the shape of the positions; None draws them.
         cutoffs: Cutoffs [nm] of forces that are not OpenMM's own, by name, which the box is compared with.
         bonds: Reference lengths that are watched; by default those of the harmonic bonds of the System.
+        fingerprint: What a resumed run must have in common with this one, instead of the System's own fingerprint.
 
     Raises:
         InputError: If the inputs do not fit each other, the starting structure cannot be simulated, or a resumed run
@@ -96,6 +98,7 @@ def simulate_system(
         notes=notes,
         system_of_one=system_of_one,
         bonds=bonds,
+        fingerprint=fingerprint,
     )
     return run(start, output, resume=resume, overwrite=overwrite, progress=progress)
 

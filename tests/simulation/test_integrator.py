@@ -92,7 +92,9 @@ def test_a_force_field_runs_with_its_network_evaluated_less_often(tmp_path, back
         "output": tmp_path / "far",
         "config": changed(config, replicas=2, network_interval=20, frame_interval=0.04),
     }
-    with pytest.raises(InputError, match=r"too long for the stiffest term .*which replicas evaluate with the network"):
+    with pytest.raises(
+        InputError, match=r"too long for the stiffest term .*which the engine evaluates with the network"
+    ):
         simulate(force_field, topology, positions, box, **far)
 
 
