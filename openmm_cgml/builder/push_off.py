@@ -181,21 +181,10 @@ def _bonded_forces(
     if TORSION.kind not in present:
         for types, rows in _by_types(topology, topology.dihedrals):
             if statistics.torsion_is_recorded(types):
-                forces.append(_torsion_force(rows, _fit(CosineTorsion, statistics.torsion(types), kt)))
+                coefficients = _fit(CosineTorsion, statistics.torsion(types), kt)
+                torsions = CosineTorsion.with_coefficients(rows, np.tile(coefficients, (len(rows), 1)))
+                forces.append(torsions.to_openmm(periodic=True))
     return forces
-
-
-def _torsion_force(rows: NDArray[np.int64], coefficients: NDArray[np.float64]) -> openmm.RBTorsionForce:
-    """The series as a polynomial in the cosine, which takes OpenMM a quarter of the time."""
-    powers = np.polynomial.chebyshev.cheb2poly([0.0, *coefficients])
-    signs = (-1.0) ** np.arange(len(powers))  # OpenMM counts these angles from trans
-    given = np.zeros(6)
-    given[: len(powers)] = powers * signs
-    force = openmm.RBTorsionForce()
-    for row in rows.tolist():
-        force.addTorsion(*row, *given.tolist())
-    force.setUsesPeriodicBoundaryConditions(True)
-    return force
 
 
 def _by_types(topology: CGTopology, rows: NDArray[np.int64]) -> list[tuple[Types, NDArray[np.int64]]]:

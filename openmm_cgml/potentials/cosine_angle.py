@@ -95,10 +95,17 @@ class CosineAngle(CosineSeries):
     def to_openmm(self, *, periodic: bool) -> openmm.Force:
         """A `CustomAngleForce`. See `Potential.to_openmm`."""
         harmonics = range(1, self.coefficients.shape[1] + 1)
-        force = openmm.CustomAngleForce(" + ".join(["-lowest", *(f"k{n}*(1 + cos({n}*theta))" for n in harmonics)]))
+        force = openmm.CustomAngleForce(_expression(harmonics.stop - 1))
         for name in ("lowest", *(f"k{n}" for n in harmonics)):
             force.addPerAngleParameter(name)
         values = np.column_stack([self._lowest(), self.coefficients])
         for (i, j, k), parameters in zip(self.indices.tolist(), values.tolist(), strict=True):
             force.addAngle(i, j, k, parameters)
         return self.named(force, periodic=periodic)
+
+
+def _expression(n_harmonics: int) -> str:
+    """The energy in terms of cos(n theta) = c_n by the recurrence of Chebyshev, so that a single cosine is taken."""
+    energy = " + ".join(["-lowest", *(f"k{n}*(1 + c{n})" for n in range(1, n_harmonics + 1))])
+    cosines = [f"c{n} = 2*c1*c{n - 1} - {f'c{n - 2}' if n > 2 else '1'}" for n in range(n_harmonics, 1, -1)]
+    return "; ".join([energy, *cosines, "c1 = cos(theta)"])

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 STRAIGHT = 1e-6
 """Sine of an angle below which the torsion around it has no direction."""
+_RYCKAERT_BELLEMANS = 5  # the highest power of the cosine in OpenMM's form
 
 
 class CosineTorsionConfig(CosineConfig):
@@ -96,10 +97,31 @@ class CosineTorsion(CosineSeries):
         return cosine_series(cosine, positions.new_tensor(self.coefficients)).sum(-1)
 
     def to_openmm(self, *, periodic: bool) -> openmm.Force:
-        """A `PeriodicTorsionForce`. See `Potential.to_openmm`."""
+        """A `RBTorsionForce`, or with six harmonics a `PeriodicTorsionForce`. See `Potential.to_openmm`.
+
+        The former takes a third of the time, since it evaluates a torsion once and not once for each harmonic.
+        """
+        if self.coefficients.shape[1] > _RYCKAERT_BELLEMANS:
+            return self.named(self._by_harmonics(), periodic=periodic)
+        force = openmm.RBTorsionForce()
+        for beads, powers in zip(self.indices.tolist(), self._powers().tolist(), strict=True):
+            force.addTorsion(*beads, *powers)
+        return self.named(force, periodic=periodic)
+
+    def _by_harmonics(self) -> openmm.PeriodicTorsionForce:
         force = openmm.PeriodicTorsionForce()
         for beads, coefficients in zip(self.indices.tolist(), self.coefficients.tolist(), strict=True):
             for n, coefficient in enumerate(coefficients, start=1):
                 if coefficient:
                     force.addTorsion(*beads, n, 0.0, coefficient)
-        return self.named(force, periodic=periodic)
+        return force
+
+    def _powers(self) -> NDArray[np.float64]:
+        """Coefficients of the powers 0 to 5 of cos(phi - 180 degrees) [kJ/mol], shape (n_terms, 6)."""
+        n = self.coefficients.shape[1]
+        chebyshev = np.zeros((n + 1, _RYCKAERT_BELLEMANS + 1))
+        for order in range(n + 1):
+            chebyshev[order, : order + 1] = np.polynomial.chebyshev.cheb2poly([0.0] * order + [1.0])
+        series = np.column_stack([self.coefficients.sum(axis=1), self.coefficients])
+        powers: NDArray[np.float64] = series @ chebyshev * (-1.0) ** np.arange(_RYCKAERT_BELLEMANS + 1)
+        return powers

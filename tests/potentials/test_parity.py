@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import openmm
@@ -126,7 +127,9 @@ def cosine_angles(rng: np.random.Generator, n: int, box: np.ndarray | None, smal
     return Case(potential, positions, replace(potential, coefficients=coefficients * [1, 1, 1, 1, 0.998]))
 
 
-def cosine_torsions(rng: np.random.Generator, n: int, box: np.ndarray | None, straightest: float) -> Case:
+def cosine_torsions(
+    rng: np.random.Generator, n: int, box: np.ndarray | None, straightest: float, harmonics: int = 4
+) -> Case:
     """Torsions whose angles come as close to 0 and 180 degrees as `straightest`."""
     bends = rng.uniform(max(straightest, 0.5), np.pi - max(straightest, 0.5), (2, n, 1))
     bends[0, :10], bends[1, 10:20] = straightest, np.pi - straightest
@@ -139,12 +142,13 @@ def cosine_torsions(rng: np.random.Generator, n: int, box: np.ndarray | None, st
     first = second + lengths[0] * (np.cos(bends[0]) * axis + np.sin(bends[0]) * outward[0])
     last = third + lengths[2] * (-np.cos(bends[1]) * axis + np.sin(bends[1]) * outward[1])
     positions = [shift_by_images(rng, points, box) for points in (first, second, third, last)]
-    coefficients = rng.normal(0, 10, (n, 4)) * (rng.uniform(size=(n, 4)) < 0.7)
+    coefficients = rng.normal(0, 10, (n, harmonics)) * (rng.uniform(size=(n, harmonics)) < 0.7)
+    coefficients *= (4 / np.maximum(np.arange(1, harmonics + 1), 4)) ** 4  # finite differences see no steeper ones
     potential = CosineTorsion(indices=np.arange(4 * n).reshape(n, 4), coefficients=coefficients)
     return Case(
         potential,
         np.stack(positions, axis=1).reshape(-1, 3),
-        replace(potential, coefficients=coefficients * [1, 1, 1, 0.998]),
+        replace(potential, coefficients=coefficients * [*[1] * (harmonics - 1), 0.998]),
     )
 
 
@@ -243,6 +247,7 @@ CASES: dict[str, tuple[type[Potential], Callable[..., Case], int, float, float]]
     "spline bond": (SplineBond, spline_bonds, 10_000, 1e-3, 0.2),
     "spline angle": (SplineAngle, spline_angles, 10_000, 1e-3, 0.2),
     "spline torsion": (SplineTorsion, spline_torsions, 10_000, 1e-2, 0.2),
+    "cosine torsion, six harmonics": (CosineTorsion, partial(cosine_torsions, harmonics=6), 10_000, 1e-2, 0.2),
     "power repulsion": (PowerRepulsion, repulsion, 300, 0.05, 0.3),
     "power repulsion, one type": (PowerRepulsion, single_type_repulsion, 300, 0.05, 0.3),
     "pair spline": (PairSpline, pair_splines, 300, 0.05, 0.3),
@@ -329,7 +334,7 @@ def test_force_is_minus_the_energy_gradient(name: str, box: np.ndarray | None) -
     case = make_case(name, box, 50, singular=False)
     rng = np.random.default_rng(3)
     _, forces = from_torch(case.potential, case.positions, box)
-    step, controls = 1e-5, []
+    step, controls = 3e-6, []
     for _ in range(5):
         direction = rng.normal(size=case.positions.shape)
         up, down = (from_torch(case.potential, case.positions + sign * step * direction, box)[0] for sign in (1, -1))
@@ -526,3 +531,11 @@ def test_features_of_a_pair_form_times_its_coefficients_are_its_energy() -> None
     np.testing.assert_allclose(PowerRepulsion.features(half, r) @ PowerRepulsion.to_coefficients(half), found / 2)
     with pytest.raises(InputError, match="a repulsion needs a positive one"):
         PowerRepulsion.from_coefficients(np.array([-1.0]), parameters)
+
+
+@pytest.mark.parametrize(
+    ("harmonics", "force"), [(1, "RBTorsionForce"), (5, "RBTorsionForce"), (6, "PeriodicTorsionForce")]
+)
+def test_a_torsion_is_one_term_in_openmm_as_far_as_its_form_reaches(harmonics: int, force: str) -> None:
+    case = cosine_torsions(np.random.default_rng(0), 30, None, 0.5, harmonics)
+    assert type(case.potential.to_openmm(periodic=False)).__name__ == force
