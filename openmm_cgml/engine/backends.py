@@ -73,7 +73,7 @@ def choose_pair_backend(
 
     Args:
         pair_backend: `"native"`, `"engine"`, or `"auto"`: the engine on the CPU platform, where OpenMM takes longer for
-            custom nonbonded forces than the engine for everything, and native forces on the others.
+            custom nonbonded forces than the engine for its tables, and native forces on the others.
         platform: Name of the OpenMM platform of the Context; by default the fastest there is, which OpenMM takes.
         has_network: Whether there is a network; without one the engine needs a `PythonForce`.
 
