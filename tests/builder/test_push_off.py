@@ -68,29 +68,6 @@ def test_the_same_seed_gives_the_same_positions_to_the_last_digit():
     assert not np.allclose(one, other)
 
 
-def test_the_series_of_a_torsion_is_the_same_in_openmm():
-    import openmm
-
-    from openmm_cgml.potentials import CosineTorsion
-
-    coefficients = np.array([3.0, -1.0, 2.0, 0.5])
-    rows = np.array([[0, 1, 2, 3]])
-    positions = np.random.default_rng(0).normal(size=(4, 3))
-    native = CosineTorsion(indices=rows, coefficients=coefficients[None]).to_openmm(periodic=True)
-    forces = []
-    for force in (native, push_off._torsion_force(rows, coefficients)):
-        system = openmm.System()
-        for _ in range(4):
-            system.addParticle(1.0)
-        system.setDefaultPeriodicBoxVectors(*(20 * np.eye(3)))
-        system.addForce(force)
-        context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatform("Reference"))
-        context.setPositions(positions)
-        forces.append(np.array(context.getState(forces=True).getForces(asNumpy=True)._value))
-    assert np.allclose(forces[0], forces[1])
-    assert np.abs(forces[0]).max() > 1.0
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("exclude_bonds", [1, 2, 4])
 def test_priors_may_exclude_other_pairs_than_the_push_off(exclude_bonds):
