@@ -18,6 +18,8 @@ from openmm_cgml.frames import Frames
 from openmm_cgml.refinement.config import RefinementConfig
 from openmm_cgml.runs.snapshot import Snapshot
 from openmm_cgml.simulation import SimulationConfig
+from openmm_cgml.simulation.pair_choice import choose_pairs
+from openmm_cgml.simulation.platform import choose_platform
 from openmm_cgml.simulation.sampler import Sampler
 
 _BLOCKS = 20  # of the reference, of which every other one is for judging
@@ -75,7 +77,9 @@ class Ensemble:
             TrainingError: If a simulation became unstable.
         """
         settings = self._settings(force_field, number)
-        system = force_field.create_system(self.topology, box=self.box)
+        platform = choose_platform(settings.platform, settings.threads).name
+        pairs = choose_pairs(force_field, self.topology, settings, platform)
+        system = force_field.create_system(self.topology, box=self.box, pair_backend=pairs.backend, platform=platform)
         ended: list[list[Snapshot]] = []
         for walker in range(self._config.starts):
             try:
