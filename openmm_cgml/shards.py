@@ -42,12 +42,14 @@ class FrameWriter:
         *,
         metadata: Mapping[str, Any],
         frames_per_shard: int = 50,
+        compress: bool = False,
         resume: bool = False,
     ) -> None:
         """Args:
             path: Folder to write; made if missing.
             metadata: JSON content stored beside the frames, fixed for the folder's life.
             frames_per_shard: Frames kept in memory before they go to disk.
+            compress: Compress without loss, which is slow and pays only for numbers that were rounded.
             resume: Go on after the frames that are there.
 
         Raises:
@@ -57,7 +59,7 @@ class FrameWriter:
         if frames_per_shard < 1:
             raise InputError(f"frames_per_shard is {frames_per_shard}; at least 1")
         self.path = Path(path)
-        self._per_shard = frames_per_shard
+        self._per_shard, self._compress = frames_per_shard, compress
         self._waiting: list[Frames] = []
         self._n_waiting = 0
         self.removed: list[str] = []
@@ -164,7 +166,7 @@ class FrameWriter:
         number = int(self._manifest["shards"][-1]["file"][7:13]) + 1 if self._manifest["shards"] else 0
         final = self.path / f"frames-{number:06d}.h5"
         temporary = self.path / f"frames-{number:06d}.tmp"
-        image = _to_hdf5(frames)
+        image = _to_hdf5(frames, compress=self._compress)
         entry = {"file": final.name, "n_frames": len(frames), "sha256": hashlib.sha256(image).hexdigest()}
         try:
             with open(temporary, "wb") as file:
@@ -264,24 +266,26 @@ class FrameStore:
             yield self.read(start, min(start + size, self.n_frames))
 
 
-def _to_hdf5(frames: Frames) -> bytes:
+def _to_hdf5(frames: Frames, *, compress: bool) -> bytes:
     """Frames as the content of an HDF5 file, made in memory: HDF5 crashes the process when a disk fills up under it."""
     with h5py.File("shard", "w", driver="core", backing_store=False) as file:
         for name in (*PER_PARTICLE, "box", "times"):
             if getattr(frames, name) is not None:
-                _store(file, name, getattr(frames, name))
+                _store(file, name, getattr(frames, name), compress)
         for name, values in frames.energies.items():
-            _store(file, f"energies/{name}", values)
+            _store(file, f"energies/{name}", values, compress)
         file.flush()
         return bytes(file.id.get_file_image())
 
 
-def _store(file: h5py.File, name: str, array: np.ndarray) -> None:
-    options = (
+def _store(file: h5py.File, name: str, array: np.ndarray, compress: bool) -> None:
+    options: dict[str, Any] = (
         {"fletcher32": True, "chunks": (1, *array.shape[1:])}
         if array.ndim > 1
         else {"fletcher32": True, "chunks": array.shape}
     )
+    if compress:
+        options |= {"shuffle": True, "compression": "gzip", "compression_opts": 9}
     file.create_dataset(name, data=array, fillvalue=np.nan, **options)
 
 

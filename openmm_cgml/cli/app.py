@@ -25,6 +25,7 @@ from openmm_cgml.errors import ArtifactError, OpenMMCGMLError, SimulationError, 
 VERBS = {
     "reference": "Run an atomistic system and record positions, forces and energies.",
     "map": "Map a recording to beads: a force-matching dataset.",
+    "thin": "Make a small copy of a dataset, for sharing.",
     "fit": "Fit priors and a network to a dataset: a force field.",
     "refine": "Adjust a force field until its own simulation has the structure of the reference.",
     "build": "Write topology, starting positions and a runnable script for a model.",
@@ -38,6 +39,7 @@ VERBS = {
 EXAMPLES = {
     "reference": "reference benzene-1bead -o runs/atomistic --duration '200 ps'",
     "map": "map runs/atomistic benzene-1bead -o data/benzene --force-map optimal",
+    "thin": "thin data/benzene -o data/small --frames 300",
     "fit": "fit fit.yaml -o runs/fit --data data/benzene",
     "refine": "refine runs/fit --data data/benzene --target network -o runs/refined",
     "build": "build benzene-1bead --molecules 500 -o start",

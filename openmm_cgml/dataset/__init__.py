@@ -5,6 +5,7 @@ from openmm_cgml.dataset.force_matching import ForceMatchingDataset
 from openmm_cgml.dataset.recording import map_recording, open_recording, read_force_map_reports
 from openmm_cgml.dataset.splits import split_blocks
 from openmm_cgml.dataset.summary import DatasetSummary, summarize
+from openmm_cgml.dataset.thinning import thin_dataset
 
 __all__ = [
     "Conformations",
@@ -16,4 +17,5 @@ __all__ = [
     "read_force_map_reports",
     "split_blocks",
     "summarize",
+    "thin_dataset",
 ]

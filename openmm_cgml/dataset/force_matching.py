@@ -134,6 +134,7 @@ class ForceMatchingDataset:
         templates: Sequence[ResidueTemplate],
         chains: Sequence[ChainTemplate] = (),
         kind: str = "instantaneous",
+        compress: bool = False,
         overwrite: bool = False,
         resume: bool = False,
     ) -> ForceMatchingDataset:
@@ -150,6 +151,7 @@ class ForceMatchingDataset:
             templates: The kinds of residues.
             chains: The polymers that the residues form.
             kind: "instantaneous" or "mean-force"; the latter needs `force_error`.
+            compress: Compress the files; see `thin_dataset`.
             overwrite: Replace what is there.
             resume: Go on with what is there.
 
@@ -162,7 +164,7 @@ class ForceMatchingDataset:
             topology=topology, temperature=temperature, mapping_fingerprint=mapping_fingerprint, source=source,
             templates=templates, chains=chains, kind=kind,
         )  # fmt: skip
-        with dataset_writer(path, metadata, overwrite=overwrite, resume=resume) as writer:
+        with dataset_writer(path, metadata, compress=compress, overwrite=overwrite, resume=resume) as writer:
             skip, register, forest = writer.n_frames, register_of(writer), BondForest.from_topology(topology)
             for chunk in frames:
                 if skip < len(chunk):
@@ -286,6 +288,7 @@ def dataset_writer(
     path: str | os.PathLike[str],
     metadata: Mapping[str, Any],
     *,
+    compress: bool = False,
     overwrite: bool = False,
     resume: bool = False,
     inputs: Sequence[str | os.PathLike[str]] = (),
@@ -295,6 +298,7 @@ def dataset_writer(
     Args:
         path: The folder.
         metadata: As `dataset_metadata` gives it.
+        compress: Compress the files.
         overwrite: Replace the dataset that is there.
         resume: Go on with the dataset that is there.
         inputs: What the frames are made from, which is never deleted.
@@ -311,7 +315,9 @@ def dataset_writer(
         _check_same(path, FrameStore.open(path).metadata, metadata)
     with (
         hold_output(path, OUTPUTS[metadata["labels"]], overwrite=overwrite, resume=resume, inputs=inputs),
-        FrameWriter(path, metadata=metadata, frames_per_shard=FRAMES_PER_SHARD, resume=resume) as writer,
+        FrameWriter(
+            path, metadata=metadata, frames_per_shard=FRAMES_PER_SHARD, compress=compress, resume=resume
+        ) as writer,
     ):
         if writer.removed:
             logger.warning("%s: deleted what a killed writer left unfinished: %s", path, ", ".join(writer.removed))
