@@ -25,7 +25,9 @@ def test_the_target_says_which_settings_there_are(written):
 
 def test_a_file_without_a_target_is_refused_unless_one_is_given(written):
     path = written("rounds: 3\n")
-    with pytest.raises(InputError, match="target is missing; add one of target: bonded, target: pair, target: network"):
+    with pytest.raises(
+        InputError, match="target is missing; add one of target: bonded, target: pair, target: priors, target: network"
+    ):
         read_refinement_config(path)
     assert isinstance(read_refinement_config(path, "network"), NetworkRefinementConfig)
     with pytest.raises(InputError, match="target is 'bonded', but 'network' was asked for"):
@@ -34,9 +36,9 @@ def test_a_file_without_a_target_is_refused_unless_one_is_given(written):
 
 @pytest.mark.parametrize("name", ["bond", "", "Network"])
 def test_an_unknown_target_is_refused(name, written):
-    with pytest.raises(InputError, match="it must be one of bonded, pair, network"):
+    with pytest.raises(InputError, match="it must be one of bonded, pair, priors, network"):
         config_of(name)
-    with pytest.raises(InputError, match="it must be one of bonded, pair, network"):
+    with pytest.raises(InputError, match="it must be one of bonded, pair, priors, network"):
         read_refinement_config(written(f"target: '{name}'\n"))
 
 
