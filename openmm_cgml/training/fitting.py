@@ -29,6 +29,7 @@ from openmm_cgml.training.config import FitConfig
 from openmm_cgml.training.data import FitData, FitDataModule, manifest_summary, prepare_data
 from openmm_cgml.training.metrics import fit_metrics
 from openmm_cgml.training.module import ForceMatching
+from openmm_cgml.training.output import fit_output_scale, zero_output
 from openmm_cgml.training.plots import plot_priors
 
 OUTPUT = OutputKind(
@@ -105,14 +106,15 @@ def fit(
     with hold_output(output, OUTPUT, **place), _threads(config.training.threads):
         write_json(output / "fit.json", config.model_dump(mode="json"))
         _write_prior_report(data, output)
-        network, rows, best_epoch = None, [], None
+        network, rows, best_epoch, scales = None, [], None, None
         if config.network is not None:
             module, history, selection = _train(config, data, output, identity, checkpoint, progress)
             network = _selected(config, data, module, selection)
             rows, best_epoch = history.rows, selection.best_epoch
+            scales = _scale_output(config, data, network)
         metrics = fit_metrics(network, data, n_knots=config.training.filter_knots)
         if best_epoch is not None:
-            metrics["best_epoch"] = best_epoch
+            metrics |= {"best_epoch": best_epoch, "output_scale": scales}
         write_json(output / "metrics.json", metrics)
         force_field = ForceField(
             priors=data.priors,
@@ -167,7 +169,9 @@ def _train(
     torch.manual_seed(training.seed)
     loaders = FitDataModule(data, batch_size=training.batch_size, seed=training.seed)
     n_batches = len(loaders.train_dataloader())
-    module = ForceMatching(_new_network(config, data), training, data.scales, n_steps=n_batches * training.epochs)
+    network = _new_network(config, data)
+    zero_output(network)
+    module = ForceMatching(network, training, data.scales, n_steps=n_batches * training.epochs)
     history, selection = History(output), Selection(training)
     for message in checkpoint.rejected if checkpoint else ():
         warnings.warn(f"an older checkpoint is used: {message}", stacklevel=3)
@@ -194,6 +198,12 @@ def _train(
             trainer.fit(module, datamodule=loaders, ckpt_path=checkpoint and str(checkpoint.path), weights_only=True)
     interruption.raise_again()
     return module, history, selection
+
+
+def _scale_output(config: FitConfig, data: FitData, network: SchNet) -> dict[str, float]:
+    """Scale the output by frames that were not trained on, if there are any of the same kind."""
+    keys = [key for key in data.keys["validation"] if data.datasets[key[0]].kind != "mean-force"]
+    return fit_output_scale(network, data.store, keys, n_knots=config.training.filter_knots) if keys else {}
 
 
 def _new_network(config: FitConfig, data: FitData) -> SchNet:

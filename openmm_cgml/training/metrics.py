@@ -26,6 +26,7 @@ class Predictions:
     Attributes:
         forces: Predicted forces [kJ/mol/nm], shape (n, 3) over all beads of all frames.
         reference: Mapped forces, shape (n, 3).
+        prior: The part of the priors in the predicted forces, shape (n, 3).
         error: Standard error of the reference, shape (n, 3), or None for instantaneous forces.
         inter: Predicted intermolecular part less that of the priors, shape (n, 3).
         inter_residual: What it should be, shape (n, 3), or None if the data were not split.
@@ -36,6 +37,7 @@ class Predictions:
 
     forces: NDArray[np.float64]
     reference: NDArray[np.float64]
+    prior: NDArray[np.float64]
     error: NDArray[np.float64] | None
     inter: NDArray[np.float64]
     inter_residual: NDArray[np.float64] | None
@@ -68,6 +70,7 @@ def predict(
     return Predictions(
         forces=inter + intra + prior,
         reference=residual + prior,
+        prior=prior,
         error=_of_frames(store, "force_error", keys),
         inter=inter,
         inter_residual=_of_frames(store, "forces_inter", keys),
