@@ -103,7 +103,7 @@ def write_build(
         force_field, molecules, chains=chains, density=density, box=box, temperature=temperature, seed=seed
     )
     allowed = force_field.suggest_time_step(topology, temperature=temperature)
-    time_step = choose_time_step(allowed)
+    time_step = choose_time_step(allowed, force_field.manifest.recommended_steps)
     script = RunScript(
         temperature=temperature,
         time_step=time_step,

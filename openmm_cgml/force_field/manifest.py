@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from openmm_cgml.config import Config, Density, Temperature
+from openmm_cgml.config import Config, Density, Temperature, Time
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.storage import digest_of_content
 
@@ -51,6 +51,19 @@ class TrainingSummary(Config):
     """Errors on held-out data."""
 
 
+class RecommendedSteps(Config):
+    """The time steps that a force field was seen to hold, in simulations at the temperature of its data."""
+
+    time_step: Time = Field(gt=0)
+    """Integration step of the priors [ps], and of everything else unless `network_interval` says otherwise."""
+    network_interval: int = Field(default=1, ge=1)
+    """Steps of the priors per evaluation of the network."""
+    temperature: Temperature | None = None
+    """Mean temperature of those simulations [K]."""
+    stable: str = ""
+    """How many of them were stable, and for how long."""
+
+
 class Manifest(Config):
     """Name, origin and validation of a force field, and the conventions a reader must share.
 
@@ -66,6 +79,8 @@ class Manifest(Config):
     training: TrainingSummary | None = None
     validation: dict[str, Any] | None = None
     """Metrics of simulations with this force field; None means that it was trained but not validated."""
+    recommended_steps: RecommendedSteps | None = None
+    """Time steps from simulations; None leaves them to the stiffest prior."""
     energy_offsets: dict[str, float] = Field(default_factory=dict)
     """Energy per bead removed in training, by bead type [kJ/mol]; not part of the energies in OpenMM."""
     prior_location: Literal["native"] = "native"
@@ -102,7 +117,7 @@ def write_document(
         "files": {
             name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
         },
-        **manifest.model_dump(),
+        **manifest.model_dump(exclude={} if manifest.recommended_steps else {"recommended_steps"}),
         **content,
     }
     try:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from openmm_cgml.force_field.manifest import Manifest, TrainingSummary
+from openmm_cgml.force_field.manifest import Manifest, RecommendedSteps, TrainingSummary
 from openmm_cgml.topology import ChainTemplate, MoleculeTemplate, ResidueTemplate
 
 
@@ -36,6 +36,8 @@ def write_model_card(
         parts.append(f"## Not good for\n\n{manifest.limitations}")
     parts += ["## Energy", _bullets(priors) or "No priors."]
     parts.append(_table("Network", network) if network else "No network: priors alone.")
+    if (steps := manifest.recommended_steps) is not None:
+        parts.append(_recommendation(steps))
     if time_step:
         parts.append(f"Longest time step by the stiffest prior: {time_step}.")
     parts.append(_training(manifest.training) if manifest.training else "## Training\n\nNot recorded.")
@@ -46,6 +48,13 @@ def write_model_card(
     parts.append(_table("Provenance", manifest.provenance, level="##") if manifest.provenance else "")
     parts.append(f"License: {manifest.license}" if manifest.license else "")
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _recommendation(steps: RecommendedSteps) -> str:
+    often = "" if steps.network_interval == 1 else f", the network every {steps.network_interval} steps"
+    mean = "" if steps.temperature is None else f", at a mean temperature of {steps.temperature:.1f} K"
+    seen = f" ({steps.stable}{mean})" if steps.stable else ""
+    return f"Recommended time step, which `simulate` takes: {1000 * steps.time_step:g} fs{often}{seen}."
 
 
 def _usage(name: str) -> str:

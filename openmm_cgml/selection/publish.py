@@ -13,7 +13,7 @@ import numpy as np
 from openmm_cgml.analysis import write_box_picture
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
-from openmm_cgml.force_field.manifest import TrainingSummary
+from openmm_cgml.force_field.manifest import RecommendedSteps, TrainingSummary
 from openmm_cgml.selection.comparison import (
     ReferenceSummary,
     pictures_of,
@@ -78,10 +78,27 @@ def _save(workplace: Workplace, force_field: ForceField, table: Mapping[str, Any
     changes = {
         "name": workplace.recipe.name,
         "validation": validation,
+        "recommended_steps": _recommended(workplace, force_field, table),
         "training": None if training is None else without_soft_mean_forces(training),
     }
     manifest = force_field.manifest.model_copy(update=changes)
     replace(force_field, manifest=manifest).save(target, overwrite=True)
+
+
+def _recommended(workplace: Workplace, force_field: ForceField, table: Mapping[str, Any]) -> RecommendedSteps | None:
+    """The steps of the recipe's simulations, if all of them were stable; what was known before where there are none."""
+    if not workplace.has_force_field(workplace.recipe.shipped):
+        return force_field.manifest.recommended_steps
+    simulation = workplace.recipe.simulation
+    seeds, stable = table.get("seeds", 0), table.get("stable_seeds", 0)
+    if not seeds or stable < seeds:
+        return None
+    return RecommendedSteps(
+        time_step=simulation.time_step,
+        network_interval=1 if force_field.network is None else simulation.network_interval,
+        temperature=table.get("temperature_mean"),
+        stable=f"{stable} of {seeds} runs of {table['simulated_ps_per_seed']:g} ps",
+    )
 
 
 def without_soft_mean_forces(training: TrainingSummary) -> TrainingSummary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import pydantic
@@ -67,17 +68,18 @@ class SimulationConfig(Config):
 
     @classmethod
     def for_force_field(cls, force_field: ForceField, topology: CGTopology, **settings: Any) -> SimulationConfig:
-        """Settings of a run; temperature and time step are those of the model where they are not given.
+        """Settings of a run; temperature and time steps are those of the model where they are not given.
 
         Args:
-            force_field: The model: its training data's temperature, and the time step that its stiffest prior allows.
+            force_field: The model: its training data's temperature, and the time steps that it recommends, or the one
+                that its stiffest prior allows.
             topology: The beads.
             **settings: The fields.
 
         Raises:
             InputError: Naming the field, the value and what would be right.
         """
-        defaults: dict[str, Any] = {"time_step": choose_time_step(force_field.suggest_time_step(topology))}
+        defaults = _default_steps(force_field, topology, settings)
         if force_field.training_summary is not None:
             defaults["temperature"] = force_field.training_summary.temperature
         return cls(**{**defaults, **settings})
@@ -123,3 +125,11 @@ class SimulationConfig(Config):
     def steps_per_checkpoint(self) -> int:
         """Steps between checkpoints, a multiple of `steps_per_frame`."""
         return max(1, round(self.checkpoint_interval / (self.time_step * self.steps_per_frame))) * self.steps_per_frame
+
+
+def _default_steps(force_field: ForceField, topology: CGTopology, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Time step and interval of the network: those that belong together, where neither is given."""
+    recommended = force_field.manifest.recommended_steps
+    if recommended is not None and not {"time_step", "network_interval", "replicas"} & given.keys():
+        return {"time_step": recommended.time_step, "network_interval": recommended.network_interval}
+    return {"time_step": choose_time_step(force_field.suggest_time_step(topology))}

@@ -63,13 +63,15 @@ class TrainingConfig(Config):
 
     The loss is the mean squared error per force component [(kJ/mol/nm)^2] plus, with an `energy_weight`, an energy
     term. U is the model's energy with its priors, U_A the atomistic energy component less the fitted offset, Var the
-    variance over the training frames, n the number of beads. The output of the network is zero before the first step, and
-    after the last it is multiplied by the factor that has the least force error on the validation frames:
+    variance over the training frames, n the number of beads:
 
     * "relative": lambda Var(F) (U - U_A)^2 / Var(U_A): both errors count as fractions of a variance, so lambda means
       the same at any system size and in any units;
     * "per_bead": lambda ((U - U_A) / n)^2, lambda in 1/nm^2;
     * "total": lambda (U - U_A)^2, lambda in 1/nm^2, the published form (lambda there is in 1/angstrom^2: times 100).
+
+    The output of the network is zero before the first step. After the last it is multiplied by the factor that has the
+    least force error on the validation frames.
 
     Attributes:
         epochs: Passes over the training frames.
