@@ -101,14 +101,11 @@ def _number_types(topology: CGTopology) -> tuple[tuple[tuple[str, str], ...], ND
 
 
 def _pairs_of_types(topology: CGTopology, types: tuple[tuple[str, str], ...]) -> NDArray[np.float64]:
-    """Number of pairs of beads of different molecules by pair of types, shape (n_types,)."""
+    """Number of pairs of beads by pair of types, shape (n_types,): all of them, as `analysis.rdf` counts."""
     names = topology.type_names
-    counts = np.zeros((topology.n_molecules, len(names)))
-    np.add.at(counts, (topology.molecules, topology.bead_types), 1.0)
-    total = counts.sum(axis=0)
-    between = np.outer(total, total) - counts.T @ counts
+    counts = np.bincount(topology.bead_types, minlength=len(names)).astype(np.float64)
     indices = [(names.index(a), names.index(b)) for a, b in types]
-    return np.array([between[a, b] * (0.5 if a == b else 1.0) for a, b in indices])
+    return np.array([counts[a] * (counts[a] - 1) / 2 if a == b else counts[a] * counts[b] for a, b in indices])
 
 
 def _shells(n_bins: int) -> NDArray[np.float64]:

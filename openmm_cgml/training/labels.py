@@ -44,7 +44,7 @@ class LabeledFrames:
     forces: NDArray[np.floating]
     forces_inter: NDArray[np.floating] | None
     prior_forces: NDArray[np.floating]
-    prior_inter: NDArray[np.floating] | None
+    prior_inter: NDArray[np.floating] | None = None
     force_error: NDArray[np.floating] | None
     energies: NDArray[np.floating] | None
     weight: float = 1.0

@@ -71,7 +71,7 @@ def test_bonds_cross_between_their_minima_and_none_has_left(chain_force_field, b
     run = tmp_path / "run"
     result = simulate(chain_force_field, topology, positions, box, output=run, config=config, progress=False)
     assert result.status == "complete"
-    assert result.largest_bond_deviation < 0.25
+    assert result.largest_bond_deviation < 0.32
     frames = RunFolder(run).open_frames().read()
     lengths = bond_lengths(frames.positions, frames.box, topology.bonds)
     shares = [float((np.abs(lengths - center) < 0.02).mean()) for center in (NEAR, FAR)]
