@@ -15,7 +15,7 @@ PIP_INSTALL = -m pip install -qq --disable-pip-version-check
 PYTEST = OMP_NUM_THREADS=1 OPENMM_CPU_THREADS=1 MPLBACKEND=Agg $(1)/bin/python -m pytest -n $(JOBS) --durations=10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-torchforce lint format types contracts check fidelity bench docs wheel clean
+.PHONY: help demo test test-fast test-torchforce lint format types contracts check fidelity bench bench-atomistic docs wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
@@ -73,6 +73,9 @@ check: lint types contracts  ## lint, types and import contracts
 
 fidelity: $(VENV)/.test  ## make models again by their recipes and publish them: MODELS="pim-1" (hours)
 	@$(BIN)/python -m openmm_cgml.selection $(MODELS) --publish .
+
+bench-atomistic: $(VENV)/.test  ## speed of the models over atomistic runs: REFERENCES="benzene=FOLDER polyethylene=FOLDER"
+	@$(BIN)/python benchmarks/speed_atomistic.py $(foreach r,$(REFERENCES),--reference $(r))
 
 bench: $(BENCH_VENV)/.bench  ## measure speed beside TorchMD-Net and SchNetPack: benchmarks/results/speed-cpu.json, docs/speed.md
 	@$(BENCH_VENV)/bin/python benchmarks/speed.py $(BENCH) && $(BENCH_VENV)/bin/python docs/write_speed_page.py

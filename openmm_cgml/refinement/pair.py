@@ -33,9 +33,8 @@ from openmm_cgml.refinement.target import Row, Target, with_refined_priors
 from openmm_cgml.units import BOLTZMANN, KJ_PER_MOL_NM3_IN_BAR
 
 _R_MAX = 1.5  # nm, of g(r)
-_MOST = 0.5  # kT: the largest change of a pair's energy where the reference has pairs
+_MOST = 0.5  # kT: the largest change of a pair's energy at once, times its own g(r) where that is below 1
 _SMOOTHING = 1e-4  # of the mean curvature, for the squares of second differences
-_RARE = 0.02  # pairs a frame in 0.01 nm: what is rarer does not limit a change
 _SETTLING = 2 / 3  # of the rounds, after which steps become smaller
 _LAST = 3  # rounds that a decision to stop looks at
 _HALVINGS = 10
@@ -138,7 +137,7 @@ class PairTarget(Target):
         step = self._step(simulated, parts, self._share(number))
         terms = {str(term): term for term in self.force_field.priors.terms}
         for part in parts:
-            terms[str(part.term)] = _changed(part, self._limited(part, step[part.place]))
+            terms[str(part.term)] = _changed(part, self._limited(part, step[part.place], simulated))
         priors = replace(self.force_field.priors, terms=tuple(terms.values()))
         self.force_field = replace(self.force_field, priors=priors)
 
@@ -150,8 +149,10 @@ class PairTarget(Target):
     def _step(self, simulated: PairStatistics, parts: Sequence[_Part], share: float) -> NDArray[np.float64]:
         """Change of all coefficients [kJ/mol], shape (n,)."""
         sums, wanted = _sum_features(simulated, parts), _sum_features(self._reference, parts).mean(axis=0)
-        weight = self._config.covariance_weight
-        matrix = weight * np.cov(sums.T).reshape(sums.shape[1], -1) + (1 - weight) * _uncorrelated(simulated, parts)
+        # A single function of all distances is no set of local ones: only its covariance says how far to go.
+        weight = 1.0 if sums.shape[1] == len(parts) else self._config.covariance_weight
+        covariance = np.cov(sums.T).reshape(sums.shape[1], -1)
+        matrix = weight * covariance + (1 - weight) * _uncorrelated(simulated, self._reference, parts)
         matrix = (matrix + _roughness(parts, matrix)) / self._kt
         vector = share * (sums.mean(axis=0) - wanted)
         return minimize_quadratic(
@@ -181,11 +182,11 @@ class PairTarget(Target):
             limits.append(np.maximum(limit - own @ part.form.to_coefficients(part.term.parameters), 0.0))
         return np.concatenate(rows), np.concatenate(limits)
 
-    def _limited(self, part: _Part, step: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The step, made smaller where it would change the energy of a pair too much at once."""
-        common = self._reference.counts[:, part.number].mean(axis=0) > _RARE / 10
-        change = np.abs(part.features @ step)[common].max(initial=0.0)
-        return step * min(1.0, _MOST * self._kt / max(float(change), 1e-300))
+    def _limited(self, part: _Part, step: NDArray[np.float64], simulated: PairStatistics) -> NDArray[np.float64]:
+        """The step, made smaller where it would change the energy of the pairs that are there too much at once."""
+        counts, ideal = simulated.counts[:, part.number].mean(axis=0), simulated.ideal[part.number]
+        change = np.abs(part.features @ step) * np.minimum(counts / ideal, 1.0)
+        return step * min(1.0, _MOST * self._kt / max(float(change.max(initial=0.0)), 1e-300))
 
     def is_converged(self, rows: Sequence[Row]) -> bool:
         """See `Target.is_converged`."""
@@ -214,10 +215,15 @@ def _sum_features(statistics: PairStatistics, parts: Sequence[_Part]) -> NDArray
     return np.concatenate([statistics.counts[:, part.number] @ part.features for part in parts], axis=1)
 
 
-def _uncorrelated(statistics: PairStatistics, parts: Sequence[_Part]) -> NDArray[np.float64]:
-    """Covariance of the sums if pairs knew nothing of each other, shape (n, n)."""
+def _uncorrelated(simulated: PairStatistics, reference: PairStatistics, parts: Sequence[_Part]) -> NDArray[np.float64]:
+    """Covariance of the sums if pairs knew nothing of each other, shape (n, n).
+
+    It takes the pairs of the ensemble that has more of them at a distance, so that a step is at most kT where the other
+    has none.
+    """
     n = parts[-1].place.stop
-    matrix, counts = np.zeros((n, n)), statistics.counts.mean(axis=0, dtype=np.float64)
+    matrix = np.zeros((n, n))
+    counts = np.maximum(*(each.counts.mean(axis=0, dtype=np.float64) for each in (simulated, reference)))
     for part in parts:
         for other in parts:
             if other.number == part.number:

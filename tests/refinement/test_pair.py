@@ -93,10 +93,10 @@ def test_a_spline_finds_structure_and_pressure(dataset, tmp_path):
     config = PairRefinementConfig(rounds=0, **settings)
     right = refine(spline_force_field(SIGMA), dataset, tmp_path / "right", config).history[0]
     pressure = right["pressure"]
-    config = PairRefinementConfig(rounds=6, pressure=pressure, **settings)
+    config = PairRefinementConfig(rounds=12, pressure=pressure, **settings)
     result = refine(spline_force_field(WRONG), dataset, tmp_path / "out", config)
     first, last = result.history[0], result.history[-1]
-    assert first["gr_judged"] > 0.1 and abs(first["pressure"] - pressure) > 1000  # the control, before any change
+    assert first["gr_judged"] > 0.1 and abs(first["pressure"] - pressure) > 250  # the control, before any change
     assert last["gr_judged"] < right["gr_judged"] + 0.015
     assert last["pressure"] == pytest.approx(pressure, abs=5 * last["pressure_error"] + 30)
 
