@@ -35,7 +35,7 @@ n_steps = int(sys.argv[1]) if len(sys.argv) > 1 else {n_steps!r}
 
 force_field = ForceField.load(folder / "force_field")
 start = PDBxFile(str(folder / "topology.cif"))
-system = force_field.create_system(start.topology)
+system = force_field.create_system(start.topology, pair_backend="auto")  # "native": pair priors as OpenMM forces
 
 integrator = LangevinMiddleIntegrator(temperature, 1 / picosecond, time_step)
 integrator.setRandomNumberSeed({seed!r})
