@@ -70,8 +70,8 @@ class TrainingConfig(Config):
     * "per_bead": lambda ((U - U_A) / n)^2, lambda in 1/nm^2;
     * "total": lambda (U - U_A)^2, lambda in 1/nm^2, the published form (lambda there is in 1/angstrom^2: times 100).
 
-    The output of the network is zero before the first step. After the last it is multiplied by the factor that has the
-    least force error on the validation frames.
+    The output of the network is zero before the first step. After the last it is multiplied by the factor, at most 1,
+    that has the least force error on the validation frames.
 
     Attributes:
         epochs: Passes over the training frames.

@@ -26,11 +26,12 @@ def zero_output(network: SchNet) -> None:
 
 
 def fit_output_scale(network: SchNet, store: FrameStore, keys: Sequence[Key], *, n_knots: int) -> dict[str, float]:
-    """Multiply the energy of a network by the factor that its forces on other frames ask for.
+    """Multiply the energy of a network by the factor up to 1 that its forces on other frames ask for.
 
     The factor s = <F f> / <f f> of the network's forces f and what the priors leave over, F, has the least error there;
-    with it the error is at most that of the priors alone, which is s = 0. A network with separate readouts has a factor
-    for each if the forces are split.
+    with it the error is at most that of the priors alone, which is s = 0. A network that learned too little is not
+    blown up: where there are no data nothing says that its forces should be larger. A network with separate readouts
+    has a factor for each if the forces are split.
 
     Args:
         network: A trained network, changed in place.
@@ -61,7 +62,7 @@ def fit_output_scale(network: SchNet, store: FrameStore, keys: Sequence[Key], *,
 
 def _scale(forces: NDArray[np.float64], wanted: NDArray[np.float64]) -> float:
     square = float(np.sum(forces * forces))
-    return max(float(np.sum(forces * wanted)) / square, 0.0) if square > 0 else 1.0
+    return min(max(float(np.sum(forces * wanted)) / square, 0.0), 1.0) if square > 0 else 1.0
 
 
 def _last_layers(network: SchNet) -> list[nn.Linear]:

@@ -153,7 +153,7 @@ def test_it_is_simulated(tmp_path):
 @pytest.mark.slow
 @pytest.mark.physics
 def test_it_is_refined(tmp_path):
-    topology, frames = dimers(60)
+    topology, frames = dimers(120)
     dataset = ForceMatchingDataset.create(
         tmp_path / "data",
         [frames],
