@@ -39,6 +39,7 @@ class PairTable:
     Attributes:
         start: Distance of the first knot [nm].
         cutoff: Distance of the last knot [nm].
+        cutoffs: Distance from which the energy is zero, at most `cutoff` [nm], shape (n_types, n_types).
         knots: Energy [kJ/mol] and knot spacing times its derivative [kJ/mol] at each knot, shape
             (n_types, n_types, n_knots, 2).
         bead_types: Table index of every bead, shape (n_beads,).
@@ -47,6 +48,7 @@ class PairTable:
 
     start: float
     cutoff: float
+    cutoffs: NDArray[np.float64]
     knots: NDArray[np.float64]
     bead_types: NDArray[np.int64]
     exclusions: NDArray[np.int64]
@@ -66,7 +68,7 @@ class PairTable:
         r = np.asarray(distances, dtype=np.float64)
         energies, slopes = np.empty_like(r), np.empty_like(r)
         table = self.polynomials()[type_a, type_b]
-        evaluate_table(r, table, self.start, self.scale, self.cutoff, energies, slopes)
+        evaluate_table(r, table, self.start, self.scale, self.cutoffs[type_a, type_b], energies, slopes)
         return energies, slopes
 
     @property
@@ -77,6 +79,11 @@ class PairTable:
     def pairs(self) -> PriorPairs:
         """The pairs that interact."""
         return PriorPairs(cutoff=self.cutoff, exclusions=self.exclusions)
+
+    def ranges(self) -> NDArray[np.float64]:
+        """First knot [nm], intervals per distance [1/nm] and cutoff [nm] of types a and b at row a * n_types + b."""
+        cutoffs = self.cutoffs.ravel()
+        return np.stack([np.full_like(cutoffs, self.start), np.full_like(cutoffs, self.scale), cutoffs], axis=1)
 
     def polynomials(self) -> NDArray[np.float64]:
         """Coefficients of the splines [kJ/mol], shape (n_types, n_types, n_knots - 1, 4).
@@ -116,14 +123,22 @@ def tabulate_pairs(potentials: Sequence[PairPotential], n_knots: int = N_PAIR_KN
     start = _wall(potentials, n_types, cutoff)
     distances = torch.linspace(start, cutoff, n_knots, dtype=torch.float64)
     spacing = (cutoff - start) / (n_knots - 1)
-    knots = np.zeros((n_types, n_types, n_knots, 2))
+    knots, cutoffs = np.zeros((n_types, n_types, n_knots, 2)), np.zeros((n_types, n_types))
     for a in range(n_types):
         for b in range(n_types):
             energies, slopes = _evaluate(potentials, distances, a, b)
             knots[a, b] = np.stack([energies, spacing * slopes], axis=-1)
+            cutoffs[a, b] = max(potential.cutoff_of(a, b) for potential in potentials)
     knots[:, :, -1] = 0.0  # exact at the cutoff, whatever rounding left there
     knots.setflags(write=False)
-    return PairTable(start=start, cutoff=cutoff, knots=knots, bead_types=first.bead_types, exclusions=first.exclusions)
+    return PairTable(
+        start=start,
+        cutoff=cutoff,
+        cutoffs=cutoffs,
+        knots=knots,
+        bead_types=first.bead_types,
+        exclusions=first.exclusions,
+    )
 
 
 def _evaluate(

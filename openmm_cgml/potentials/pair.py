@@ -113,7 +113,7 @@ class PairPotential(Potential):
     bead_types: NDArray[np.int64]
     """Row of each bead in the tables of its parameters, shape (n_beads,)."""
     cutoff: float
-    """Distance from which the energy is zero [nm]."""
+    """Distance from which the energy is zero [nm]; where types differ, the longest."""
     exclusions: NDArray[np.int64]
     """Pairs that do not interact, i < j, shape (n_exclusions, 2)."""
 
@@ -133,6 +133,15 @@ class PairPotential(Potential):
             type_i: Bead types of the first beads, shape (n_pairs,), or one for all.
             type_j: Likewise of the second beads.
         """
+
+    def cutoff_of(self, type_i: int, type_j: int) -> float:
+        """Distance from which the energy of two types is zero [nm], at most `cutoff`.
+
+        Args:
+            type_i: One bead type.
+            type_j: The other.
+        """
+        return self.cutoff
 
     @abc.abstractmethod
     def contact(self, type_i: int, type_j: int, energy: float) -> tuple[float, float]:

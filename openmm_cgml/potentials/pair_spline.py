@@ -154,6 +154,10 @@ class PairSpline(PairPotential):
         """The longest cutoff of all pairs of types [nm]."""
         return float(self.cutoffs.max())
 
+    def cutoff_of(self, type_i: int, type_j: int) -> float:
+        """See `PairPotential.cutoff_of`."""
+        return float(self.cutoffs[type_i, type_j])
+
     @classmethod
     def check_term(cls, parameters: Parameters) -> None:
         """See `Potential.check_term`."""

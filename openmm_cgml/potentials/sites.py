@@ -82,6 +82,10 @@ class SiteTemplate:
         turned = here * [1, -1, -1]
         return bool((np.abs(here[:, None] - turned[None]).max(axis=-1) < _SAME).any(axis=1).all())
 
+    def describe(self) -> str:
+        """The positions with their unit, for people."""
+        return ", ".join(f"({x:.4g}, {y:.4g}, {z:.4g})" for x, y, z in self.positions) + " nm in the bead's frame"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON content."""
         return {

@@ -80,6 +80,11 @@ class PairTarget(Target):
         self.force_field, self._config, self._ensemble = force_field, config, ensemble
         if not force_field.priors.cutoff:
             raise InputError(f"{force_field.name} has no pair priors; there is nothing to refine")
+        if force_field.priors.sites:
+            raise InputError(
+                f"the pair priors of {force_field.name} act between sites, which this target does not correct; take "
+                "target bonded or network, or fit pairs between the beads (leave sites out)"
+            )
         self._kt = BOLTZMANN * ensemble.temperature
         self._r_max = max(force_field.priors.cutoff, min(_R_MAX, 0.499 * float(np.diag(ensemble.box).min())))
         self._reference, self._judge = (self._statistics(frames) for frames in (ensemble.reference, ensemble.judge))
