@@ -33,8 +33,6 @@ def find_pairs(
     *,
     n_replicas: int = 1,
     is_periodic: bool = True,
-    types: NDArray[np.int64] | None = None,
-    reaches: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Pairs nearer than `reach`, ordered by owner and partner: owners and partners, each of shape (n_pairs,).
 
@@ -45,6 +43,32 @@ def find_pairs(
         reach: Range [nm].
         n_replicas: Copies of the same beads; beads of different copies are no pairs.
         is_periodic: Whether images count.
+    """
+    ordered, places = find_places(positions, box, reach, n_replicas=n_replicas, is_periodic=is_periodic)
+    return _order_pairs(places, ordered)
+
+
+def find_places(
+    positions: NDArray[np.float64],
+    box: NDArray[np.float64],
+    reach: float,
+    *,
+    n_replicas: int = 1,
+    is_periodic: bool = True,
+    types: NDArray[np.int64] | None = None,
+    reaches: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Beads in the order of their cells, shape (n,), and pairs of places in that order, shape (2, n_pairs).
+
+    The pairs of a first place follow each other, places near in space are near in that order, and a pair is met at the
+    one of its places that comes first.
+
+    Args:
+        positions: As for `find_pairs`.
+        box: As for `find_pairs`.
+        reach: As for `find_pairs`.
+        n_replicas: As for `find_pairs`.
+        is_periodic: As for `find_pairs`.
         types: Type of each bead, shape (n,), where the range of a pair depends on its types.
         reaches: That range by two types [nm], none above `reach`, shape (n_types, n_types).
     """
@@ -61,7 +85,7 @@ def find_pairs(
             wrapped, box, reach, is_periodic, counts, spans, starts, n_replicas, places, kinds, limits
         )
         if n_pairs <= capacity:
-            return _order_pairs(places[:, :n_pairs], ordered)
+            return ordered, places[:, :n_pairs]
         capacity = n_pairs
 
 

@@ -16,7 +16,7 @@ _inline = numba.njit(fastmath=_FAST, error_model="numpy", boundscheck=False, inl
 
 
 @_inline
-def evaluate_interval(distance, start, scale, polynomials):  # type: ignore[no-untyped-def]
+def _evaluate(distance, start, scale, polynomials):  # type: ignore[no-untyped-def]
     """Energy [kJ/mol] and slope per interval [kJ/mol] at a distance below the cutoff; linear below the first knot."""
     place = (distance - start) * scale
     interval = max(0, min(int(place), polynomials.shape[0] - 1))
@@ -43,7 +43,7 @@ def evaluate_table(distances, polynomials, start, scale, cutoff, energies, slope
     for k in range(distances.shape[0]):
         energies[k] = slopes[k] = 0.0
         if distances[k] < cutoff:
-            energies[k], slope = evaluate_interval(distances[k], start, scale, polynomials)
+            energies[k], slope = _evaluate(distances[k], start, scale, polynomials)
             slopes[k] = slope * scale
 
 
@@ -74,7 +74,7 @@ def add_table_forces(first, second, vectors, distances, rows, n_types, polynomia
             current = i
         table = rows[i] * n_types + rows[j]
         if distances[k] < ranges[table, 2]:
-            energy, slope = evaluate_interval(distances[k], ranges[table, 0], ranges[table, 1], polynomials[table])
+            energy, slope = _evaluate(distances[k], ranges[table, 0], ranges[table, 1], polynomials[table])
             total += energy
             push = -slope * ranges[table, 1] / distances[k]
             fx, fy, fz = push * vectors[k, 0], push * vectors[k, 1], push * vectors[k, 2]

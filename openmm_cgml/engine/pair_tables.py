@@ -7,6 +7,7 @@ potentials on its own pairs. A table makes one kernel serve every analytic form.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,6 +80,28 @@ class PairTable:
     def pairs(self) -> PriorPairs:
         """The pairs that interact."""
         return PriorPairs(cutoff=self.cutoff, exclusions=self.exclusions)
+
+    def square_tables(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The same energies as cubic polynomials of the squared distance, each from the first knot to its own cutoff.
+
+        Returns:
+            Coefficients as of `polynomials`, types a and b at row a * n_types + b, shape (n_types^2, n_knots - 1, 4);
+            and first knot [nm^2], intervals per squared distance [1/nm^2], squared cutoff [nm^2] and first knot [nm],
+            shape (n_types^2, 4).
+        """
+        n_types, n_knots = self.knots.shape[0], self.knots.shape[2]
+        knots, ranges = np.zeros_like(self.knots), np.zeros((n_types, n_types, 4))
+        for a in range(n_types):
+            for b in range(n_types):
+                cutoff = float(self.cutoffs[a, b])
+                squares, step = np.linspace(self.start**2, cutoff**2, n_knots, retstep=True)
+                distances = np.sqrt(squares)
+                energies, slopes = self.evaluate(distances, a, b)
+                knots[a, b] = np.stack([energies, step * slopes / (2 * distances)], axis=-1)
+                ranges[a, b] = self.start**2, 1 / step, cutoff**2, self.start
+        knots[:, :, -1] = 0.0
+        polynomials = dataclasses.replace(self, knots=knots).polynomials()
+        return polynomials.reshape(n_types**2, n_knots - 1, 4), ranges.reshape(-1, 4)
 
     def ranges(self) -> NDArray[np.float64]:
         """First knot [nm], intervals per distance [1/nm] and cutoff [nm] of types a and b at row a * n_types + b."""

@@ -8,7 +8,6 @@ import numba
 import numpy as np
 
 from openmm_cgml.caches import keeps_numba_kernels
-from openmm_cgml.engine.pair_kernels import evaluate_interval
 from openmm_cgml.potentials.sites import SHORTEST_BISECTOR, SMALLEST_NORMAL
 
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
@@ -17,6 +16,8 @@ _inline = numba.njit(fastmath=_FAST, error_model="numpy", boundscheck=False, inl
 
 _LENGTH = SHORTEST_BISECTOR**2
 _AREA = SMALLEST_NORMAL**2
+_BLOCK = 512
+_SHORTEST = 1e-6  # nm
 N_AXES = 14
 """Numbers kept of a local frame: u, v, x, z, and one over what x and z were divided by."""
 
@@ -138,61 +139,92 @@ def _add(forces, bead, x, y, z):  # type: ignore[no-untyped-def]
 
 @_compile
 def add_listed_forces(  # type: ignore[no-untyped-def]
-    positions, owners, partners, box, is_periodic, rows, n_types, polynomials, ranges, forces
+    positions, owners, partners, tables, box, is_periodic, polynomials, ranges, forces
 ):
     """Add the forces of listed pairs that are within their cutoff and return their energy [kJ/mol].
 
-    In one pass over the list, since most pairs that are listed are near.
+    Tables are over the squared distance, which needs no root. Pairs are taken in blocks that stay in the cache: first
+    all distances in vector code, then those within their cutoff are picked without a branch, which no processor could
+    predict, then they are evaluated.
 
     Args:
-        positions: (n, 3) float64 [nm].
+        positions: (3, n) float64 [nm].
         owners: First points of the pairs, (p,) integers; those of a point follow each other.
         partners: Second points, (p,) integers.
+        tables: Table of each pair, (p,) integers.
         box: Reduced box vectors, (3, 3) float64 [nm].
         is_periodic: Whether to use the box.
-        rows: Row of each point in the tables, (n,) integers.
-        n_types: Number of rows.
-        polynomials: As for `pair_kernels.add_table_forces`.
-        ranges: As for `pair_kernels.add_table_forces`.
+        polynomials: Of each table, (n_tables, n_intervals, 4) float64; see `PairTable.square_tables`.
+        ranges: First knot [nm^2], intervals per squared distance [1/nm^2], squared cutoff [nm^2] and first knot [nm] of
+            each, (n_types^2, 4) float64.
         forces: Changed in place, (n, 3) float64 [kJ/mol/nm].
     """
-    xx, yx, yy, zx, zy, zz = box[0, 0], box[1, 0], box[1, 1], box[2, 0], box[2, 1], box[2, 2]
-    ix, iy, iz = 1 / xx, 1 / yy, 1 / zz
+    first = np.empty(_BLOCK, np.int64)
+    x, y, z, squares = np.empty(_BLOCK), np.empty(_BLOCK), np.empty(_BLOCK), np.empty(_BLOCK)
     total = fx = fy = fz = 0.0
     current = owners[0] if owners.shape[0] > 0 else 0
-    for k in range(owners.shape[0]):
-        i, j = owners[k], partners[k]
-        if i != current:  # the sum of one point's forces stays in registers
-            _add(forces, current, fx, fy, fz)
-            fx = fy = fz = 0.0
-            current = i
-        x = positions[i, 0] - positions[j, 0]
-        y = positions[i, 1] - positions[j, 1]
-        z = positions[i, 2] - positions[j, 2]
-        if is_periodic:
-            shift = np.rint(z * iz)
-            x -= shift * zx
-            y -= shift * zy
-            z -= shift * zz
-            shift = np.rint(y * iy)
-            x -= shift * yx
-            y -= shift * yy
-            x -= np.rint(x * ix) * xx
-        square = x * x + y * y + z * z
-        table = rows[i] * n_types + rows[j]
-        if square < ranges[table, 2] * ranges[table, 2]:
-            distance = math.sqrt(square)
-            energy, slope = evaluate_interval(distance, ranges[table, 0], ranges[table, 1], polynomials[table])
+    for begin in range(0, owners.shape[0], _BLOCK):
+        n = min(_BLOCK, owners.shape[0] - begin)
+        _measure(positions, owners[begin : begin + n], partners[begin : begin + n], box, is_periodic, x, y, z, squares)
+        n_near = 0
+        for k in range(n):
+            first[n_near] = k
+            n_near += squares[k] < ranges[tables[begin + k], 2]
+        for m in range(n_near):
+            k = first[m]
+            i, j, table = owners[begin + k], partners[begin + k], tables[begin + k]
+            if i != current:  # the sum of one point's forces stays in registers
+                _add(forces, current, fx, fy, fz)
+                fx = fy = fz = 0.0
+                current = i
+            energy, slope = _evaluate_square(squares[k], ranges[table], polynomials[table])
             total += energy
-            push = -slope * ranges[table, 1] / distance
-            x, y, z = push * x, push * y, push * z
-            fx += x
-            fy += y
-            fz += z
-            _add(forces, j, -x, -y, -z)
+            push = -2.0 * slope
+            px, py, pz = push * x[k], push * y[k], push * z[k]
+            fx += px
+            fy += py
+            fz += pz
+            _add(forces, j, -px, -py, -pz)
     if owners.shape[0] > 0:
         _add(forces, current, fx, fy, fz)
     return total
+
+
+@_compile
+def _measure(positions, owners, partners, box, is_periodic, x, y, z, squares):  # type: ignore[no-untyped-def]
+    """Fill in vectors from second to first points [nm] and their squares; a loop that is compiled to vector code."""
+    xx, yx, yy, zx, zy, zz = box[0, 0], box[1, 0], box[1, 1], box[2, 0], box[2, 1], box[2, 2]
+    ix, iy, iz = (1 / xx, 1 / yy, 1 / zz) if is_periodic else (0.0, 0.0, 0.0)
+    for k in range(owners.shape[0]):
+        i, j = owners[k], partners[k]
+        dx = positions[0, i] - positions[0, j]
+        dy = positions[1, i] - positions[1, j]
+        dz = positions[2, i] - positions[2, j]
+        shift = np.rint(dz * iz)
+        dx -= shift * zx
+        dy -= shift * zy
+        dz -= shift * zz
+        shift = np.rint(dy * iy)
+        dx -= shift * yx
+        dy -= shift * yy
+        dx -= np.rint(dx * ix) * xx
+        x[k], y[k], z[k] = dx, dy, dz
+        squares[k] = dx * dx + dy * dy + dz * dz
+
+
+@_inline
+def _evaluate_square(square, ranges, polynomials):  # type: ignore[no-untyped-def]
+    """Energy [kJ/mol] and its slope by the squared distance [kJ/mol/nm^2]; below the first knot linear in the distance."""
+    place = (square - ranges[0]) * ranges[1]
+    interval = max(0, min(int(place), polynomials.shape[0] - 1))
+    t = place - interval
+    a, b, c, d = polynomials[interval, 0], polynomials[interval, 1], polynomials[interval, 2], polynomials[interval, 3]
+    slope = ranges[1] * (b + t * (2.0 * c + t * 3.0 * d))
+    if place < 0.0:
+        distance = math.sqrt(square)
+        by_distance = 2.0 * ranges[3] * ranges[1] * b
+        return a + (distance - ranges[3]) * by_distance, by_distance / (2.0 * max(distance, _SHORTEST))
+    return a + t * (b + t * (c + t * d)), slope
 
 
 @_compile

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_cgml.engine import site_kernels
-from openmm_cgml.engine.cell_list import find_pairs, has_moved, perpendicular_widths, sort_into_cells
+from openmm_cgml.engine.cell_list import find_places, has_moved, perpendicular_widths
 from openmm_cgml.engine.cpu import suggest_threads
 from openmm_cgml.engine.crew import Crew
 from openmm_cgml.engine.deployed_sites import DeployedSites
-from openmm_cgml.engine.pair_lists import SORTED_FROM, Exclusions
+from openmm_cgml.engine.pair_lists import Exclusions
 from openmm_cgml.errors import SimulationError
 
-_Pairs = tuple[NDArray[np.int32], NDArray[np.int32]]
+_Array = NDArray[np.int32]
 
 
 class SiteLists:
@@ -26,9 +26,9 @@ class SiteLists:
     box leaves less room, so that no image is ever missed.
 
     Attributes:
-        order: Site at each place, shape (n_sites,): sites are sorted, so that neighbors are near in memory.
+        order: Site at each place, shape (n_sites,): sites are sorted by cells, so that neighbors are near in memory.
         box: Box of the list [nm], shape (3, 3); without periodic boundaries any.
-        shares: Owners and partners of each thread's pairs, as places.
+        shares: Owners and partners of each thread's pairs, as places, and the table of each pair.
         n_searches: Number of searches so far.
     """
 
@@ -45,7 +45,7 @@ class SiteLists:
         self._is_periodic, self._half_skin = False, 0.0
         self.order = np.arange(sites.n_sites, dtype=np.int32)
         self.box = np.eye(3)
-        self.shares: list[_Pairs] = []
+        self.shares: list[tuple[_Array, _Array, _Array]] = []
         self.n_searches = 0
 
     def update(self, sites: NDArray[np.float64], box: NDArray[np.float64] | None) -> bool:
@@ -86,27 +86,26 @@ class SiteLists:
                 )
             skin = min(skin, narrowest / 2 - cutoff)
         replicas = self._deployed.n_replicas
-        if len(sites) >= SORTED_FROM:
-            self.order = sort_into_cells(inside, self.box, cutoff + skin, replicas)[2]
-        found = find_pairs(
-            np.ascontiguousarray(inside[self.order]),
+        self.order, places = find_places(
+            inside,
             self.box,
             cutoff + skin,
             n_replicas=replicas,
             is_periodic=self._is_periodic,
-            types=self._types[self.order],
+            types=self._types,
             reaches=self._deployed.pair_table.cutoffs + skin,
         )
-        owners, partners = self._without_excluded(*found)
-        bounds = np.arange(self._n_threads + 1) * len(sites) // self._n_threads
-        cuts = np.searchsorted(owners, bounds)
-        self.shares = [(owners[a:b], partners[a:b]) for a, b in pairwise(cuts.tolist())]
+        owners, partners = self._without_excluded(*places)
+        cuts = np.arange(self._n_threads + 1) * len(owners) // self._n_threads
+        rows = self._types[self.order].astype(np.int32)
+        tables = rows[owners] * np.int32(len(self._deployed.pair_table.knots)) + rows[partners]
+        self.shares = [(owners[a:b], partners[a:b], tables[a:b]) for a, b in pairwise(cuts.tolist())]
         self._listed_at, self._half_skin = sites.copy(), 0.5 * skin
         self.n_searches += 1
 
-    def _without_excluded(self, owners: NDArray[np.int32], partners: NDArray[np.int32]) -> _Pairs:
+    def _without_excluded(self, owners: _Array, partners: _Array) -> tuple[_Array, _Array]:
         excluded = self._excluded
-        kept: _Pairs = site_kernels.drop_excluded_sites(
+        kept: tuple[_Array, _Array] = site_kernels.drop_excluded_sites(
             owners, partners, self.order, self._molecules, excluded.starts, excluded.partners
         )
         return kept
@@ -132,11 +131,8 @@ class TabulatedSites:
         self._frames = (sites.frames, sites.weights, starts, sites.local)
         self._axes = np.zeros((len(sites.frames), site_kernels.N_AXES))
         self._sites = np.zeros((sites.n_sites, 3))
-        self._places = np.zeros((sites.n_sites, 3))
-        self._types = table.bead_types.astype(np.int32)
-        self._rows = self._types
-        n_types = len(table.knots)
-        self._tables = (n_types, table.polynomials().reshape(n_types**2, -1, 4), table.ranges())
+        self._places = np.zeros((3, sites.n_sites))
+        self._tables = table.square_tables()
         self._forces = np.zeros((self._crew.size, sites.n_sites, 3))
         self._energies = np.zeros(self._crew.size)
         self._is_periodic = False
@@ -170,11 +166,10 @@ class TabulatedSites:
         cell = np.eye(3) if box is None else np.ascontiguousarray(box, dtype=np.float64)
         self._is_periodic = box is not None
         site_kernels.place_sites(positions, cell, self._is_periodic, *self._frames, self._axes, self._sites)
-        if self.lists.update(self._sites, None if box is None else cell):
-            self._rows = self._types[self.lists.order]
-        np.take(self._sites, self.lists.order, axis=0, out=self._places)
+        self.lists.update(self._sites, None if box is None else cell)
+        np.take(self._sites.T, self.lists.order, axis=1, out=self._places)
         self._crew.run([self._add_forces])
-        on_sites = np.empty_like(self._places)
+        on_sites = np.empty_like(self._sites)
         on_sites[self.lists.order] = self._forces[0] if self._crew.size == 1 else self._forces.sum(axis=0)
         forces = np.zeros_like(positions)
         site_kernels.carry_forces(*self._frames, self._axes, on_sites, forces)
@@ -183,7 +178,6 @@ class TabulatedSites:
     def _add_forces(self, thread: int) -> None:
         forces = self._forces[thread]
         forces[:] = 0.0
-        owners, partners = self.lists.shares[thread]
         self._energies[thread] = site_kernels.add_listed_forces(
-            self._places, owners, partners, self.lists.box, self._is_periodic, self._rows, *self._tables, forces
+            self._places, *self.lists.shares[thread], self.lists.box, self._is_periodic, *self._tables, forces
         )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from openmm_cgml.engine import DeployedNetwork, DeployedSites, choose_backend, create_ml_force
-from openmm_cgml.engine.cell_list import find_pairs
+from openmm_cgml.engine.cell_list import find_pairs, find_places
 from openmm_cgml.engine.pair_parity import measure_pair_parity
 from openmm_cgml.engine.pair_tables import tabulate_pairs
 from openmm_cgml.engine.portable import pack_sites, unpack_sites
@@ -107,7 +107,8 @@ def test_a_range_by_types_lists_what_is_within_it():
     rng = np.random.default_rng(0)
     positions, types, box = rng.uniform(0, 3, (400, 3)), rng.integers(0, 2, 400), 3.0 * np.eye(3)
     reaches = np.array([[0.9, 0.6], [0.6, 0.4]])
-    owners, partners = find_pairs(positions, box, 0.9, types=types, reaches=reaches)
+    order, places = find_places(positions, box, 0.9, types=types, reaches=reaches)
+    owners, partners = order[places]
     vectors = positions[owners] - positions[partners]
     distances = np.linalg.norm(vectors - 3.0 * np.rint(vectors / 3.0), axis=1)
     everything = {tuple(sorted(pair)) for pair in np.stack(find_pairs(positions, box, 0.9)).T.tolist()}
