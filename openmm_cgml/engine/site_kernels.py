@@ -214,7 +214,7 @@ def _measure(positions, owners, partners, box, is_periodic, x, y, z, squares):  
 
 @_inline
 def _evaluate_square(square, ranges, polynomials):  # type: ignore[no-untyped-def]
-    """Energy [kJ/mol] and its slope by the squared distance [kJ/mol/nm^2]; below the first knot linear in the distance."""
+    """Energy [kJ/mol], and its slope by the squared distance [kJ/mol/nm^2]; below the first knot linear in r."""
     place = (square - ranges[0]) * ranges[1]
     interval = max(0, min(int(place), polynomials.shape[0] - 1))
     t = place - interval
