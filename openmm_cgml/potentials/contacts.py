@@ -40,13 +40,12 @@ def closest_approach(
 
 def find_contacts(data: PairData, *, cutoff: float, contacts_per_bead: float = 0.0) -> dict[tuple[str, ...], Contact]:
     """Closest approaches as in `closest_approach`, of beads or sites, with how many pairs they rest on."""
-    n_frames = len(data.frames)
-    first = np.unique(np.linspace(0, n_frames - 1, min(_FIRST_LOOK, n_frames)).astype(int))
-    look = _contacts(data, first, cutoff, contacts_per_bead)
+    everything = data.choose_frames()
+    first = np.unique(np.linspace(0, len(everything) - 1, min(_FIRST_LOOK, len(everything))).astype(int))
+    look = _contacts(data, everything[first], cutoff, contacts_per_bead)
     # Farther pairs cannot matter, which makes all but the first frames cheap.
     reached = [contact.distance for contact in look.values() if contact is not None]
     radius = cutoff if None in look.values() else min(cutoff, SHELL * max(reached, default=cutoff))
-    everything = np.arange(n_frames)
     found = _contacts(data, everything, radius, contacts_per_bead)
     if radius < cutoff and None in found.values():
         found = _contacts(data, everything, cutoff, contacts_per_bead)

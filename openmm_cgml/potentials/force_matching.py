@@ -32,8 +32,6 @@ from openmm_cgml.units import KJ_PER_MOL_NM3_IN_BAR
 from openmm_cgml.wholeness import BondForest
 
 _MOST_FRAMES = 400  # forces of some dozen frames are enough; see docs/priors.md
-_MOST_SITES = 500_000  # in all frames; many close pairs in each make up for fewer frames
-_LEAST_FRAMES = 40
 _SMOOTHING = 1e-7  # of the mean curvature of the sum of squares, for the squares of second differences
 
 Terms = Mapping[tuple[str, ...], Parameters]
@@ -130,7 +128,7 @@ class _Equations:
         self.places = {types: slice(end - n, end) for types, n, end in zip(terms, sizes, ends, strict=True)}
         n = int(ends[-1])
         self.matrix, self.vector, self.virial = np.zeros((n, n)), np.zeros(n), np.zeros(n)
-        chosen = _spread(len(data.frames), _most_frames(data))
+        chosen = data.choose_frames(_MOST_FRAMES)
         frames = data.frames[chosen]
         labels = intermolecular_forces(frames, data.topology)
         self.n_frames, square = len(frames), 0.0
@@ -199,18 +197,6 @@ class _Equations:
             return None
         ideal = self._data.topology.n_molecules * self._data.kt
         return float((ideal + self.virial @ solution / 3) / self._volume * KJ_PER_MOL_NM3_IN_BAR)
-
-
-def _most_frames(data: PairData) -> int:
-    """How many frames are fitted to."""
-    if data.sites is None:
-        return _MOST_FRAMES
-    return min(_MOST_FRAMES, max(_LEAST_FRAMES, _MOST_SITES // data.sites.n_sites))
-
-
-def _spread(n: int, most: int) -> NDArray[np.int64]:
-    """At most so many of n numbers from 0 on, evenly spread."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round()).astype(np.int64)
 
 
 def form_cutoff(terms: Terms) -> float:

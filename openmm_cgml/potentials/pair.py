@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PairSearch = Callable[[NDArray[np.float64], NDArray[np.float64] | None], NDArray[np.int64]]
 
 _STEP = 1e-5  # nm, of a difference that stands for a derivative
+_MOST_SITES = 500_000  # in all frames that a form between sites is fitted to
+_LEAST_FRAMES = 40
 COLLISION_ENERGY = 5.0
 """Energy in kT that less than one collision of a hundred exceeds; the curvature there limits the time step."""
 
@@ -74,13 +76,25 @@ class PairData:
         """What the form acts between."""
         if self.sites is None:
             return Points.of_beads(self.topology, self.exclude_bonds)
-        return Points(types=self.sites.types, type_names=self.sites.type_names, exclusions=self.sites.exclusions)
+        return self.sites.points
 
     @cached_property
     def types(self) -> tuple[tuple[str, ...], ...]:
         """Every pair of types of points that occur."""
         present = [self.points.type_names[t] for t in np.unique(self.points.types)]
         return tuple(dict.fromkeys(type_key((a, b)) for i, a in enumerate(present) for b in present[i:]))
+
+    def choose_frames(self, most: int | None = None) -> NDArray[np.int64]:
+        """Frames to look at, evenly spread; of sites fewer, since many close pairs in each make up for it.
+
+        Args:
+            most: At most so many; None for all.
+        """
+        n = len(self.frames)
+        limit = n if most is None else min(n, most)
+        if self.sites is not None:
+            limit = min(limit, max(_LEAST_FRAMES, _MOST_SITES // self.sites.n_sites))
+        return np.unique(np.linspace(0, n - 1, limit).round().astype(np.int64))
 
     def box(self, index: int) -> NDArray[np.float64] | None:
         """Box vectors of a frame [nm], shape (3, 3), or None."""

@@ -20,6 +20,7 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.periodic import box_widths
 from openmm_cgml.periodic import minimum_image as nearest_image
 from openmm_cgml.potentials.coordinate import Lengths, invert_masses
+from openmm_cgml.potentials.points import Points
 from openmm_cgml.potentials.potential import minimum_image
 from openmm_cgml.topology import CGTopology
 
@@ -192,6 +193,11 @@ class Sites:
     def n_sites(self) -> int:
         """Number of sites."""
         return len(self.types)
+
+    @property
+    def points(self) -> Points:
+        """The sites as pair forms see them."""
+        return Points(types=self.types, type_names=self.type_names, exclusions=self.exclusions)
 
     @cached_property
     def owners(self) -> NDArray[np.int64]:

@@ -344,8 +344,7 @@ class PriorSet:
         if not self.sites:
             return self._bind_points(Points.of_beads(topology, self.exclude_bonds))
         sites = Sites.of(topology, self.sites, self.exclude_bonds)
-        points = Points(types=sites.types, type_names=sites.type_names, exclusions=sites.exclusions)
-        return [SitePairs(sites=sites, pairs=pairs) for pairs in self._bind_points(points)]
+        return [SitePairs(sites=sites, pairs=pairs) for pairs in self._bind_points(sites.points)]
 
     def _bind_points(self, points: Points) -> list[PairPotential]:
         """Each pair form, bound to beads or sites."""
