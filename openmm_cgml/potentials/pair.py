@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from openmm_cgml.config import Config
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
-from openmm_cgml.periodic import find_pairs
+from openmm_cgml.periodic import find_pairs, pair_distances
 from openmm_cgml.potentials.coordinate import Lengths, invert_masses, type_key
 from openmm_cgml.potentials.points import Points
 from openmm_cgml.potentials.potential import Parameters, Period, Potential, frozen_array, minimum_image, norm
@@ -345,7 +345,17 @@ class PairPotential(Potential):
             frame: Positions [nm], shape (n_beads, 3).
             cell: Box vectors [nm], shape (3, 3), or None.
         """
-        return find_pairs(frame, cell, self.cutoff, exclusions=self.exclusions)
+        pairs = find_pairs(frame, cell, self.cutoff, exclusions=self.exclusions)
+        cutoffs = self._cutoffs
+        if cutoffs.min() == self.cutoff:
+            return pairs
+        return pairs[:, pair_distances(frame, cell, *pairs) < cutoffs[tuple(self.bead_types[pairs])]]
+
+    @cached_property
+    def _cutoffs(self) -> NDArray[np.float64]:
+        """Cutoff of each pair of types [nm], shape (n_types, n_types)."""
+        types = range(int(self.bead_types.max(initial=0)) + 1)
+        return np.array([[self.cutoff_of(a, b) for b in types] for a in types])
 
 
 def _find_in_all(

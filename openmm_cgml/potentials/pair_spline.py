@@ -173,18 +173,20 @@ class PairSpline(PairPotential):
         """Energy [kJ/mol] of pairs, shape (n_pairs,). See `PairPotential.pair_energy`."""
         starts = distance.new_tensor(self.start)[type_i, type_j]
         cutoffs = distance.new_tensor(self.cutoffs)[type_i, type_j]
-        filled = distance.new_tensor(np.pad(self.coefficients, ((0, 0), (0, 0), (0, 4))))[type_i, type_j]
-        filled = filled.expand(*distance.shape, filled.shape[-1])
+        n_types, n = len(self.start), self.coefficients.shape[-1]
+        filled = distance.new_tensor(np.pad(self.coefficients, ((0, 0), (0, 0), (0, 4)))).flatten()
+        row = (type_i * n_types + type_j) * (n + 4)
         x = (distance - starts) / self.spacing
-        inside = x.clamp(0, filled.shape[-1] - 4)
-        first = inside.detach().floor().clamp(max=filled.shape[-1] - 4)
+        inside = x.clamp(0, n)
+        first = inside.detach().floor().clamp(max=n)
         t = inside - first
-        c = [filled.gather(-1, first.long()[..., None] + k)[..., 0] for k in range(4)]
+        c = [filled[row + first.long() + k] for k in range(4)]
         u = 1 - t
         energy = u**3 * c[0] + (3 * t**3 - 6 * t**2 + 4) * c[1] + (3 * u**3 - 6 * u**2 + 4) * c[2] + t**3 * c[3]
         below = x.clamp(max=0)
-        wall = below * (filled[..., 2] - filled[..., 0]) / 2
-        wall = wall + below**2 * (filled[..., 0] - 2 * filled[..., 1] + filled[..., 2]) / 2
+        edge = [filled[row + k] for k in range(3)]
+        wall = below * (edge[2] - edge[0]) / 2
+        wall = wall + below**2 * (edge[0] - 2 * edge[1] + edge[2]) / 2
         return (energy / 6 + wall) * (distance < cutoffs)
 
     def to_openmm(self, *, periodic: bool) -> openmm.CustomNonbondedForce:

@@ -182,7 +182,8 @@ class PriorSet:
         functions = self._energy_functions(topology, part)
         energies = np.zeros(len(frames))
         forces = np.zeros((len(frames), topology.n_beads, 3))
-        size = max(1, _BEADS_PER_CHUNK // topology.n_beads)
+        sites = sum(len(template.positions) for template in self.sites)
+        size = max(1, _BEADS_PER_CHUNK // (topology.n_beads * max(1, sites)))
         for start in range(0, len(frames), size):
             chunk = slice(start, start + size)
             box = None if frames.box is None else torch.tensor(frames.box[chunk], dtype=torch.float64)
