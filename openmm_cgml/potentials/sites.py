@@ -66,17 +66,17 @@ class SiteTemplate:
     def __str__(self) -> str:
         return f"sites {self.site_type} of bead type {self.bead_type}"
 
-    @property
+    @cached_property
     def leaves_the_bead(self) -> bool:
         """Whether a site is elsewhere than at its bead."""
         return bool(np.abs(self.positions).max() > _SAME)
 
-    @property
+    @cached_property
     def leaves_the_axis(self) -> bool:
         """Whether a site has a y or a z, for which a bead needs two others."""
         return bool(np.abs(np.array(self.positions)[:, 1:]).max() > _SAME)
 
-    @property
+    @cached_property
     def is_symmetric(self) -> bool:
         """Whether half a turn about x, which exchanges the two neighbors of a bead, leaves the sites as they are."""
         here = np.array(self.positions)
