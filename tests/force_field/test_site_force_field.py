@@ -9,6 +9,7 @@ import torch
 
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.force_field import ForceField
+from openmm_cgml.networks import SchNet, SchNetConfig
 from openmm_cgml.potentials import evaluate
 from openmm_cgml.selection.intermolecular import compute_intermolecular_forces
 from openmm_cgml.simulation import SimulationConfig, simulate
@@ -73,6 +74,25 @@ def test_its_system_has_the_forces_of_its_potentials(force_field, liquid, replic
     bonds_only = replace(force_field, priors=replace(force_field.priors, terms=force_field.priors.terms[:1], sites=()))
     other = state_of(bonds_only.create_system(topology, box=box, replicas=replicas), x)[1]
     assert np.abs(other - expected).max() > 10, "the control must differ"
+
+
+@pytest.mark.backend
+@pytest.mark.physics
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_network_is_added_to_the_sites(force_field, liquid, replicas):
+    topology, positions, box = liquid
+    torch.manual_seed(0)
+    config = SchNetConfig(n_features=16, n_inter_blocks=1, n_intra_blocks=0, cutoff=0.6, energy_scale=100)
+    both = replace(force_field, network=SchNet(config, 1))
+    alone = replace(both, priors=replace(force_field.priors, terms=force_field.priors.terms[:1], sites=()))
+    bonds = replace(alone, network=None)
+    x = np.concatenate([positions + 0.001 * k for k in range(replicas)])
+    options = {"box": box, "replicas": replicas}
+    whole, sites, network, shared = (
+        state_of(each.create_system(topology, **options), x)[1] for each in (both, force_field, alone, bonds)
+    )
+    assert np.abs(network - shared).max() > 1, "the control: the network does something"
+    np.testing.assert_allclose(whole, sites + network - shared, atol=1e-4 * np.abs(whole).max())
 
 
 @pytest.mark.backend
