@@ -11,9 +11,9 @@ import openmm
 from numpy.typing import NDArray
 from openmm import unit
 
-from openmm_cgml.engine import DeployedNetwork, DeployedPairs, choose_backend, create_ml_force
+from openmm_cgml.engine import DeployedNetwork, DeployedPairs, DeployedSites, choose_backend, create_ml_force
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials import BOND, BondedPotential, PairPotential, Potential
+from openmm_cgml.potentials import BOND, BondedPotential, PairPotential, Potential, SitePairs
 from openmm_cgml.units import BOLTZMANN
 
 _STEPS_PER_PERIOD = 20
@@ -42,7 +42,7 @@ class TimeStep:
 
 def create_forces(
     potentials: Sequence[Potential],
-    deployed: DeployedNetwork | DeployedPairs | None,
+    deployed: DeployedNetwork | DeployedPairs | DeployedSites | None,
     *,
     ml_backend: str = "auto",
     exact: bool = False,
@@ -55,19 +55,25 @@ def create_forces(
 
     Args:
         potentials: Priors bound to the beads.
-        deployed: What the ML force evaluates: the network bound to the beads, or the pair priors without a network;
-            None for native forces alone.
+        deployed: What the ML force evaluates: the network bound to the beads, the pair priors without a network, or
+            priors between sites with a network or without; None for native forces alone.
         ml_backend: "TorchForce", "PythonForce", or "auto" for the first of these that works here.
         exact: Evaluate the network itself instead of tables of its filters.
         periodic: Whether the System has a periodic box.
         n_replicas: Number of copies of one system that the beads are.
     """
-    taken = () if deployed is None or deployed.pair_table is None else pair_potentials_of(potentials)
+    taken: Sequence[Potential] = ()
+    if deployed is not None and deployed.pair_table is not None:
+        of_sites = isinstance(deployed, DeployedSites)
+        taken = site_potentials_of(potentials) if of_sites else pair_potentials_of(potentials)
     forces = [potential.to_openmm(periodic=periodic) for potential in potentials if potential not in taken]
     if n_replicas > 1:
         for force in forces:
             _keep_replicas_apart(force, n_replicas)
-    if isinstance(deployed, DeployedPairs):
+    if isinstance(deployed, DeployedSites):
+        choose_backend(ml_backend, has_sites=True)  # refuses what cannot evaluate them
+        forces.append(create_ml_force(deployed, periodic=periodic, exact=exact))
+    elif isinstance(deployed, DeployedPairs):
         forces.append(create_ml_force(deployed, periodic=periodic))
     elif deployed is not None:
         backend = choose_backend(ml_backend).name
@@ -78,6 +84,16 @@ def create_forces(
 def pair_potentials_of(potentials: Sequence[Potential]) -> tuple[PairPotential, ...]:
     """The potentials that act between all pairs of beads."""
     return tuple(potential for potential in potentials if isinstance(potential, PairPotential))
+
+
+def site_potentials_of(potentials: Sequence[Potential]) -> tuple[SitePairs, ...]:
+    """The potentials that act between sites of the beads, which have no native force."""
+    return tuple(potential for potential in potentials if isinstance(potential, SitePairs))
+
+
+def nonbonded_potentials_of(potentials: Sequence[Potential]) -> list[PairPotential | SitePairs]:
+    """The potentials that act between all pairs of beads or of their sites."""
+    return [potential for potential in potentials if isinstance(potential, PairPotential | SitePairs)]
 
 
 def _keep_replicas_apart(force: openmm.Force, n_replicas: int) -> None:
@@ -176,25 +192,31 @@ def check_box(box: NDArray[np.float64] | None, cutoffs: Mapping[str, float]) -> 
 
 def cutoffs_of(potentials: Sequence[Potential], network_cutoff: float | None) -> dict[str, float]:
     """Cutoff [nm] of everything that has one, by name."""
-    cutoffs = {p.name: p.cutoff for p in pair_potentials_of(potentials)}
+    cutoffs = {p.name: p.cutoff for p in nonbonded_potentials_of(potentials)}
     return cutoffs if network_cutoff is None else {**cutoffs, "network": network_cutoff}
 
 
 def suggest_time_step(
-    potentials: Sequence[Potential], masses: NDArray[np.float64], *, temperature: float = 300.0
+    potentials: Sequence[Potential],
+    masses: NDArray[np.float64],
+    *,
+    temperature: float = 300.0,
+    bonds: Sequence[Potential] | None = None,
 ) -> TimeStep | None:
     """The time step that the stiffest prior allows: a twentieth of its period 2 pi sqrt(mu / k); None without priors.
 
     The network has no part in the estimate. What else each potential allows, it says itself, see `Potential.period`: a
     bond or an angle the period at its minimum, a torsion none, a repulsion that of its curvature at an energy of 5 kT.
+    Sites collide with the least inertia that their beads give them in any direction.
 
     Args:
         potentials: Priors bound to the beads.
         masses: Bead masses [Da], shape (n_beads,); 0 for beads that do not move.
         temperature: Temperature of the simulation [K].
+        bonds: Potentials that tell the lengths of bonds, where these do not.
     """
     kt = BOLTZMANN * temperature
-    lengths = bond_lengths_of(potentials)
+    lengths = bond_lengths_of(potentials if bonds is None else bonds)
     found = [period for p in potentials if (period := p.period(masses, lengths, kt)) is not None]
     if not found:
         return None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from openmm_cgml.engine.deployed import DeployedNetwork
     from openmm_cgml.engine.deployed_pairs import DeployedPairs
+    from openmm_cgml.engine.deployed_sites import DeployedSites
     from openmm_cgml.engine.neighbors import NeighborList
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "BackendChoice",
     "DeployedNetwork",
     "DeployedPairs",
+    "DeployedSites",
     "NeighborList",
     "choose_backend",
     "choose_pair_backend",
@@ -41,6 +43,7 @@ __getattr__, __dir__ = lazy_names(
         "BackendChoice": "backends",
         "DeployedNetwork": "deployed",
         "DeployedPairs": "deployed_pairs",
+        "DeployedSites": "deployed_sites",
         "NeighborList": "neighbors",
         "choose_backend": "backends",
         "choose_pair_backend": "backends",

@@ -12,6 +12,7 @@ from torch import nn
 
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.engine.deployed_pairs import DeployedPairs
+from openmm_cgml.engine.deployed_sites import DeployedSites
 from openmm_cgml.errors import InputError, MissingDependencyError
 from openmm_cgml.networks import SchNet
 
@@ -19,6 +20,7 @@ BACKENDS = ("TorchForce", "PythonForce")
 PAIR_BACKENDS = ("native", "engine")
 FORCE_NAME = "network"
 PAIRS_FORCE_NAME = "pair priors"
+SITES_REASON = "priors between sites are evaluated by the engine, which only a PythonForce calls with them"
 """Name of the ML force where there is no network."""
 
 _log = logging.getLogger(__name__)
@@ -37,18 +39,24 @@ class BackendChoice:
     reason: str
 
 
-def choose_backend(ml_backend: str = "auto") -> BackendChoice:
+def choose_backend(ml_backend: str = "auto", *, has_sites: bool = False) -> BackendChoice:
     """The backend that `ml_backend` means on this machine.
 
     Args:
         ml_backend: `"auto"` (TorchForce where it works, else PythonForce), `"TorchForce"` or `"PythonForce"`.
+        has_sites: Whether there are pair priors between sites, for which it is a PythonForce.
 
     Raises:
-        InputError: If the name is unknown.
+        InputError: If the name is unknown, or TorchForce is asked for with sites.
         MissingDependencyError: If TorchForce is asked for and does not work here.
     """
     if ml_backend not in ("auto", *BACKENDS):
         raise InputError(f"unknown backend {ml_backend!r}; one of auto, {', '.join(BACKENDS)}")
+    if has_sites and ml_backend == "TorchForce":
+        raise InputError(f'{SITES_REASON}; use ml_backend="PythonForce" or "auto"')
+    if has_sites and ml_backend == "auto":
+        _require_pythonforce()
+        return BackendChoice(name="PythonForce", reason=SITES_REASON)
     if ml_backend == "PythonForce":
         _require_pythonforce()
         return BackendChoice(name="PythonForce", reason="asked for")
@@ -98,13 +106,19 @@ def choose_pair_backend(
 
 
 def create_ml_force(
-    deployed: DeployedNetwork | DeployedPairs, *, backend: str = "PythonForce", periodic: bool, exact: bool = False
+    deployed: DeployedNetwork | DeployedPairs | DeployedSites,
+    *,
+    backend: str = "PythonForce",
+    periodic: bool,
+    exact: bool = False,
 ) -> Any:
     """The `openmm.Force` that evaluates `deployed`.
 
     Args:
-        deployed: The network bound to the topology of the System, or the tables of pair priors without a network.
-        backend: One of `BACKENDS`, usually `choose_backend(...).name`; without a network it has to be a PythonForce.
+        deployed: The network bound to the topology of the System, the tables of pair priors without a network, or those
+            of priors between sites, with a network or without.
+        backend: One of `BACKENDS`, usually `choose_backend(...).name`; without a network, or with sites, it has to be a
+            PythonForce.
         periodic: Whether the System has a periodic box.
         exact: Evaluate the network itself, in its own precision. Otherwise tables of its filters are used, which agree
             with the network within 1e-3 of the root mean square force and are many times faster; the first call
@@ -112,6 +126,8 @@ def create_ml_force(
     """
     if isinstance(deployed, DeployedPairs):
         return _create_pairs_force(deployed, periodic=periodic)
+    if isinstance(deployed, DeployedSites):
+        return _create_sites_force(deployed, periodic=periodic, exact=exact)
     exact = exact or not is_tabulable(deployed.network)
     if backend == "TorchForce":
         from openmm_cgml.engine.torchforce import create_torch_force
@@ -135,6 +151,21 @@ def _create_pairs_force(deployed: DeployedPairs, *, periodic: bool) -> Any:
     force.setUsesPeriodicBoundaryConditions(periodic)
     force.setName(PAIRS_FORCE_NAME)
     _log.info("the pair priors run in a PythonForce, from tables")
+    return force
+
+
+def _create_sites_force(deployed: DeployedSites, *, periodic: bool, exact: bool) -> Any:
+    from openmm_cgml.engine.pythonforce import create_python_force
+
+    _require_pythonforce()
+    network = deployed.network
+    exact = exact or (network is not None and not is_tabulable(network.network))
+    force = create_python_force(deployed, periodic=periodic, exact=exact)
+    force.setUsesPeriodicBoundaryConditions(periodic)
+    force.setName(PAIRS_FORCE_NAME if network is None else FORCE_NAME)
+    _log.info("the priors between sites run in a PythonForce, from tables")
+    if network is not None:
+        _log.info("so does the network; evaluated: %s", describe_evaluation(network.network, exact=exact))
     return force
 
 

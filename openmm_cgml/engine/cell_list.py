@@ -44,16 +44,48 @@ def find_pairs(
         n_replicas: Copies of the same beads; beads of different copies are no pairs.
         is_periodic: Whether images count.
     """
+    ordered, places = find_places(positions, box, reach, n_replicas=n_replicas, is_periodic=is_periodic)
+    return _order_pairs(places, ordered)
+
+
+def find_places(
+    positions: NDArray[np.float64],
+    box: NDArray[np.float64],
+    reach: float,
+    *,
+    n_replicas: int = 1,
+    is_periodic: bool = True,
+    types: NDArray[np.int64] | None = None,
+    reaches: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Beads in the order of their cells, shape (n,), and pairs of places in that order, shape (2, n_pairs).
+
+    The pairs of a first place follow each other, places near in space are near in that order, and a pair is met at the
+    one of its places that comes first.
+
+    Args:
+        positions: As for `find_pairs`.
+        box: As for `find_pairs`.
+        reach: As for `find_pairs`.
+        n_replicas: As for `find_pairs`.
+        is_periodic: As for `find_pairs`.
+        types: Type of each bead, shape (n,), where the range of a pair depends on its types.
+        reaches: That range by two types [nm], none above `reach`, shape (n_types, n_types).
+    """
     n = len(positions)
     counts, wrapped, ordered, starts = sort_into_cells(positions, box, reach, n_replicas)
     spans = np.ceil(reach * counts / perpendicular_widths(box)).astype(np.int64)
     density = n / n_replicas / np.diag(box).prod()
     capacity = int(n * (0.75 * math.pi * reach**3 * density + 8)) + 64  # a fifth more than at an even density
+    kinds = None if types is None else types[ordered]
+    limits = None if reaches is None else reaches**2
     while True:
         places = np.empty((2, capacity), np.int32)
-        n_pairs = _list_pairs(wrapped, box, reach, is_periodic, counts, spans, starts, n_replicas, places)
+        n_pairs = _list_pairs(
+            wrapped, box, reach, is_periodic, counts, spans, starts, n_replicas, places, kinds, limits
+        )
         if n_pairs <= capacity:
-            return _order_pairs(places[:, :n_pairs], ordered)
+            return ordered, places[:, :n_pairs]
         capacity = n_pairs
 
 
@@ -109,13 +141,16 @@ def _fill_cells(  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _list_pairs(wrapped, box, reach, is_periodic, counts, spans, starts, n_replicas, places):  # type: ignore[no-untyped-def]
+def _list_pairs(  # type: ignore[no-untyped-def]
+    wrapped, box, reach, is_periodic, counts, spans, starts, n_replicas, places, kinds, limits
+):
     """Fill `places` (2, capacity) as far as they reach; returns the number of pairs there are.
 
     Of the images of cells around a cell, those are looked at that come after it, first by the row of cells they are in
     (all its cells follow each other in memory) and then within its own row. So a pair of beads is met once, from one
     side, however few cells there are: with one or two along a vector, a cell meets another at several images of it,
-    and a pair is within reach at one of them.
+    and a pair is within reach at one of them. `kinds` (n,) and the squared ranges `limits` (n_kinds, n_kinds) [nm^2],
+    or None for both, tell the range of each pair.
     """
     n_x, n_y, n_z = counts[0], counts[1], counts[2]
     stretches = np.empty(((2 * spans[0] + 1) * (2 * spans[1] + 1) * (2 * spans[2] + 2), 2), np.int64)
@@ -135,9 +170,15 @@ def _list_pairs(wrapped, box, reach, is_periodic, counts, spans, starts, n_repli
                     for place in range(starts[cell], starts[cell + 1]):
                         stretches[0, 0] = place + 1
                         for k in range(n_stretches):
-                            found = _list_near(
-                                wrapped, place, stretches[k, 0], stretches[k, 1], shifts[k], reach, found, places
-                            )
+                            if kinds is None:
+                                found = _list_near(
+                                    wrapped, place, stretches[k, 0], stretches[k, 1], shifts[k], reach, found, places
+                                )
+                            else:
+                                found = _list_near_by_kind(
+                                    wrapped, place, stretches[k, 0], stretches[k, 1], shifts[k], kinds, limits, found,
+                                    places,
+                                )  # fmt: skip
     return found
 
 
@@ -182,6 +223,20 @@ def _list_near(wrapped, place, begin, end, shift, reach, found, places):  # type
             places[0, found] = place
             places[1, found] = other
         found += x * x + y * y + z * z < limit
+    return found
+
+
+@_compile
+def _list_near_by_kind(wrapped, place, begin, end, shift, kinds, limits, found, places):  # type: ignore[no-untyped-def]
+    """As `_list_near`, each pair within the range of its kinds."""
+    row = limits[kinds[place]]
+    xi, yi, zi = wrapped[place, 0] - shift[0], wrapped[place, 1] - shift[1], wrapped[place, 2] - shift[2]
+    for other in range(begin, end):
+        x, y, z = xi - wrapped[other, 0], yi - wrapped[other, 1], zi - wrapped[other, 2]
+        if found < places.shape[1]:
+            places[0, found] = place
+            places[1, found] = other
+        found += x * x + y * y + z * z < row[kinds[other]]
     return found
 
 

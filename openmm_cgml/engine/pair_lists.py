@@ -66,7 +66,7 @@ class _Share:
 
 
 @dataclass(frozen=True, eq=False)
-class _Exclusions:
+class Exclusions:
     """Excluded partners of every bead, one bead after the other.
 
     Attributes:
@@ -78,7 +78,7 @@ class _Exclusions:
     partners: NDArray[np.int32]
 
     @classmethod
-    def from_pairs(cls, pairs: NDArray[np.int64], n_beads: int) -> _Exclusions:
+    def from_pairs(cls, pairs: NDArray[np.int64], n_beads: int) -> Exclusions:
         """Exclusions of pairs of beads, shape (n_exclusions, 2)."""
         both = np.concatenate([pairs, pairs[:, ::-1]])
         both = both[np.argsort(both[:, 0], kind="stable")]
@@ -129,11 +129,11 @@ class PairLists:
         self._n_replicas = listing.n_replicas
         self._cutoffs = (*(network.cutoffs if network else ()), *([prior.cutoff] if prior else []))
         self._has_bonds = network is not None and network.forest.has_bonds
-        self._excluded = None if network is None else _Exclusions.from_pairs(network.exclusions, listing.n_beads)
-        self._prior_excluded: _Exclusions | None = None
+        self._excluded = None if network is None else Exclusions.from_pairs(network.exclusions, listing.n_beads)
+        self._prior_excluded: Exclusions | None = None
         self._prior_may_see_inter = self.prior_sees_inter = False
         if prior is not None:
-            self._prior_excluded = _Exclusions.from_pairs(prior.exclusions, listing.n_beads)
+            self._prior_excluded = Exclusions.from_pairs(prior.exclusions, listing.n_beads)
             if network is not None:
                 i, j = network.forest.roots[prior.exclusions.T]
                 self._prior_may_see_inter = np.array_equal(i, j) and prior.cutoff <= network.cutoffs[0]

@@ -11,18 +11,20 @@ from numpy.typing import NDArray
 from openmm_cgml.engine.cpu import TabulatedPairs
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.engine.deployed_pairs import DeployedPairs
+from openmm_cgml.engine.deployed_sites import DeployedSites
 from openmm_cgml.engine.pair_tables import PairTable
 from openmm_cgml.engine.parity import PARITY
+from openmm_cgml.engine.sites import TabulatedSites
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.periodic import find_pairs
-from openmm_cgml.potentials import PairPotential, evaluate
+from openmm_cgml.potentials import PairPotential, SitePairs, evaluate
 
 _DISTANCES = np.linspace(0.5, 0.9, 9)  # of the cutoff
 
 
 def measure_pair_parity(
-    deployed: DeployedNetwork | DeployedPairs,
-    potentials: Sequence[PairPotential],
+    deployed: DeployedNetwork | DeployedPairs | DeployedSites,
+    potentials: Sequence[PairPotential | SitePairs],
     positions: NDArray[np.float64],
     box: NDArray[np.float64] | None,
 ) -> float:
@@ -33,7 +35,7 @@ def measure_pair_parity(
     cancel, as on a lattice, are no measure of errors; a tenth of what one pair typically exerts is the least.
 
     Args:
-        deployed: What holds the tables; a network's list of pairs is the one that is used.
+        deployed: What holds the tables; a network's list of pairs is the one that is used, and sites have their own.
         potentials: The pair potentials, bound to the same beads.
         positions: Positions [nm], shape (n_beads, 3).
         box: Reduced box vectors [nm], shape (3, 3), or None.
@@ -44,22 +46,47 @@ def measure_pair_parity(
     table = deployed.pair_table
     if table is None:
         return 0.0
-    _, found = TabulatedPairs(deployed, n_threads=1)(positions, box)
+    of_sites = isinstance(deployed, DeployedSites)
+    _, found = _evaluator(deployed)(positions, box)
     cell = None if box is None else torch.tensor(box, dtype=torch.float64)
     expected = evaluate(potentials, torch.tensor(positions, dtype=torch.float64), cell)[1].numpy()
     compared = np.ones(len(positions), bool)
-    compared[find_pairs(positions, box, table.start, exclusions=table.exclusions).ravel()] = False
+    compared[_overlapping(deployed, table, positions, box)] = False
     if not compared.any():
         return 0.0
     rms = float(np.sqrt((expected[compared] ** 2).mean()))
     scale = max(rms, 0.1 * _typical_force(table)) or 1.0
     error = float(np.abs(found - expected)[compared].max()) / scale
     if not error < PARITY:
+        remedy = 'let OpenMM evaluate them (pair_backend="native", --pair-backend native)'
         raise SimulationError(
             f"the tables of the pair priors differ from them by {error:.2g} of the rms force, more than {PARITY:g}; "
-            'let OpenMM evaluate them (pair_backend="native", --pair-backend native)'
+            + ("start from positions without overlaps" if of_sites else remedy)
         )
     return error
+
+
+def _evaluator(
+    deployed: DeployedNetwork | DeployedPairs | DeployedSites,
+) -> TabulatedPairs | TabulatedSites:
+    if isinstance(deployed, DeployedSites):
+        return TabulatedSites(deployed, n_threads=1)
+    return TabulatedPairs(deployed, n_threads=1)
+
+
+def _overlapping(
+    deployed: DeployedNetwork | DeployedPairs | DeployedSites,
+    table: PairTable,
+    positions: NDArray[np.float64],
+    box: NDArray[np.float64] | None,
+) -> NDArray[np.int64]:
+    """Beads that feel pairs below the first knot of the tables; of sites all beads that tell where they are."""
+    if not isinstance(deployed, DeployedSites):
+        return find_pairs(positions, box, table.start, exclusions=table.exclusions).ravel()
+    sites = deployed.sites
+    placed = sites.place(sites.axes(np.asarray(positions, np.float64), box))
+    pairs = find_pairs(placed, box, table.start, exclusions=table.exclusions)
+    return sites.frames[sites.frame_of[pairs.ravel()]].ravel()
 
 
 def _typical_force(table: PairTable) -> float:

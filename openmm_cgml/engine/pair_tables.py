@@ -7,6 +7,7 @@ potentials on its own pairs. A table makes one kernel serve every analytic form.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,7 @@ class PairTable:
     Attributes:
         start: Distance of the first knot [nm].
         cutoff: Distance of the last knot [nm].
+        cutoffs: Distance from which the energy is zero, at most `cutoff` [nm], shape (n_types, n_types).
         knots: Energy [kJ/mol] and knot spacing times its derivative [kJ/mol] at each knot, shape
             (n_types, n_types, n_knots, 2).
         bead_types: Table index of every bead, shape (n_beads,).
@@ -47,6 +49,7 @@ class PairTable:
 
     start: float
     cutoff: float
+    cutoffs: NDArray[np.float64]
     knots: NDArray[np.float64]
     bead_types: NDArray[np.int64]
     exclusions: NDArray[np.int64]
@@ -66,7 +69,7 @@ class PairTable:
         r = np.asarray(distances, dtype=np.float64)
         energies, slopes = np.empty_like(r), np.empty_like(r)
         table = self.polynomials()[type_a, type_b]
-        evaluate_table(r, table, self.start, self.scale, self.cutoff, energies, slopes)
+        evaluate_table(r, table, self.start, self.scale, self.cutoffs[type_a, type_b], energies, slopes)
         return energies, slopes
 
     @property
@@ -77,6 +80,33 @@ class PairTable:
     def pairs(self) -> PriorPairs:
         """The pairs that interact."""
         return PriorPairs(cutoff=self.cutoff, exclusions=self.exclusions)
+
+    def square_tables(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The same energies as cubic polynomials of the squared distance, each from the first knot to its own cutoff.
+
+        Returns:
+            Coefficients as of `polynomials`, types a and b at row a * n_types + b, shape (n_types^2, n_knots - 1, 4);
+            and first knot [nm^2], intervals per squared distance [1/nm^2], squared cutoff [nm^2] and first knot [nm],
+            shape (n_types^2, 4).
+        """
+        n_types, n_knots = self.knots.shape[0], self.knots.shape[2]
+        knots, ranges = np.zeros_like(self.knots), np.zeros((n_types, n_types, 4))
+        for a in range(n_types):
+            for b in range(n_types):
+                cutoff = float(self.cutoffs[a, b])
+                squares, step = np.linspace(self.start**2, cutoff**2, n_knots, retstep=True)
+                distances = np.sqrt(squares)
+                energies, slopes = self.evaluate(distances, a, b)
+                knots[a, b] = np.stack([energies, step * slopes / (2 * distances)], axis=-1)
+                ranges[a, b] = self.start**2, 1 / step, cutoff**2, self.start
+        knots[:, :, -1] = 0.0
+        polynomials = dataclasses.replace(self, knots=knots).polynomials()
+        return polynomials.reshape(n_types**2, n_knots - 1, 4), ranges.reshape(-1, 4)
+
+    def ranges(self) -> NDArray[np.float64]:
+        """First knot [nm], intervals per distance [1/nm] and cutoff [nm] of types a and b at row a * n_types + b."""
+        cutoffs = self.cutoffs.ravel()
+        return np.stack([np.full_like(cutoffs, self.start), np.full_like(cutoffs, self.scale), cutoffs], axis=1)
 
     def polynomials(self) -> NDArray[np.float64]:
         """Coefficients of the splines [kJ/mol], shape (n_types, n_types, n_knots - 1, 4).
@@ -116,14 +146,22 @@ def tabulate_pairs(potentials: Sequence[PairPotential], n_knots: int = N_PAIR_KN
     start = _wall(potentials, n_types, cutoff)
     distances = torch.linspace(start, cutoff, n_knots, dtype=torch.float64)
     spacing = (cutoff - start) / (n_knots - 1)
-    knots = np.zeros((n_types, n_types, n_knots, 2))
+    knots, cutoffs = np.zeros((n_types, n_types, n_knots, 2)), np.zeros((n_types, n_types))
     for a in range(n_types):
         for b in range(n_types):
             energies, slopes = _evaluate(potentials, distances, a, b)
             knots[a, b] = np.stack([energies, spacing * slopes], axis=-1)
+            cutoffs[a, b] = max(potential.cutoff_of(a, b) for potential in potentials)
     knots[:, :, -1] = 0.0  # exact at the cutoff, whatever rounding left there
     knots.setflags(write=False)
-    return PairTable(start=start, cutoff=cutoff, knots=knots, bead_types=first.bead_types, exclusions=first.exclusions)
+    return PairTable(
+        start=start,
+        cutoff=cutoff,
+        cutoffs=cutoffs,
+        knots=knots,
+        bead_types=first.bead_types,
+        exclusions=first.exclusions,
+    )
 
 
 def _evaluate(

@@ -12,13 +12,16 @@ from torch import Tensor
 
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.engine.deployed_pairs import DeployedPairs
+from openmm_cgml.engine.deployed_sites import DeployedSites
 from openmm_cgml.engine.pair_tables import PairTable
 from openmm_cgml.networks import build_network
+from openmm_cgml.potentials import Sites
 from openmm_cgml.topology import CGTopology
 
-_KEY, _PAIRS_KEY = "deployed network", "deployed pairs"
-_TABLE = "pair table: "
-_ARRAYS = ("knots", "bead_types", "exclusions")
+_KEY, _PAIRS_KEY, _SITES_KEY = "deployed network", "deployed pairs", "deployed sites"
+_TABLE, _SITES, _NETWORK = "pair table: ", "sites: ", "packed network"
+_ARRAYS = ("cutoffs", "knots", "bead_types", "exclusions")
+_SITE_ARRAYS = ("types", "molecules", "local", "frame_of", "frames", "weights", "exclusions")
 
 
 def pack(deployed: DeployedNetwork) -> bytes:
@@ -76,6 +79,37 @@ def unpack_pairs(data: bytes) -> DeployedPairs:
     return DeployedPairs(pair_table=table, n_replicas=content["n_replicas"], skin=content["skin"])
 
 
+def pack_sites(deployed: DeployedSites) -> bytes:
+    """The sites, their tables and, if there is one, the network, in safetensors' format."""
+    description = {
+        "skin": deployed.skin,
+        "n_replicas": deployed.n_replicas,
+        "pair_table": _describe(deployed.pair_table),
+        "n_beads": deployed.n_beads,
+        "type_names": deployed.sites.type_names,
+    }
+    arrays = _arrays_of(deployed.pair_table)
+    arrays |= {f"{_SITES}{name}": torch.tensor(getattr(deployed.sites, name)) for name in _SITE_ARRAYS}
+    if deployed.network is not None:
+        arrays[_NETWORK] = torch.frombuffer(bytearray(pack(deployed.network)), dtype=torch.uint8)
+    return save(arrays, metadata={_SITES_KEY: json.dumps(description)})
+
+
+def unpack_sites(data: bytes) -> DeployedSites:
+    """What `pack_sites` wrote."""
+    content, tensors = _read_description(data, _SITES_KEY), load(data)
+    table = _table_of(tensors, content["pair_table"])
+    assert table is not None  # pack_sites writes one
+    arrays: dict[str, Any] = {name: tensors[f"{_SITES}{name}"].numpy() for name in _SITE_ARRAYS}
+    return DeployedSites(
+        sites=Sites(n_beads=content["n_beads"], type_names=tuple(content["type_names"]), **arrays),
+        pair_table=table,
+        network=unpack(tensors[_NETWORK].numpy().tobytes()) if _NETWORK in tensors else None,
+        n_replicas=content["n_replicas"],
+        skin=content["skin"],
+    )
+
+
 def _read_description(data: bytes, key: str) -> Any:
     header_size = int.from_bytes(data[:8], "little")
     return json.loads(json.loads(data[8 : 8 + header_size])["__metadata__"][key])
@@ -88,8 +122,7 @@ def _arrays_of(table: PairTable) -> dict[str, Tensor]:
 def _table_of(tensors: Mapping[str, Tensor], description: Mapping[str, float] | None) -> PairTable | None:
     if description is None:
         return None
-    knots, bead_types, exclusions = (tensors[f"{_TABLE}{name}"].numpy() for name in _ARRAYS)
-    return PairTable(knots=knots, bead_types=bead_types, exclusions=exclusions, **description)
+    return PairTable(**{name: tensors[f"{_TABLE}{name}"].numpy() for name in _ARRAYS}, **description)  # type: ignore[arg-type]
 
 
 def _describe(table: PairTable | None) -> dict[str, float] | None:

@@ -26,7 +26,7 @@ class PriorEvaluation:
         self._rows = self._bead_types
         self._n_types = len(table.knots)
         self._polynomials = table.polynomials().reshape(self._n_types**2, -1, 4)
-        self._ranges = np.tile([table.start, table.scale, table.cutoff], (self._n_types**2, 1))
+        self._ranges = table.ranges()
         self.energies = np.zeros(n_threads)
 
     def reorder(self, order: NDArray[np.int32]) -> None:

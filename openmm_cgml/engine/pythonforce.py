@@ -10,7 +10,9 @@ import torch
 from openmm_cgml.engine.cpu import TabulatedNetwork, TabulatedPairs
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.engine.deployed_pairs import DeployedPairs
-from openmm_cgml.engine.portable import pack, pack_pairs, unpack, unpack_pairs
+from openmm_cgml.engine.deployed_sites import DeployedSites
+from openmm_cgml.engine.portable import pack, pack_pairs, pack_sites, unpack, unpack_pairs, unpack_sites
+from openmm_cgml.engine.sites import TabulatedSites
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +43,41 @@ class PairFunction:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild_pairs, (pack_pairs(self.deployed), self.periodic)
+
+
+class SiteFunction:
+    """The callable that `PythonForce` holds for pair priors between sites: `State` in, energy and forces out.
+
+    A network on the beads is evaluated with them. What is stored are tables, sites and network, as in `PairFunction`.
+    """
+
+    def __init__(self, deployed: DeployedSites, *, periodic: bool, exact: bool = False) -> None:
+        """Args:
+        deployed: The sites and what acts between them.
+        periodic: Whether to use the State's box.
+        exact: Evaluate the network itself instead of its filter tables.
+        """
+        self.deployed = deployed
+        self.periodic = periodic
+        self.exact = exact
+        self._evaluate = TabulatedSites(deployed)
+        network = deployed.network
+        self._network = None if network is None else NetworkFunction(network, periodic=periodic, exact=exact)
+
+    def __call__(self, state: Any) -> tuple[float, Any]:
+        """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3), at an OpenMM state."""
+        try:
+            energy, forces = self._evaluate(*_positions_and_box(state, self.periodic))
+        except RuntimeError:
+            _log.error("the priors between sites failed", exc_info=True)  # OpenMM passes on the message alone
+            raise
+        if self._network is None:
+            return energy, forces
+        of_network, on_beads = self._network(state)
+        return energy + of_network, forces + on_beads
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_sites, (pack_sites(self.deployed), self.periodic, self.exact)
 
 
 class NetworkFunction:
@@ -94,10 +131,18 @@ def _rebuild_pairs(packed: bytes, periodic: bool) -> PairFunction:
     return PairFunction(unpack_pairs(packed), periodic=periodic)
 
 
-def create_python_force(deployed: DeployedNetwork | DeployedPairs, *, periodic: bool, exact: bool = False) -> Any:
+def _rebuild_sites(packed: bytes, periodic: bool, exact: bool) -> SiteFunction:
+    return SiteFunction(unpack_sites(packed), periodic=periodic, exact=exact)
+
+
+def create_python_force(
+    deployed: DeployedNetwork | DeployedPairs | DeployedSites, *, periodic: bool, exact: bool = False
+) -> Any:
     """A `PythonForce` that evaluates `deployed`, a network by its filter tables unless `exact`."""
     import openmm
 
     if isinstance(deployed, DeployedPairs):
         return openmm.PythonForce(PairFunction(deployed, periodic=periodic))
+    if isinstance(deployed, DeployedSites):
+        return openmm.PythonForce(SiteFunction(deployed, periodic=periodic, exact=exact))
     return openmm.PythonForce(NetworkFunction(deployed, periodic=periodic, exact=exact))

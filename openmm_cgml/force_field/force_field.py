@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from openmm import app, unit
 
 import openmm_cgml
-from openmm_cgml.engine import DeployedNetwork, DeployedPairs, choose_pair_backend
+from openmm_cgml.engine import DeployedNetwork, DeployedPairs, DeployedSites, choose_pair_backend
 from openmm_cgml.engine.pair_tables import PairTable, tabulate_pairs
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.force_field.artifact import CARD, MANIFEST, find_force_field, read_folder, write_folder
@@ -36,7 +36,7 @@ from openmm_cgml.force_field.model_card import write_model_card
 from openmm_cgml.force_field.network_files import copy_in_float64, read_network, read_tensors, write_network
 from openmm_cgml.force_field.self_test import network_range, one_of_each, record_self_test, verify_self_test
 from openmm_cgml.networks import SchNet, dimer_energy
-from openmm_cgml.potentials import Potential
+from openmm_cgml.potentials import NO_NATIVE_FORCE, Potential
 from openmm_cgml.priors import PriorSet, RepulsionScan, scan_repulsion
 from openmm_cgml.residues import LinkRules
 from openmm_cgml.system import (
@@ -47,6 +47,7 @@ from openmm_cgml.system import (
     create_forces,
     cutoffs_of,
     pair_potentials_of,
+    site_potentials_of,
     suggest_time_step,
 )
 from openmm_cgml.topology import CGTopology, ChainTemplate, MoleculeTemplate, ResidueTemplate
@@ -139,7 +140,7 @@ class ForceField:
         box: Any = None,
         remove_cm_motion: bool = False,
         replicas: int = 1,
-        pair_backend: str = "native",
+        pair_backend: str | None = None,
         platform: str | None = None,
     ) -> openmm.System:
         """An OpenMM System with the bead masses, the periodic box, a native force per prior and one ML force.
@@ -163,13 +164,14 @@ class ForceField:
             pair_backend: What evaluates the priors between all pairs of beads: "native" for OpenMM forces of their own,
                 "engine" for the ML force, which does it from tables on its own neighbor list (a `PythonForce` where
                 there is no network), or "auto" for what is faster on the platform: the engine on the CPU platform.
-                With replicas, a network takes them along in any case.
+                With replicas, a network takes them along in any case. By default they are native; priors between
+                sites, which have no native force, are evaluated by the engine.
             platform: Name of the OpenMM platform that the System is for, by which "auto" chooses; by default the
                 fastest there is, which is what OpenMM takes.
 
         Raises:
             InputError: If the topology holds something unknown to the force field, or the box is missing or too small,
-                or a `CMMotionRemover` is asked for with replicas.
+                or a `CMMotionRemover` is asked for with replicas, or native forces for priors between sites.
         """
         if remove_cm_motion and replicas > 1:
             raise InputError(
@@ -200,7 +202,7 @@ class ForceField:
         exact: bool = False,
         force_group: int | None = None,
         replicas: int = 1,
-        pair_backend: str = "native",
+        pair_backend: str | None = None,
         platform: str | None = None,
     ) -> None:
         """Add the forces of this force field to a System that may hold others, and leave everything else as it is.
@@ -271,10 +273,13 @@ class ForceField:
         """The network bound to the beads of a topology, or None without a network."""
         return self._deploy(self.bead_topology(topology))
 
-    def deploy_pairs(self, topology: app.Topology | CGTopology) -> DeployedNetwork | DeployedPairs | None:
+    def deploy_pairs(
+        self, topology: app.Topology | CGTopology
+    ) -> DeployedNetwork | DeployedPairs | DeployedSites | None:
         """What the ML force evaluates where it takes the pair priors; None if there are none.
 
-        That is the network with the tables of the pair priors, or without a network the tables alone.
+        That is the network with the tables of the pair priors, or without a network the tables alone; with priors
+        between sites these, and the network if there is one.
         """
         beads = self.bead_topology(topology)
         return self._deploy_with_pairs(beads, 1, self.priors.bind(beads))
@@ -296,14 +301,21 @@ class ForceField:
     def pair_energy(self, type_a: str, type_b: str, distance: NDArray[np.floating]) -> NDArray[np.float64]:
         """Energy [kJ/mol] of two otherwise lonely beads of different molecules, shape (n,): priors and network.
 
+        Where the priors act between sites the energy of two beads depends on how their molecules are turned.
+
         Args:
             type_a: Bead type of one bead.
             type_b: Bead type of the other.
             distance: Distances [nm], shape (n,).
 
         Raises:
-            InputError: If a bead type is unknown.
+            InputError: If a bead type is unknown, or the priors act between sites.
         """
+        if self.priors.sites:
+            raise InputError(
+                f"the pair priors of {self.name!r} act between sites, so two beads have no energy that depends on "
+                "their distance alone; `priors.pair_energy` gives that of two sites"
+            )
         unknown = [name for name in (type_a, type_b) if name not in self.type_names]
         if unknown:
             raise InputError(f"bead type {unknown[0]!r} is unknown; known are {', '.join(self.type_names)}")
@@ -316,8 +328,10 @@ class ForceField:
     def scan_short_range(self) -> tuple[RepulsionScan, ...]:
         """Whether every pair of bead types repels all the way in from its closest approach in the training data.
 
-        Empty if the training data's closest approaches are not recorded.
+        Empty if the training data's closest approaches are not recorded, or the priors act between sites.
         """
+        if self.priors.sites:
+            return ()
         known = self.manifest.training.closest_approach if self.manifest.training else {}
         closest: dict[tuple[str, ...], float] = {}
         for a, b in itertools.combinations_with_replacement(self.type_names, 2):
@@ -444,22 +458,32 @@ class ForceField:
         self, beads: CGTopology, ml_backend: str, exact: bool, replicas: int, pairs_in_engine: bool
     ) -> list[openmm.Force]:
         priors = self.priors.bind(beads)
-        deployed: DeployedNetwork | DeployedPairs | None = self._deploy(beads, replicas)
+        deployed: DeployedNetwork | DeployedPairs | DeployedSites | None = self._deploy(beads, replicas)
         if pairs_in_engine:
             deployed = self._deploy_with_pairs(beads, replicas, priors)
         return create_forces(priors, deployed, ml_backend=ml_backend, exact=exact, n_replicas=replicas)
 
     def _deploy_with_pairs(
         self, beads: CGTopology, replicas: int, priors: Sequence[Potential]
-    ) -> DeployedNetwork | DeployedPairs | None:
+    ) -> DeployedNetwork | DeployedPairs | DeployedSites | None:
+        of_sites = site_potentials_of(priors)
+        if of_sites:
+            site_table = tabulate_pairs([potential.pairs for potential in of_sites])
+            assert site_table is not None  # there are potentials
+            network = self._deploy(beads, replicas)
+            return DeployedSites(sites=of_sites[0].sites, pair_table=site_table, network=network, n_replicas=replicas)
         table = tabulate_pairs(pair_potentials_of(priors))
         if self.network is None and table is not None:
             return DeployedPairs(pair_table=table, n_replicas=replicas)
         return self._deploy(beads, replicas, table)
 
-    def _evaluates_pairs_in_engine(self, pair_backend: str, platform: str | None, replicas: int) -> bool:
+    def _evaluates_pairs_in_engine(self, pair_backend: str | None, platform: str | None, replicas: int) -> bool:
         has_network = self.network is not None
-        choice = choose_pair_backend(pair_backend, platform=platform, has_network=has_network)
+        if self.priors.sites:
+            if pair_backend == "native":
+                raise InputError(f"force field {self.name!r}: {NO_NATIVE_FORCE}")
+            return True
+        choice = choose_pair_backend(pair_backend or "native", platform=platform, has_network=has_network)
         # OpenMM cannot keep the pair priors of replicas apart without giving up its neighbor list; the engine can.
         return choice.name == "engine" or (has_network and replicas > 1)
 
@@ -497,6 +521,7 @@ class ForceField:
         lines = [
             f"{term.form.replace('_', ' ')} {'-'.join(term.types)}: {term.describe()}" for term in self.priors.terms
         ]
+        lines += [f"{template}: {template.describe()}" for template in self.priors.sites]
         time_step = self.suggest_time_step(self._one_of_each)
         text = "" if time_step is None else str(time_step)
         return write_model_card(

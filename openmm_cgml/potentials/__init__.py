@@ -28,6 +28,8 @@ from openmm_cgml.potentials.potential import (
     minimum_image,
 )
 from openmm_cgml.potentials.power_repulsion import PowerRepulsion, PowerRepulsionConfig
+from openmm_cgml.potentials.site_pairs import NO_NATIVE_FORCE, SitePairs
+from openmm_cgml.potentials.sites import Sites, SiteTemplate
 from openmm_cgml.potentials.spline_angle import SplineAngle, SplineAngleConfig
 from openmm_cgml.potentials.spline_bond import SplineBond, SplineBondConfig
 from openmm_cgml.potentials.spline_torsion import SplineTorsion, SplineTorsionConfig
@@ -36,6 +38,7 @@ __all__ = [
     "ANGLE",
     "BOND",
     "COORDINATES",
+    "NO_NATIVE_FORCE",
     "POTENTIALS",
     "TORSION",
     "Basis",
@@ -64,6 +67,9 @@ __all__ = [
     "PowerRepulsion",
     "PowerRepulsionConfig",
     "Samples",
+    "SitePairs",
+    "SiteTemplate",
+    "Sites",
     "SplineAngle",
     "SplineAngleConfig",
     "SplineBond",

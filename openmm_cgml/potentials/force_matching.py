@@ -4,6 +4,10 @@ The pressure is that of molecules that move as a whole: P V = N_mol k T + 1/3 <s
 force between two beads of different molecules and R_ij the vector between the centers of mass of these (or of images
 of one). Only forces between molecules enter, so bonded terms need not be right for it, and the atomistic run has the
 same pressure by the same formula, since mapping keeps the total force on a molecule and its center of mass.
+
+Forms between sites are fitted to the same forces on beads: a force on a site is one on all beads that tell where the
+site is, by the chain rule. Where molecules move as a whole their sites do, so forces and arms of sites make the same
+pressure.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from openmm_cgml.periodic import find_pairs, minimum_image
 from openmm_cgml.potentials.least_squares import minimize_quadratic
 from openmm_cgml.potentials.pair import PairData, PairPotential
 from openmm_cgml.potentials.potential import Parameters
+from openmm_cgml.potentials.sites import Axes
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import KJ_PER_MOL_NM3_IN_BAR
 from openmm_cgml.wholeness import BondForest
@@ -34,14 +39,15 @@ Terms = Mapping[tuple[str, ...], Parameters]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class InterPairs:
-    """Pairs of beads of different molecules, or of two images of one, in one frame.
+    """Pairs of points (beads, or sites) of different molecules, or of two images of one, in one frame.
 
     Attributes:
-        first: Beads, shape (n_pairs,).
-        second: Beads, shape (n_pairs,).
+        first: Points, shape (n_pairs,).
+        second: Points, shape (n_pairs,).
         vectors: From first to second [nm], shape (n_pairs, 3).
         distances: [nm], shape (n_pairs,).
         arms: From the center of mass of the first's molecule to that of the second's [nm], shape (n_pairs, 3).
+        axes: Local frames of the sites; None where the points are the beads.
     """
 
     first: NDArray[np.int64]
@@ -49,6 +55,13 @@ class InterPairs:
     vectors: NDArray[np.float64]
     distances: NDArray[np.float64]
     arms: NDArray[np.float64]
+    axes: Axes | None = None
+
+    def __getitem__(self, chosen: NDArray[np.integer]) -> InterPairs:
+        """Some of the pairs."""
+        own = (self.first, self.second, self.vectors, self.distances, self.arms)
+        first, second, vectors, distances, arms = (array[chosen] for array in own)
+        return InterPairs(first=first, second=second, vectors=vectors, distances=distances, arms=arms, axes=self.axes)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -115,28 +128,36 @@ class _Equations:
         self.places = {types: slice(end - n, end) for types, n, end in zip(terms, sizes, ends, strict=True)}
         n = int(ends[-1])
         self.matrix, self.vector, self.virial = np.zeros((n, n)), np.zeros(n), np.zeros(n)
-        chosen = np.unique(
-            np.linspace(0, len(data.frames) - 1, min(len(data.frames), _MOST_FRAMES)).round().astype(int)
-        )
+        chosen = data.choose_frames(_MOST_FRAMES)
         frames = data.frames[chosen]
         labels = intermolecular_forces(frames, data.topology)
         self.n_frames, square = len(frames), 0.0
         for pairs, label in zip(inter_pairs(data, form_cutoff(terms), chosen), labels, strict=True):
-            slopes = np.zeros((len(pairs.first), n))
-            for types, place in self.places.items():
-                rows = np.flatnonzero(_is_of(types, data, pairs))
-                slopes[rows, place] = form.slopes(terms[types], pairs.distances[rows])
-            basis = _on_beads(pairs, slopes, data.topology.n_beads)
+            basis = self._basis(pairs)
             target = np.asarray(label, np.float64).ravel()
             self.matrix += basis.T @ basis
             self.vector += basis.T @ target
             square += float(target @ target)
-            directions = pairs.vectors / pairs.distances[:, None]
-            self.virial -= np.einsum("px,px->p", directions, pairs.arms) @ slopes
         self._n_labels = self.n_frames * 3 * data.topology.n_beads
         self.mean_square = square / self._n_labels
         self.virial /= self.n_frames
         self._volume = None if frames.box is None else float(np.mean(np.abs(np.linalg.det(frames.box))))
+
+    def _basis(self, pairs: InterPairs) -> NDArray[np.float64]:
+        """Forces on all beads by each coefficient, shape (3 n_beads, n); adds to the virial what they press."""
+        n_points = len(self._data.points.types)
+        basis = np.zeros((3 * n_points, len(self.vector)))
+        for types, place in self.places.items():
+            of_types = self._data.points.are_of(types, pairs.first, pairs.second)
+            own = pairs[np.flatnonzero(of_types & (pairs.distances < self._terms[types]["cutoff"]))]
+            slopes = self._form.slopes(self._terms[types], own.distances)
+            basis[:, place] = _on_points(own, slopes, n_points)
+            directions = own.vectors / own.distances[:, None]
+            self.virial[place] -= np.einsum("px,px->p", directions, own.arms) @ slopes
+        if self._data.sites is None or pairs.axes is None:
+            return basis
+        on_beads = self._data.sites.carry(pairs.axes, basis.reshape(n_points, 3, -1))
+        return on_beads.reshape(-1, len(self.vector))
 
     def regularized(self) -> NDArray[np.float64]:
         """The matrix, with second differences of each term's coefficients a little in the way."""
@@ -178,11 +199,6 @@ class _Equations:
         return float((ideal + self.virial @ solution / 3) / self._volume * KJ_PER_MOL_NM3_IN_BAR)
 
 
-def _spread(n: int, most: int) -> NDArray[np.int64]:
-    """At most so many of n numbers from 0 on, evenly spread."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round()).astype(np.int64)
-
-
 def form_cutoff(terms: Terms) -> float:
     """Longest cutoff of terms [nm]."""
     return max(float(parameters["cutoff"]) for parameters in terms.values())
@@ -190,23 +206,29 @@ def form_cutoff(terms: Terms) -> float:
 
 def inter_pairs(data: PairData, cutoff: float, chosen: NDArray[np.int64]) -> Iterator[InterPairs]:
     """Pairs between molecules within a cutoff [nm], for each of the chosen frames."""
-    topology, frames = data.topology, data.frames
+    topology, sites = data.topology, data.sites
     forest = BondForest.from_topology(topology)
-    exclusions = topology.exclusions(data.exclude_bonds)
     for index in chosen.tolist():
-        positions = np.asarray(frames.positions[index], np.float64)
-        box = None if frames.box is None else np.asarray(frames.box[index], np.float64)
-        pairs = find_pairs(positions, box, cutoff, exclusions=exclusions)
-        i, j = pairs[:, ~forest.is_intra(positions, box, pairs)]
-        vectors = minimum_image(positions[j] - positions[i], box)
+        positions, box = np.asarray(data.frames.positions[index], np.float64), data.box(index)
         whole = positions if box is None else positions - forest.images(positions, box) @ box
-        offsets = whole - _centers(whole, topology.masses, forest.roots)
+        centers = _centers(whole, topology.masses, forest.roots)
+        axes = None
+        if sites is not None:
+            axes = sites.axes(whole)
+            positions = whole = sites.place(axes)
+            centers = centers[sites.owners]
+        pairs = find_pairs(positions, box, cutoff, exclusions=data.points.exclusions)
+        tell = forest if sites is None else sites
+        i, j = pairs[:, ~tell.is_intra(positions, box, pairs)]
+        vectors = minimum_image(positions[j] - positions[i], box)
+        offsets = whole - centers
         yield InterPairs(
             first=i,
             second=j,
             vectors=vectors,
             distances=np.linalg.norm(vectors, axis=1),
             arms=vectors + offsets[i] - offsets[j],
+            axes=axes,
         )
 
 
@@ -217,23 +239,15 @@ def _centers(whole: NDArray[np.float64], masses: NDArray[np.float64], roots: NDA
     return np.asarray(sums[roots] / weights[roots][:, None])
 
 
-def _is_of(types: tuple[str, ...], data: PairData, pairs: InterPairs) -> NDArray[np.bool_]:
-    """Which pairs are of two bead types."""
-    names = data.topology.type_names
-    a, b = sorted(names.index(name) for name in types)
-    found = np.sort(data.topology.bead_types[np.stack([pairs.first, pairs.second])], axis=0)
-    return np.asarray((found[0] == a) & (found[1] == b))
-
-
-def _on_beads(pairs: InterPairs, slopes: NDArray[np.float64], n_beads: int) -> NDArray[np.float64]:
-    """Forces on all beads by each coefficient, from dU/dr of each pair by each, shape (3 n_beads, n)."""
+def _on_points(pairs: InterPairs, slopes: NDArray[np.float64], n_points: int) -> NDArray[np.float64]:
+    """Forces on all points by each coefficient, from dU/dr of each pair by each, shape (3 n_points, n)."""
     from scipy.sparse import csr_array
 
     directions = pairs.vectors / pairs.distances[:, None]
     axes, columns = np.arange(3), np.repeat(np.arange(len(pairs.first)), 3)
-    rows = [(3 * beads[:, None] + axes).ravel() for beads in (pairs.first, pairs.second)]
+    rows = [(3 * points[:, None] + axes).ravel() for points in (pairs.first, pairs.second)]
     values = np.concatenate([directions.ravel(), -directions.ravel()])
-    acting = csr_array((values, (np.concatenate(rows), np.tile(columns, 2))), shape=(3 * n_beads, len(pairs.first)))
+    acting = csr_array((values, (np.concatenate(rows), np.tile(columns, 2))), shape=(3 * n_points, len(pairs.first)))
     return np.asarray(acting @ slopes)
 
 

@@ -15,18 +15,22 @@ from numpy.typing import NDArray
 from openmm_cgml.config import Config
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
-from openmm_cgml.periodic import find_pairs
+from openmm_cgml.periodic import find_pairs, pair_distances
 from openmm_cgml.potentials.coordinate import Lengths, invert_masses, type_key
+from openmm_cgml.potentials.points import Points
 from openmm_cgml.potentials.potential import Parameters, Period, Potential, frozen_array, minimum_image, norm
+from openmm_cgml.potentials.sites import Sites, SiteTemplate
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
 if TYPE_CHECKING:
     import torch
 
-_PairSearch = Callable[[NDArray[np.float64], NDArray[np.float64] | None], NDArray[np.int64]]
+PairSearch = Callable[[NDArray[np.float64], NDArray[np.float64] | None], NDArray[np.int64]]
 
 _STEP = 1e-5  # nm, of a difference that stands for a derivative
+_MOST_SITES = 500_000  # in all frames that a form between sites is fitted to
+_LEAST_FRAMES = 40
 COLLISION_ENERGY = 5.0
 """Energy in kT that less than one collision of a hundred exceeds; the curvature there limits the time step."""
 
@@ -39,6 +43,10 @@ class PairConfig(Config):
     """
 
     form: str
+
+    def site_templates(self) -> tuple[SiteTemplate, ...]:
+        """The sites that the form acts between; none where it acts between the beads themselves."""
+        return ()
 
     def settings(self) -> dict[str, Any]:
         """What may differ between pairs of bead types: each of them one value for all, or a mapping from bead types."""
@@ -54,18 +62,48 @@ class PairData:
         frames: Mapped frames, molecules whole.
         kt: Thermal energy [kJ/mol].
         exclude_bonds: Beads up to this many bonds apart do not interact.
+        sites: The sites that the form acts between; None where it acts between the beads themselves.
     """
 
     topology: CGTopology
     frames: Frames
     kt: float
     exclude_bonds: int
+    sites: Sites | None = None
+
+    @cached_property
+    def points(self) -> Points:
+        """What the form acts between."""
+        if self.sites is None:
+            return Points.of_beads(self.topology, self.exclude_bonds)
+        return self.sites.points
 
     @cached_property
     def types(self) -> tuple[tuple[str, ...], ...]:
-        """Every pair of bead types that occur."""
-        present = [self.topology.type_names[t] for t in np.unique(self.topology.bead_types)]
+        """Every pair of types of points that occur."""
+        present = [self.points.type_names[t] for t in np.unique(self.points.types)]
         return tuple(dict.fromkeys(type_key((a, b)) for i, a in enumerate(present) for b in present[i:]))
+
+    def choose_frames(self, most: int | None = None) -> NDArray[np.int64]:
+        """Frames to look at, evenly spread; of sites fewer, since many close pairs in each make up for it.
+
+        Args:
+            most: At most so many; None for all.
+        """
+        n = len(self.frames)
+        limit = n if most is None else min(n, most)
+        if self.sites is not None:
+            limit = min(limit, max(_LEAST_FRAMES, _MOST_SITES // self.sites.n_sites))
+        return np.unique(np.linspace(0, n - 1, limit).round().astype(np.int64))
+
+    def box(self, index: int) -> NDArray[np.float64] | None:
+        """Box vectors of a frame [nm], shape (3, 3), or None."""
+        return None if self.frames.box is None else np.asarray(self.frames.box[index], np.float64)
+
+    def place(self, index: int) -> NDArray[np.float64]:
+        """Positions of the points in a frame [nm], shape (n_points, 3)."""
+        beads = np.asarray(self.frames.positions[index], np.float64)
+        return beads if self.sites is None else self.sites.place(self.sites.axes(beads, self.box(index)))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -89,7 +127,7 @@ class PairPotential(Potential):
     bead_types: NDArray[np.int64]
     """Row of each bead in the tables of its parameters, shape (n_beads,)."""
     cutoff: float
-    """Distance from which the energy is zero [nm]."""
+    """Distance from which the energy is zero [nm]; where types differ, the longest."""
     exclusions: NDArray[np.int64]
     """Pairs that do not interact, i < j, shape (n_exclusions, 2)."""
 
@@ -109,6 +147,15 @@ class PairPotential(Potential):
             type_i: Bead types of the first beads, shape (n_pairs,), or one for all.
             type_j: Likewise of the second beads.
         """
+
+    def cutoff_of(self, type_i: int, type_j: int) -> float:
+        """Distance from which the energy of two types is zero [nm], at most `cutoff`.
+
+        Args:
+            type_i: One bead type.
+            type_j: The other.
+        """
+        return self.cutoff
 
     @abc.abstractmethod
     def contact(self, type_i: int, type_j: int, energy: float) -> tuple[float, float]:
@@ -208,7 +255,7 @@ class PairPotential(Potential):
         Raises:
             InputError: If the cutoff exceeds half the box, where the minimum image would miss pairs.
         """
-        return self._energy_of(self._find, positions, box)
+        return self.energy_of(self.find, positions, box)
 
     def inter_energy(
         self, forest: BondForest, positions: torch.Tensor, box: torch.Tensor | None = None
@@ -225,15 +272,23 @@ class PairPotential(Potential):
         """
 
         def find(frame: NDArray[np.float64], cell: NDArray[np.float64] | None) -> NDArray[np.int64]:
-            pairs = self._find(frame, cell)
+            pairs = self.find(frame, cell)
             return pairs[:, ~forest.is_intra(frame, cell, pairs)]
 
-        return self._energy_of(find, positions, box)
+        return self.energy_of(find, positions, box)
 
     def period(self, masses: NDArray[np.float64], lengths: Lengths, kt: float) -> Period | None:
         """The period of two beads that collide with 5 kT. See `Potential.period`."""
+        return self.collision_period(invert_masses(masses), kt)
+
+    def collision_period(self, inverse: NDArray[np.float64], kt: float) -> Period | None:
+        """The period of two points that collide with 5 kT; None if nothing moves.
+
+        Args:
+            inverse: Inverse mass of each [1/Da], shape (n_beads,).
+            kt: Thermal energy [kJ/mol].
+        """
         types = np.unique(self.bead_types).tolist()
-        inverse = invert_masses(masses)
         lightest = {t: float(inverse[self.bead_types == t].max()) for t in types}  # of those that move, if any does
         found = []
         for index, a in enumerate(types):
@@ -260,8 +315,14 @@ class PairPotential(Potential):
         if ((i < 0) | (i >= j) | (j >= n_beads)).any():
             raise InputError(f"exclusions must be pairs 0 <= i < j < {n_beads}, the number of beads")
 
-    def _energy_of(self, find: _PairSearch, positions: torch.Tensor, box: torch.Tensor | None) -> torch.Tensor:
-        """Energy [kJ/mol] of the pairs that a search finds in each frame, shape (...)."""
+    def energy_of(self, find: PairSearch, positions: torch.Tensor, box: torch.Tensor | None) -> torch.Tensor:
+        """Energy [kJ/mol] of the pairs that a search finds in each frame, shape (...).
+
+        Args:
+            find: From positions, shape (n_beads, 3), and a box to pairs, shape (2, n_pairs).
+            positions: As for `energy`.
+            box: As for `energy`.
+        """
         import torch
 
         shape, n_beads = positions.shape[:-2], positions.shape[-2]
@@ -277,13 +338,28 @@ class PairPotential(Potential):
         energies = self.pair_energy(norm(vectors), types[pairs[0]], types[pairs[1]])
         return flat.new_zeros(len(flat)).index_add(0, frames, energies).reshape(shape)
 
-    def _find(self, frame: NDArray[np.float64], cell: NDArray[np.float64] | None) -> NDArray[np.int64]:
-        """Pairs that interact, shape (2, n_pairs)."""
-        return find_pairs(frame, cell, self.cutoff, exclusions=self.exclusions)
+    def find(self, frame: NDArray[np.float64], cell: NDArray[np.float64] | None) -> NDArray[np.int64]:
+        """Pairs that interact, shape (2, n_pairs).
+
+        Args:
+            frame: Positions [nm], shape (n_beads, 3).
+            cell: Box vectors [nm], shape (3, 3), or None.
+        """
+        pairs = find_pairs(frame, cell, self.cutoff, exclusions=self.exclusions)
+        cutoffs = self._cutoffs
+        if cutoffs.min() == self.cutoff:
+            return pairs
+        return pairs[:, pair_distances(frame, cell, *pairs) < cutoffs[tuple(self.bead_types[pairs])]]
+
+    @cached_property
+    def _cutoffs(self) -> NDArray[np.float64]:
+        """Cutoff of each pair of types [nm], shape (n_types, n_types)."""
+        types = range(int(self.bead_types.max(initial=0)) + 1)
+        return np.array([[self.cutoff_of(a, b) for b in types] for a in types])
 
 
 def _find_in_all(
-    find: _PairSearch, positions: torch.Tensor, boxes: torch.Tensor | None
+    find: PairSearch, positions: torch.Tensor, boxes: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Frame index of each pair, shape (n_pairs,), and its beads, shape (2, n_pairs)."""
     import torch

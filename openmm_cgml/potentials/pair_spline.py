@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 import openmm
@@ -19,6 +20,8 @@ from openmm_cgml.potentials.force_matching import Match, intermolecular_forces, 
 from openmm_cgml.potentials.pair import PairConfig, PairData, PairFit, PairPotential
 from openmm_cgml.potentials.potential import Parameter, Parameters, frozen_array
 from openmm_cgml.potentials.rare_pairs import supported_contacts
+from openmm_cgml.potentials.settings import by_types
+from openmm_cgml.potentials.sites import Sites, SiteTemplate, templates_of
 
 if TYPE_CHECKING:
     import torch
@@ -28,29 +31,47 @@ _SOFTEST_WALL = 1e4
 _PADDING = 24
 """Knots between two tables; a step in one changes the spline through the next by less than 1e-13 of it."""
 _GRID = 2000
+_STRAIGHT = math.radians(10)
+_LOOKED_AT = 50  # frames
 
 
 class PairSplineConfig(PairConfig):
     """A cubic B-spline for each pair of bead types, fitted to the intermolecular forces of the data.
 
     Attributes:
-        cutoff: Distance from which the energy is zero, with its first two derivatives.
+        cutoff: Distance from which the energy is zero, with its first two derivatives; one for all, or one for each
+            pair of types.
         spacing: Distance between knots.
         contacts_per_bead: The spline begins where a bead has this many neighbors of the other type; below is a wall.
+        sites: The sites that the splines act between, by type of the bead that owns them and type of site: positions in
+            the local frame of the bead (`openmm_cgml.potentials.sites`). None for splines between the beads.
         pressure: Pressure that the fitted splines have in the data, a constraint of the fit; None for none. That of the
             run that the data are from is right: a force-matched model has a pressure of thousands of bar without it.
     """
 
     form: Literal["spline"] = "spline"
-    cutoff: Length = Field(default=1.0, gt=0)
+    cutoff: Annotated[Length, Field(gt=0)] | dict[str, Annotated[Length, Field(gt=0)]] = 1.0
     spacing: Length = Field(default=0.02, gt=0)
     contacts_per_bead: float = Field(default=0.0005, ge=0, lt=1)
     pressure: Pressure | None = None
+    sites: dict[str, dict[str, list[tuple[Length, Length, Length]]]] | None = None
+
+    def site_templates(self) -> tuple[SiteTemplate, ...]:
+        """See `PairConfig.site_templates`."""
+        return templates_of(self.sites or {})
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if 8 * self.spacing > self.cutoff:
-            raise ValueError(f"spacing {self.spacing:g} nm must be at most an eighth of the cutoff {self.cutoff:g} nm")
+        cutoffs = self.cutoff.values() if isinstance(self.cutoff, dict) else [self.cutoff]
+        shortest = min(cutoffs, default=math.inf)
+        if 8 * self.spacing > shortest:
+            raise ValueError(f"spacing {self.spacing:g} nm must be at most an eighth of the cutoff {shortest:g} nm")
+        try:
+            self.site_templates()
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        if self.sites is not None and not any(self.sites.values()):
+            raise ValueError("sites names no site; leave it out for splines between the beads")
         return self
 
 
@@ -70,7 +91,7 @@ class PairSpline(PairPotential):
         coefficients: By type pair [kJ/mol], symmetric, shape (n_types, n_types, n): as many as there are intervals from
             start to cutoff, then zeros.
         spacing: Distance between knots [nm].
-        cutoff: Distance from which the energy is zero [nm].
+        cutoffs: Distance from which the energy is zero by type pair [nm], symmetric, shape (n_types, n_types).
         exclusions: Pairs that do not interact, i < j, shape (n_exclusions, 2).
 
     Raises:
@@ -83,7 +104,7 @@ class PairSpline(PairPotential):
         "start": Parameter(unit="nm"),
         "coefficients": Parameter(unit="kJ/mol", signed=True, many=True),
         "spacing": Parameter(unit="nm", shared=True),
-        "cutoff": Parameter(unit="nm", shared=True),
+        "cutoff": Parameter(unit="nm"),
     }
     since: ClassVar[str] = "1.2"
     Config: ClassVar[type[PairConfig]] = PairSplineConfig
@@ -92,13 +113,14 @@ class PairSpline(PairPotential):
     start: NDArray[np.float64]
     coefficients: NDArray[np.float64]
     spacing: float
-    cutoff: float
+    cutoffs: NDArray[np.float64]
     exclusions: NDArray[np.int64]
 
     def __post_init__(self) -> None:
         n_types = len(self.start)
         self.check_pairs(n_types)
-        for field, shape in (("start", (n_types, n_types)), ("coefficients", (n_types, n_types, None))):
+        square = (n_types, n_types)
+        for field, shape in (("start", square), ("cutoffs", square), ("coefficients", (*square, None))):
             table = frozen_array(getattr(self, field), np.float64, shape, field)
             object.__setattr__(self, field, table)
             if not np.array_equal(table, table.swapaxes(0, 1)):
@@ -109,6 +131,32 @@ class PairSpline(PairPotential):
                 self.check_term(parameters)
                 if self.coefficients[a, b, len(parameters["coefficients"]) :].any():
                     raise InputError(f"the spline of types {a} and {b} has coefficients beyond its cutoff")
+
+    @classmethod
+    def bind(
+        cls,
+        bead_types: NDArray[np.int64],
+        tables: Mapping[str, NDArray[np.float64]],
+        exclusions: NDArray[np.int64],
+    ) -> Self:
+        """See `PairPotential.bind`."""
+        return cls(
+            bead_types=bead_types,
+            start=tables["start"],
+            coefficients=tables["coefficients"],
+            spacing=float(tables["spacing"].flat[0]),
+            cutoffs=tables["cutoff"],
+            exclusions=exclusions,
+        )
+
+    @property
+    def cutoff(self) -> float:  # type: ignore[override]  # what others hold, this one finds
+        """The longest cutoff of all pairs of types [nm]."""
+        return float(self.cutoffs.max())
+
+    def cutoff_of(self, type_i: int, type_j: int) -> float:
+        """See `PairPotential.cutoff_of`."""
+        return float(self.cutoffs[type_i, type_j])
 
     @classmethod
     def check_term(cls, parameters: Parameters) -> None:
@@ -124,19 +172,22 @@ class PairSpline(PairPotential):
     ) -> torch.Tensor:
         """Energy [kJ/mol] of pairs, shape (n_pairs,). See `PairPotential.pair_energy`."""
         starts = distance.new_tensor(self.start)[type_i, type_j]
-        filled = distance.new_tensor(np.pad(self.coefficients, ((0, 0), (0, 0), (0, 4))))[type_i, type_j]
-        filled = filled.expand(*distance.shape, filled.shape[-1])
+        cutoffs = distance.new_tensor(self.cutoffs)[type_i, type_j]
+        n_types, n = len(self.start), self.coefficients.shape[-1]
+        filled = distance.new_tensor(np.pad(self.coefficients, ((0, 0), (0, 0), (0, 4)))).flatten()
+        row = (type_i * n_types + type_j) * (n + 4)
         x = (distance - starts) / self.spacing
-        inside = x.clamp(0, filled.shape[-1] - 4)
-        first = inside.detach().floor().clamp(max=filled.shape[-1] - 4)
+        inside = x.clamp(0, n)
+        first = inside.detach().floor().clamp(max=n)
         t = inside - first
-        c = [filled.gather(-1, first.long()[..., None] + k)[..., 0] for k in range(4)]
+        c = [filled[row + first.long() + k] for k in range(4)]
         u = 1 - t
         energy = u**3 * c[0] + (3 * t**3 - 6 * t**2 + 4) * c[1] + (3 * u**3 - 6 * u**2 + 4) * c[2] + t**3 * c[3]
         below = x.clamp(max=0)
-        wall = below * (filled[..., 2] - filled[..., 0]) / 2
-        wall = wall + below**2 * (filled[..., 0] - 2 * filled[..., 1] + filled[..., 2]) / 2
-        return (energy / 6 + wall) * (distance < self.cutoff)
+        edge = [filled[row + k] for k in range(3)]
+        wall = below * (edge[2] - edge[0]) / 2
+        wall = wall + below**2 * (edge[0] - 2 * edge[1] + edge[2]) / 2
+        return (energy / 6 + wall) * (distance < cutoffs)
 
     def to_openmm(self, *, periodic: bool) -> openmm.CustomNonbondedForce:
         """A `CustomNonbondedForce` of one table in which the splines stand one after the other.
@@ -162,33 +213,35 @@ class PairSpline(PairPotential):
     def _table(self) -> tuple[tuple[float, float], list[float], list[float]]:
         """First and last knot [nm], energies at all [kJ/mol], and what to add to a distance by type pair [nm].
 
-        Knots lie a whole number of spacings from the cutoff, from below zero to beyond it.
+        Knots lie a whole number of spacings from the cutoff, from below zero to beyond the longest one.
         """
-        n_types, h = len(self.start), self.spacing
-        below = int(np.ceil(self.cutoff / h)) + _PADDING
-        length = below + _PADDING + 1
-        own = self.cutoff + h * np.arange(-below, length - below, dtype=np.float64)
+        n_types, h, longest = len(self.start), self.spacing, self.cutoff
+        below = int(np.ceil(longest / h)) + _PADDING
+        length = below + int(np.ceil((longest - self.cutoffs.min()) / h)) + _PADDING + 1
+        steps = h * np.arange(-below, length - below, dtype=np.float64)
         shifts = np.zeros((n_types, n_types))
         tables: list[NDArray[np.float64]] = []
         for a in range(n_types):
             for b in range(a + 1):
-                shifts[a, b] = shifts[b, a] = len(tables) * length * h
+                cutoff = float(self.cutoffs[a, b])
+                shifts[a, b] = shifts[b, a] = len(tables) * length * h + longest - cutoff
                 parameters = self._parameters_of(a, b)
-                tables.append(self.features(parameters, own) @ self.to_coefficients(parameters))
+                tables.append(self.features(parameters, cutoff + steps) @ self.to_coefficients(parameters))
         values = np.concatenate(tables)
-        last = float(own[0] + h * (len(values) - 1))
-        return (float(own[0]), last), values.tolist(), shifts.T.ravel().tolist()
+        first = longest + float(steps[0])
+        return (first, first + h * (len(values) - 1)), values.tolist(), shifts.T.ravel().tolist()
 
     def _parameters_of(self, type_i: int, type_j: int) -> dict[str, Any]:
         start = float(self.start[type_i, type_j])
-        n = _n_intervals(start, self.spacing, self.cutoff)
+        cutoff = float(self.cutoffs[type_i, type_j])
+        n = _n_intervals(start, self.spacing, cutoff)
         coefficients = tuple(self.coefficients[type_i, type_j, :n].tolist())
-        return {"start": start, "coefficients": coefficients, "spacing": self.spacing, "cutoff": self.cutoff}
+        return {"start": start, "coefficients": coefficients, "spacing": self.spacing, "cutoff": cutoff}
 
     def contact(self, type_i: int, type_j: int, energy: float) -> tuple[float, float]:
         """See `PairPotential.contact`: the first distance from zero at which the energy is below."""
         parameters = self._parameters_of(type_i, type_j)
-        distances = np.linspace(0, self.cutoff, _GRID + 1)[1:]
+        distances = np.linspace(0, parameters["cutoff"], _GRID + 1)[1:]
         coefficients = self.to_coefficients(parameters)
         energies = self.features(parameters, distances) @ coefficients
         place = int(np.argmax(energies < energy))
@@ -250,9 +303,31 @@ class PairSpline(PairPotential):
         """
         assert isinstance(config, PairSplineConfig)  # the class that this form declares
         intermolecular_forces(data.frames, data.topology)  # refuses frames without, before anything is searched
+        if data.sites is not None:
+            _refuse_straight_beads(data, data.sites)
         blank = _blank_terms(data, config)
         match = match_forces(cls, blank, data, pressure=config.pressure)
         return PairFit(parameters=match.parameters, provenance={"force_matching": _describe(match)})
+
+
+def _refuse_straight_beads(data: PairData, sites: Sites) -> None:
+    """Raise where the data turn local frames about within little motion of the beads.
+
+    Raises:
+        InputError: If more than one local frame of a hundred is near a straight line.
+    """
+    n = len(data.frames)
+    looked_at = np.unique(np.linspace(0, n - 1, min(n, _LOOKED_AT)).astype(int)).tolist()
+    positions = (np.asarray(data.frames.positions[index], np.float64) for index in looked_at)
+    axes = [sites.axes(beads, data.box(index)) for beads, index in zip(positions, looked_at, strict=True)]
+    share = float(np.mean([sites.straight_share(each, _STRAIGHT) for each in axes]))
+    if share > 0.01:
+        raise InputError(
+            f"{100 * share:.0f} % of the beads with sites are within {math.degrees(_STRAIGHT):.0f} degrees of a "
+            "straight line with the beads that their sites are placed by, so that a little motion turns the sites; "
+            "place sites along the bonds only ((x, 0, 0) at the ends of chains, (0, 0, 0) elsewhere), or use beads of "
+            "fewer atoms"
+        )
 
 
 def _n_intervals(start: float, spacing: float, cutoff: float) -> int:
@@ -291,28 +366,25 @@ def _blank_terms(data: PairData, config: PairSplineConfig) -> dict[tuple[str, ..
     """Where the spline of each pair of bead types begins, without coefficients.
 
     Raises:
-        InputError: If bead types never come within the cutoff.
+        InputError: If two types never come within their cutoff.
     """
-    found = find_contacts(
-        data.topology,
-        data.frames,
-        cutoff=config.cutoff,
-        exclude_bonds=data.exclude_bonds,
-        contacts_per_bead=config.contacts_per_bead,
-    )
+    given = by_types({"cutoff": config.cutoff}, data.types, "pairs")
+    cutoffs = {types: float(given[types]["cutoff"]) for types in data.types}
+    found = find_contacts(data, cutoff=max(cutoffs.values()), contacts_per_bead=config.contacts_per_bead)
     contacts = supported_contacts(found, data.types, remedy="watch the pairs {} in a simulation")
-    unseen = [types for types in data.types if types not in contacts]
+    unseen = [types for types in data.types if contacts.get(types, math.inf) >= cutoffs[types]]
     if unseen:
+        named = ", ".join(f"{'-'.join(types)} within {cutoffs[types]:g} nm" for types in unseen)
         raise InputError(
-            f"bead types {', '.join('-'.join(types) for types in unseen)} hardly ever come within {config.cutoff:g} nm "
-            "in the data, so they have no spline; use more frames or a longer cutoff"
+            f"hardly any pair of types comes near in the data: {named}, so they have no spline; use more frames or a "
+            "longer cutoff"
         )
     blank = {}
-    for types in data.types:
-        n = max(3, int(np.floor((config.cutoff - contacts[types]) / config.spacing)))
-        start = config.cutoff - n * config.spacing
+    for types, cutoff in cutoffs.items():
+        n = max(3, int(np.floor((cutoff - contacts[types]) / config.spacing)))
+        start = cutoff - n * config.spacing
         blank[types] = {
-            "start": start, "coefficients": (0.0,) * n, "spacing": config.spacing, "cutoff": config.cutoff,
+            "start": start, "coefficients": (0.0,) * n, "spacing": config.spacing, "cutoff": cutoff,
         }  # fmt: skip
     return blank
 

@@ -83,8 +83,8 @@ class Potential(abc.ABC):
     """One analytic form bound to the beads of a system.
 
     Subclasses are final frozen dataclasses that hold particle indices or types, and parameters: each is a
-    `BondedPotential` or a `PairPotential`. A form declares everything that is particular to it; the rest of the package
-    asks, and names none.
+    `BondedPotential` or a `PairPotential`, or such a form between sites (`SitePairs`). A form declares everything that
+    is particular to it; the rest of the package asks, and names none.
     The torch and the OpenMM energy of a form sit in one file, and the parity harness of the tests compares them for
     every member of `POTENTIALS`.
     """

@@ -205,13 +205,7 @@ class PowerRepulsion(PairPotential):
         assert isinstance(config, PowerRepulsionConfig)  # the class that this form declares
         contacts: dict[tuple[str, ...], float] = {}
         if config.sigma == "fit" or isinstance(config.sigma, dict):
-            seen = find_contacts(
-                data.topology,
-                data.frames,
-                cutoff=config.cutoff,
-                exclude_bonds=data.exclude_bonds,
-                contacts_per_bead=config.contacts_per_bead,
-            )
+            seen = find_contacts(data, cutoff=config.cutoff, contacts_per_bead=config.contacts_per_bead)
             given = by_types(config.settings(), data.types, "repulsion")
             contacts = supported_contacts(seen, [pair for pair in data.types if given[pair]["sigma"] == "fit"])
         parameters = _parameters(config, data.types, contacts, data.kt)

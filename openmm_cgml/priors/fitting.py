@@ -21,6 +21,7 @@ from openmm_cgml.potentials import (
     PairConfig,
     PairData,
     Samples,
+    Sites,
     bonded_forms,
     group_by_types,
     pair_forms,
@@ -70,7 +71,8 @@ def fit_priors(config: PriorConfig, topology: CGTopology, frames: Frames, temper
         "config": config.model_dump(mode="json"),
         **found,
     }
-    return PriorSet(terms=tuple(terms), exclude_bonds=config.exclude_bonds, provenance=provenance)
+    sites = () if config.pair_form is None else config.pair_form.site_templates()
+    return PriorSet(terms=tuple(terms), exclude_bonds=config.exclude_bonds, provenance=provenance, sites=sites)
 
 
 def fit_bonded_priors(
@@ -118,7 +120,7 @@ def fit_bonded_priors(
 def fit_pair_priors(
     config: PairConfig, topology: CGTopology, frames: Frames, temperature: float, exclude_bonds: int
 ) -> tuple[tuple[PriorTerm, ...], Mapping[str, Any]]:
-    """Terms for every pair of bead types of a pair form, and what they were made from.
+    """Terms for every pair of bead types (or site types) of a pair form, and what they were made from.
 
     Args:
         config: Settings of the form, such as `PowerRepulsionConfig()`.
@@ -131,7 +133,14 @@ def fit_pair_priors(
         InputError: If the data cannot give a value that is to be fitted.
     """
     form = next(form for form in pair_forms().values() if form.Config is type(config))
-    data = PairData(topology=topology, frames=frames, kt=BOLTZMANN * temperature, exclude_bonds=exclude_bonds)
+    templates = config.site_templates()
+    data = PairData(
+        topology=topology,
+        frames=frames,
+        kt=BOLTZMANN * temperature,
+        exclude_bonds=exclude_bonds,
+        sites=Sites.of(topology, templates, exclude_bonds) if templates else None,
+    )
     found = form.fit(data, config)
     terms = [PriorTerm(form=form.key, types=types, parameters=values) for types, values in found.parameters.items()]
     return tuple(terms), found.provenance

@@ -24,18 +24,22 @@ from openmm_cgml.potentials import (
     EnergyFunction,
     PairPotential,
     Potential,
+    SitePairs,
+    Sites,
+    SiteTemplate,
     Value,
     evaluate_energies,
     group_by_types,
     type_key,
 )
+from openmm_cgml.potentials.points import Points
 from openmm_cgml.priors.term import PriorTerm
 from openmm_cgml.storage import parse_json, seal, unseal
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
 SCHEMA = "openmm-cgml/priors"
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 _BEADS_PER_CHUNK = 16_384  # bounds the memory of `evaluate` to some hundred MB
 
 Part = Literal["all", "inter"]
@@ -49,18 +53,22 @@ class PriorSet:
         terms: The terms; each form has each combination of bead types once.
         exclude_bonds: Beads up to this many bonds apart feel no excluded volume.
         provenance: Where the numbers come from, plain JSON content.
+        sites: The sites that pair forms act between, each type of site of a bead type once; none where they act between
+            the beads themselves.
 
     Raises:
-        InputError: If a term appears twice, a coordinate has terms of two forms, or a parameter differs that all terms
-            of a form share.
+        InputError: If a term or sites appear twice, a coordinate has terms of two forms, a parameter differs that all
+            terms of a form share, or there are sites and no pair form.
     """
 
     terms: tuple[PriorTerm, ...]
     exclude_bonds: int = 2
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    sites: tuple[SiteTemplate, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "terms", tuple(self.terms))
+        object.__setattr__(self, "sites", tuple(self.sites))
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
         if (
             isinstance(self.exclude_bonds, bool)
@@ -77,6 +85,7 @@ class PriorSet:
             self._check_one_form_each(coordinate)
         for form in self._pair_forms:
             self._check_shared(form)
+        self._check_sites()
 
     def _check_one_form_each(self, coordinate: Coordinate) -> None:
         found: dict[tuple[str, ...], PriorTerm] = {}
@@ -94,6 +103,15 @@ class PriorSet:
                     f"{parameter.text(value)} for {'-'.join(term.types)}" for value, term in values.items()
                 )
                 raise InputError(f"all {form.key} terms share one {name}, but here it is {stated}")
+
+    def _check_sites(self) -> None:
+        seen: set[tuple[str, str]] = set()
+        for template in self.sites:
+            if (template.site_type, template.bead_type) in seen:
+                raise InputError(f"{template} appear twice; give all their positions in one")
+            seen.add((template.site_type, template.bead_type))
+        if self.sites and not self._pair_forms:
+            raise InputError("there are sites, but no pair form that acts between them; leave them out, or add terms")
 
     @cached_property
     def _pair_forms(self) -> tuple[type[PairPotential], ...]:
@@ -164,7 +182,8 @@ class PriorSet:
         functions = self._energy_functions(topology, part)
         energies = np.zeros(len(frames))
         forces = np.zeros((len(frames), topology.n_beads, 3))
-        size = max(1, _BEADS_PER_CHUNK // topology.n_beads)
+        sites = sum(len(template.positions) for template in self.sites)
+        size = max(1, _BEADS_PER_CHUNK // (topology.n_beads * max(1, sites)))
         for start in range(0, len(frames), size):
             chunk = slice(start, start + size)
             box = None if frames.box is None else torch.tensor(frames.box[chunk], dtype=torch.float64)
@@ -183,10 +202,10 @@ class PriorSet:
         return self.evaluate(topology, frames, part=part)[1]
 
     def pair_energy(self, type_a: str, type_b: str, distance: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Energy of the pair forms [kJ/mol] of a pair of beads, shape (n,); zero without any.
+        """Energy of the pair forms [kJ/mol] of a pair of beads (or sites), shape (n,); zero without any.
 
         Args:
-            type_a: Bead type of one bead.
+            type_a: Bead type of one bead, or site type where the pair forms act between sites.
             type_b: Bead type of the other.
             distance: Distances [nm], shape (n,).
 
@@ -224,9 +243,10 @@ class PriorSet:
         return {
             "schema": SCHEMA,
             # The version that brought the newest form, so that what older programs wrote is written unchanged.
-            "version": max((term.potential.since for term in self.terms), default="1.0"),
-            "units": _units(self.terms),
+            "version": max((self._since(term) for term in self.terms), default="1.0"),
+            "units": _units(self.terms, self.sites),
             "exclude_bonds": int(self.exclude_bonds),
+            **({"sites": [template.to_dict() for template in self.sites]} if self.sites else {}),
             "terms": [term.to_dict() for term in self.terms],
             "provenance": dict(self.provenance),
         }
@@ -243,7 +263,9 @@ class PriorSet:
             ArtifactError: If a key is missing, unknown or of the wrong kind, a unit is not ours, or a value is wrong.
         """
         content = unseal(content, name=name)
-        _check_keys(content, {"schema", "version", "units", "exclude_bonds", "terms", "provenance"}, name)
+        expected = {"schema", "version", "units", "exclude_bonds", "terms", "provenance"}
+        has_sites = isinstance(content, dict) and "sites" in content  # from version 1.3 on
+        _check_keys(content, expected | {"sites"} if has_sites else expected, name)
         if content["schema"] != SCHEMA:
             raise ArtifactError(f"{name}: schema is {content['schema']!r}; expected {SCHEMA!r}")
         if str(content["version"]).split(".")[0] != SCHEMA_VERSION.split(".")[0]:
@@ -255,11 +277,14 @@ class PriorSet:
         if not isinstance(content["terms"], list):
             raise ArtifactError(f"{name}: terms is {type(content['terms']).__name__}; expected a list")
         terms = tuple(_read_term(term, f"{name}, term {index}") for index, term in enumerate(content["terms"]))
-        units = _units(terms)
+        sites = _read_sites(content["sites"], name) if has_sites else ()
+        units = _units(terms, sites)
         if content["units"] != units:
             raise ArtifactError(f"{name}: units are {content['units']}; expected {units}")
         try:
-            return cls(terms=terms, exclude_bonds=content["exclude_bonds"], provenance=content["provenance"])
+            return cls(
+                terms=terms, exclude_bonds=content["exclude_bonds"], provenance=content["provenance"], sites=sites
+            )
         except InputError as error:
             raise ArtifactError(f"{name}: {error}") from error
 
@@ -275,6 +300,14 @@ class PriorSet:
     def from_json(cls, text: str | bytes, *, name: str = "priors") -> PriorSet:
         """The prior set that `to_json` wrote. See `from_dict`."""
         return cls.from_dict(parse_json(text, name=name), name=name)
+
+    def _since(self, term: PriorTerm) -> str:
+        """Version of the schema that brought what a term needs."""
+        since = term.potential.since
+        if not issubclass(term.potential, PairPotential):
+            return since
+        cutoffs = {other.parameters.get("cutoff") for other in self._by_types(term.potential).values()}
+        return max(since, "1.3") if self.sites or len(cutoffs) > 1 else since
 
     def _by_types(self, form: type[Potential]) -> dict[tuple[str, ...], PriorTerm]:
         return {term.types: term for term in self.terms if term.form == form.key}
@@ -305,13 +338,20 @@ class PriorSet:
         forest = BondForest.from_topology(topology)
         return [partial(potential.inter_energy, forest) for potential in self._bind_pairs(topology)]
 
-    def _bind_pairs(self, topology: CGTopology) -> list[PairPotential]:
+    def _bind_pairs(self, topology: CGTopology) -> list[PairPotential] | list[SitePairs]:
         """One potential for each pair form."""
         if not self._pair_forms:
             return []
-        exclusions = self.excluded_pairs(topology)
-        present, bead_types = np.unique(topology.bead_types, return_inverse=True)
-        names = [topology.type_names[t] for t in present]
+        if not self.sites:
+            return self._bind_points(Points.of_beads(topology, self.exclude_bonds))
+        sites = Sites.of(topology, self.sites, self.exclude_bonds)
+        return [SitePairs(sites=sites, pairs=pairs) for pairs in self._bind_points(sites.points)]
+
+    def _bind_points(self, points: Points) -> list[PairPotential]:
+        """Each pair form, bound to beads or sites."""
+        exclusions = points.exclusions
+        present, bead_types = np.unique(points.types, return_inverse=True)
+        names = [points.type_names[t] for t in present]
         keys = [[type_key((a, b)) for b in names] for a in names]
         bound = []
         for form in self._pair_forms:
@@ -374,10 +414,32 @@ def _table(values: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
     return table
 
 
-def _units(terms: Sequence[PriorTerm]) -> dict[str, dict[str, str]]:
-    """Unit of every parameter of the forms of terms."""
+def _units(terms: Sequence[PriorTerm], sites: Sequence[SiteTemplate] = ()) -> dict[str, dict[str, str]]:
+    """Unit of every parameter of the forms of terms, and of sites."""
     forms = {term.form: term.potential for term in terms}
-    return {key: {n: parameter.unit for n, parameter in forms[key].parameters.items()} for key in sorted(forms)}
+    of_sites = {"sites": {"positions": "nm"}} if sites else {}
+    return of_sites | {
+        key: {n: parameter.unit for n, parameter in forms[key].parameters.items()} for key in sorted(forms)
+    }
+
+
+def _read_sites(content: Any, name: str) -> tuple[SiteTemplate, ...]:
+    if not isinstance(content, list) or not content:
+        raise ArtifactError(f"{name}: sites is {content!r}; expected a list of them, or no such key")
+    return tuple(_read_template(each, f"{name}, sites {index}") for index, each in enumerate(content))
+
+
+def _read_template(content: Any, name: str) -> SiteTemplate:
+    _check_keys(content, {"type", "bead_type", "positions"}, name)
+    positions = content["positions"]
+    if not isinstance(content["type"], str) or not isinstance(content["bead_type"], str):
+        raise ArtifactError(f"{name}: type and bead_type must be names")
+    if not isinstance(positions, list) or not all(isinstance(each, list) and _is_value(each) for each in positions):
+        raise ArtifactError(f"{name}: positions must be a list of three coordinates each, not {positions!r}")
+    try:
+        return SiteTemplate(site_type=content["type"], bead_type=content["bead_type"], positions=tuple(positions))
+    except InputError as error:
+        raise ArtifactError(f"{name}: {error}") from error
 
 
 def _read_term(content: Any, name: str) -> PriorTerm:

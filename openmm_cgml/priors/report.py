@@ -240,8 +240,8 @@ def _range(
 
 def _repulsion_fits(priors: PriorSet, topology: CGTopology, frames: Frames, kt: float) -> Iterator[RepulsionFit]:
     terms = [term for term in priors.terms if issubclass(term.potential, PairPotential)]
-    if frames.box is None or not terms:
-        return
+    if frames.box is None or not terms or priors.sites:
+        return  # a bead meets another by all their sites, so no one term stands beside the g(r) of beads
     exclusions = priors.excluded_pairs(topology)
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(_N_PAIR_FRAMES, len(frames))).astype(int))
     kinds, distances = _pairs(topology, frames[chosen], priors.cutoff, exclusions)

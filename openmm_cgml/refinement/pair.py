@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
-from openmm_cgml.potentials import PairPotential
+from openmm_cgml.potentials import PairPotential, Sites
 from openmm_cgml.potentials.least_squares import minimize_quadratic
 from openmm_cgml.priors import PriorSet, PriorTerm
 from openmm_cgml.refinement.config import PairRefinementConfig
@@ -55,9 +55,10 @@ class _Part:
 class PairTarget(Target):
     """The pair priors.
 
-    Its rows are one for each pair of bead types of each form: the root mean square difference of g(r) between molecules
-    from that of the half of the reference that is the target, that from the other half, which judges, and that of the
-    two halves from each other, which no model can be expected to beat; the same three for all beads alike ("all_");
+    Its rows are one for each pair of bead types (of site types, where the priors act between sites) of each form: the
+    root mean square difference of g(r) between molecules from that of the half of the reference that is the target,
+    that from the other half, which judges, and that of the two halves from each other, which no model can be expected
+    to beat; the same three for all beads alike ("all_");
     pressure and its standard error [bar].
 
     Args:
@@ -79,16 +80,27 @@ class PairTarget(Target):
         self.force_field, self._config, self._ensemble = force_field, config, ensemble
         if not force_field.priors.cutoff:
             raise InputError(f"{force_field.name} has no pair priors; there is nothing to refine")
+        priors, topology = force_field.priors, ensemble.topology
+        self._sites = Sites.of(topology, priors.sites, priors.exclude_bonds) if priors.sites else None
         self._kt = BOLTZMANN * ensemble.temperature
         self._r_max = max(force_field.priors.cutoff, min(_R_MAX, 0.499 * float(np.diag(ensemble.box).min())))
         self._reference, self._judge = (self._statistics(frames) for frames in (ensemble.reference, ensemble.judge))
+        self._beads = self._reference, self._judge
+        if self._sites is not None:
+            self._beads = self._of_beads(ensemble.reference), self._of_beads(ensemble.judge)
         self._last: list[float] = []
 
     def _statistics(self, frames: Frames) -> PairStatistics:
+        """Pairs of what the pair priors act between."""
+        r_max = self._r_max if self._sites is None else self.force_field.priors.cutoff
+        return PairStatistics.of(self._ensemble.topology, frames, r_max, self._sites)
+
+    def _of_beads(self, frames: Frames) -> PairStatistics:
+        """Pairs of beads, whose structure is what judges, whatever the priors act between."""
         return PairStatistics.of(self._ensemble.topology, frames, self._r_max)
 
     def _parts(self, distances: NDArray[np.float64]) -> Iterator[_Part]:
-        """The terms of pair forms whose bead types occur."""
+        """The terms of pair forms whose bead types (or site types) occur."""
         begin = 0
         for term in self.force_field.priors.terms:
             form, types = term.potential, tuple(sorted(term.types))
@@ -103,14 +115,15 @@ class PairTarget(Target):
         """See `Target.measure`."""
         simulated = self._statistics(frames)
         pressure, error = self._ensemble.pressure
-        whole = self._compare(simulated, None)
+        of_beads = simulated if self._sites is None else self._of_beads(frames)
+        whole = _compare((of_beads, *self._beads), None)
         self._last = [*self._last, whole["gr_rmse"]][-_LAST:]
         common = {f"all_{name}": value for name, value in whole.items()}
         return [
             {
                 "round": number,
                 "term": str(part.term),
-                **self._compare(simulated, part.number),
+                **_compare((simulated, self._reference, self._judge), part.number),
                 **common,
                 "pressure": pressure,
                 "pressure_error": error,
@@ -118,11 +131,6 @@ class PairTarget(Target):
             }
             for part in self._parts(simulated.distances)
         ]
-
-    def _compare(self, simulated: PairStatistics, number: int | None) -> dict[str, float]:
-        here, target, judge = (each.gr(number) for each in (simulated, self._reference, self._judge))
-        pairs = {"gr_rmse": (here, target), "gr_judged": (here, judge), "gr_floor": (target, judge)}
-        return {name: compare_gr(*both) for name, both in pairs.items()}
 
     def _is_at_floor(self, floor: float) -> bool:
         """Whether structure and pressure of the last rounds are what chance alone would make of the reference."""
@@ -208,6 +216,13 @@ class PairTarget(Target):
         """See `Target.restore`."""
         self.force_field = replace(self.force_field, priors=PriorSet.from_dict(content["priors"]))
         self._last = [float(value) for value in content.get("last", [])]
+
+
+def _compare(statistics: tuple[PairStatistics, PairStatistics, PairStatistics], number: int | None) -> dict[str, float]:
+    """Differences between the g(r) of a simulation, its target and what judges, of a pair of types or of all."""
+    here, target, judge = (each.gr(number) for each in statistics)
+    pairs = {"gr_rmse": (here, target), "gr_judged": (here, judge), "gr_floor": (target, judge)}
+    return {name: compare_gr(*both) for name, both in pairs.items()}
 
 
 def _sum_features(statistics: PairStatistics, parts: Sequence[_Part]) -> NDArray[np.float64]:

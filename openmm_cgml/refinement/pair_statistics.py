@@ -1,4 +1,4 @@
-"""Pairs of beads of different molecules in frames: how many there are by distance, and what their forces press."""
+"""Pairs of beads, or sites, of different molecules in frames: how many by distance, and what their forces press."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from openmm_cgml.engine.cell_list import find_pairs
 from openmm_cgml.frames import Frames
 from openmm_cgml.periodic import minimum_image
+from openmm_cgml.potentials import Sites
+from openmm_cgml.potentials.points import Points
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
@@ -21,13 +23,14 @@ _BINS_OF_G = 10
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class PairStatistics:
-    """Histograms of the pairs between molecules of each frame, by pair of bead types.
+    """Histograms of the pairs between molecules of each frame, by pair of bead types or of site types.
 
     Attributes:
-        types: Pairs of bead types, sorted.
+        types: Pairs of types, sorted.
         counts: Number of pairs in each bin, shape (n_frames, n_types, n_bins).
         arms: Sum over the pairs in each bin of the vector between their molecules' centers of mass along that between
-            the beads [nm], shape (n_frames, n_types, n_bins): with the force of a pair it makes the molecular virial.
+            the beads or sites [nm], shape (n_frames, n_types, n_bins): with the force of a pair it makes the molecular
+            virial.
         ideal: Pairs in each bin without any structure, shape (n_types, n_bins).
     """
 
@@ -37,29 +40,43 @@ class PairStatistics:
     ideal: NDArray[np.float64]
 
     @classmethod
-    def of(cls, topology: CGTopology, frames: Frames, r_max: float) -> Self:
-        """The statistics of frames in boxes at least twice as wide as `r_max` [nm]."""
+    def of(cls, topology: CGTopology, frames: Frames, r_max: float, sites: Sites | None = None) -> Self:
+        """The statistics of frames in boxes at least twice as wide as `r_max` [nm].
+
+        Args:
+            topology: The beads.
+            frames: Their positions and boxes.
+            r_max: Range of the histograms [nm].
+            sites: The sites whose pairs are counted; None for those of the beads.
+        """
         assert frames.box is not None  # refinement refuses references without one
-        types, number_of = _number_types(topology)
+        points = Points.of_beads(topology, 0) if sites is None else sites.points
+        molecules = topology.molecules if sites is None else sites.molecules
+        types, number_of = _number_types(points)
         n_bins = round(r_max / BIN_WIDTH)
         size = len(types) * n_bins
         counts, arms = np.zeros((2, len(frames), size), np.float32)
         forest = BondForest.from_topology(topology)
-        for index, (points, box) in enumerate(zip(frames.positions, frames.box, strict=True)):
-            positions, cell = np.asarray(points, np.float64), np.asarray(box, np.float64)
+        for index, (beads, box) in enumerate(zip(frames.positions, frames.box, strict=True)):
+            positions, cell = np.asarray(beads, np.float64), np.asarray(box, np.float64)
+            whole = positions - forest.images(positions, cell) @ cell
+            offsets = _from_centers(whole, topology.masses, forest.roots)
+            if sites is not None:
+                positions = sites.place(sites.axes(whole))
+                offsets = offsets[sites.owners] + positions - whole[sites.owners]
             pairs = np.stack(find_pairs(positions, cell, n_bins * BIN_WIDTH)).astype(np.int64)
-            i, j = pairs[:, ~forest.is_intra(positions, cell, pairs)]
+            tell = forest if sites is None else sites
+            i, j = pairs[:, ~tell.is_intra(positions, cell, pairs)]
             vectors = minimum_image(positions[j] - positions[i], cell)
             distances = np.linalg.norm(vectors, axis=1)
-            offsets = _from_centers(positions - forest.images(positions, cell) @ cell, topology.masses, forest.roots)
             along = distances + np.einsum("px,px->p", offsets[i] - offsets[j], vectors) / distances
-            place = number_of[topology.bead_types[i], topology.bead_types[j]] * n_bins
+            place = number_of[points.types[i], points.types[j]] * n_bins
             place += np.minimum((distances / BIN_WIDTH).astype(np.int64), n_bins - 1)
             counts[index] = np.bincount(place, minlength=size)
             arms[index] = np.bincount(place, along, minlength=size)
         shape = (len(frames), len(types), n_bins)
         volume = float(np.abs(np.linalg.det(frames.box)).mean())
-        ideal = _pairs_of_types(topology, types)[:, None] * _shells(n_bins) / volume
+        ideal = _pairs_of_types(points, types)[:, None] * _shells(n_bins) / volume
         return cls(types=types, counts=counts.reshape(shape), arms=arms.reshape(shape), ideal=ideal)
 
     @property
@@ -71,7 +88,7 @@ class PairStatistics:
         """Radial distribution function between molecules in bins of 0.01 nm, shape (n,).
 
         Args:
-            number: Of the pair of bead types; None takes all beads alike.
+            number: Of the pair of types; None takes all points alike.
             frames: Frames to take.
         """
         counts = self.counts[frames].mean(axis=0, dtype=np.float64)
@@ -87,23 +104,23 @@ def compare_gr(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean((one - other) ** 2)))
 
 
-def _number_types(topology: CGTopology) -> tuple[tuple[tuple[str, str], ...], NDArray[np.int64]]:
-    """Pairs of bead types that occur, and the number of each pair by two bead types."""
-    present = np.unique(topology.bead_types)
-    numbers = np.full((len(topology.type_names),) * 2, -1)
+def _number_types(points: Points) -> tuple[tuple[tuple[str, str], ...], NDArray[np.int64]]:
+    """Pairs of types that occur, and the number of each pair by two types."""
+    present = np.unique(points.types)
+    numbers = np.full((len(points.type_names),) * 2, -1)
     types: list[tuple[str, str]] = []
     for k, a in enumerate(present):
         for b in present[k:]:
             numbers[a, b] = numbers[b, a] = len(types)
-            first, second = sorted((topology.type_names[a], topology.type_names[b]))
+            first, second = sorted((points.type_names[a], points.type_names[b]))
             types.append((first, second))
     return tuple(types), numbers
 
 
-def _pairs_of_types(topology: CGTopology, types: tuple[tuple[str, str], ...]) -> NDArray[np.float64]:
-    """Number of pairs of beads by pair of types, shape (n_types,): all of them, as `analysis.rdf` counts."""
-    names = topology.type_names
-    counts = np.bincount(topology.bead_types, minlength=len(names)).astype(np.float64)
+def _pairs_of_types(points: Points, types: tuple[tuple[str, str], ...]) -> NDArray[np.float64]:
+    """Number of pairs of points by pair of types, shape (n_types,): all of them, as `analysis.rdf` counts."""
+    names = points.type_names
+    counts = np.bincount(points.types, minlength=len(names)).astype(np.float64)
     indices = [(names.index(a), names.index(b)) for a, b in types]
     return np.array([counts[a] * (counts[a] - 1) / 2 if a == b else counts[a] * counts[b] for a, b in indices])
 

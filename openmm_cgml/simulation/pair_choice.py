@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from openmm_cgml.engine import BackendChoice, choose_pair_backend
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
+from openmm_cgml.potentials import NO_NATIVE_FORCE
 from openmm_cgml.simulation.config import SimulationConfig
 from openmm_cgml.simulation.start import compare_with_period
-from openmm_cgml.system import pair_potentials_of, suggest_time_step
+from openmm_cgml.system import (
+    nonbonded_potentials_of,
+    pair_potentials_of,
+    site_potentials_of,
+    suggest_time_step,
+)
 from openmm_cgml.topology import CGTopology
 
 
@@ -20,10 +26,12 @@ class PairChoice:
     Attributes:
         choice: The pair backend and why it was taken; None where there are no pair priors.
         by_replicas: Whether the engine evaluates them because there are replicas, which OpenMM cannot keep apart.
+        by_sites: Whether the engine evaluates them because they act between sites, which have no native force.
     """
 
     choice: BackendChoice | None
     by_replicas: bool = False
+    by_sites: bool = False
 
     @property
     def backend(self) -> str:
@@ -38,7 +46,7 @@ class PairChoice:
     @property
     def differ_from_native(self) -> bool:
         """Whether the System has fewer native forces than it has by default."""
-        return self.in_engine and not self.by_replicas
+        return self.in_engine and not self.by_replicas and not self.by_sites
 
     @property
     def record(self) -> dict[str, str | float]:
@@ -61,10 +69,13 @@ def choose_pairs(force_field: ForceField, topology: CGTopology, config: Simulati
         platform: Name of the OpenMM platform.
 
     Raises:
+        InputError: If native forces are asked for priors between sites, or multiple time steps that they do not allow.
         MissingDependencyError: If the engine is asked for and cannot be had.
     """
     potentials = force_field.bind(topology)
     has_network = force_field.network is not None
+    if site_potentials_of(potentials):
+        return _choose_for_sites(force_field, topology, config, n_others=len(potentials) - 1)
     pairs = pair_potentials_of(potentials)
     if not pairs:
         return PairChoice(choice=None)
@@ -79,6 +90,25 @@ def choose_pairs(force_field: ForceField, topology: CGTopology, config: Simulati
     return PairChoice(choice=choice)
 
 
+def _choose_for_sites(
+    force_field: ForceField, topology: CGTopology, config: SimulationConfig, *, n_others: int
+) -> PairChoice:
+    """The engine, where nothing else is asked for.
+
+    Raises:
+        InputError: If something else is, or the step of the ML force is too long for priors between sites.
+    """
+    if config.pair_backend == "native":
+        raise InputError(NO_NATIVE_FORCE)
+    if config.network_interval > 1 and (
+        problem := _outer_step_problem(force_field, topology, config, n_others=n_others)
+    ):
+        raise InputError(f"network_interval {config.network_interval} is too long for priors between sites: {problem}")
+    choice = choose_pair_backend("engine", has_network=False)  # a PythonForce in any case
+    reason = "priors between sites have no native force"
+    return PairChoice(choice=BackendChoice(name=choice.name, reason=reason), by_sites=True)
+
+
 def compare_pairs_with_outer_step(
     force_field: ForceField, topology: CGTopology, config: SimulationConfig
 ) -> str | None:
@@ -87,8 +117,9 @@ def compare_pairs_with_outer_step(
     Raises:
         InputError: If it is far too long.
     """
-    pairs = pair_potentials_of(force_field.bind(topology))
-    allowed = suggest_time_step(pairs, topology.masses, temperature=config.temperature)
+    potentials = force_field.bind(topology)
+    pairs = nonbonded_potentials_of(potentials)
+    allowed = suggest_time_step(pairs, topology.masses, temperature=config.temperature, bonds=potentials)
     if allowed is None:
         return None
     term = f"{allowed.term}, which the engine evaluates with the network"

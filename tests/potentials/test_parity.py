@@ -211,20 +211,21 @@ def single_type_repulsion(rng: np.random.Generator, n: int, box: np.ndarray | No
 
 def pair_splines(rng: np.random.Generator, n: int, box: np.ndarray | None, shortest: float) -> Case:
     positions = liquid(rng, n, box, shortest)
-    starts = [(0, 0, 0.32), (0, 1, 0.36), (1, 1, 0.28)]
-    start, coefficients = np.zeros((2, 2)), np.zeros((2, 2, 13))
-    for a, b, first in starts:
-        length = round((0.8 - first) / 0.04)
+    ends = [(0, 0, 0.32, 0.8), (0, 1, 0.36, 0.6), (1, 1, 0.28, 0.5)]
+    start, cutoffs, coefficients = np.zeros((2, 2)), np.zeros((2, 2)), np.zeros((2, 2, 13))
+    for a, b, first, cutoff in ends:
+        length = round((cutoff - first) / 0.04)
         values = rng.normal(0, 3, length)
         values[:3] = [60.0, 20.0, 2.0]
-        start[a, b] = start[b, a] = 0.8 - 0.04 * length
+        start[a, b] = start[b, a] = cutoff - 0.04 * length
+        cutoffs[a, b] = cutoffs[b, a] = cutoff
         coefficients[a, b, :length] = coefficients[b, a, :length] = values
     potential = PairSpline(
         bead_types=rng.integers(0, 2, n),
         start=start,
         coefficients=coefficients,
         spacing=0.04,
-        cutoff=0.8,
+        cutoffs=cutoffs,
         exclusions=np.stack([np.arange(5), np.arange(10, 15)], axis=1),
     )
     return Case(potential, positions, replace(potential, coefficients=1.002 * coefficients))
@@ -233,7 +234,7 @@ def pair_splines(rng: np.random.Generator, n: int, box: np.ndarray | None, short
 def single_type_splines(rng: np.random.Generator, n: int, box: np.ndarray | None, shortest: float) -> Case:
     case = pair_splines(rng, n, box, shortest)
     assert isinstance(case.potential, PairSpline)
-    tables = {"start": case.potential.start[:1, :1], "coefficients": case.potential.coefficients[:1, :1]}
+    tables = {name: getattr(case.potential, name)[:1, :1] for name in ("start", "cutoffs", "coefficients")}
     potential = replace(case.potential, bead_types=np.zeros(n), **tables)
     return Case(potential, case.positions, replace(potential, coefficients=1.002 * potential.coefficients))
 

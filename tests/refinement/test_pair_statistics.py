@@ -3,13 +3,15 @@
 import numpy as np
 import openmm
 import pytest
+import torch
 
 from openmm_cgml.analysis.rdf import combine_distributions, compute_pair_distributions
 from openmm_cgml.frames import Frames
-from openmm_cgml.potentials import PowerRepulsion
+from openmm_cgml.potentials import PairSpline, PowerRepulsion
 from openmm_cgml.refinement.pair_statistics import PairStatistics
 from openmm_cgml.simulation.probe import scale_molecules
 from openmm_cgml.topology import CGTopology
+from tests.site_models import site_fluid, site_priors, site_topology
 from tests.training.dimers import TEMPLATE, dimer_frames
 
 
@@ -60,3 +62,33 @@ def test_forces_times_arms_are_the_molecular_virial(dimers):
         assert found == pytest.approx(by_scaling, rel=2e-3)
         plain = float(statistics.counts[frame].sum(axis=0, dtype=float) @ (slopes * statistics.distances))
         assert plain != pytest.approx(by_scaling, rel=2e-3), "the control, which takes beads for molecules, must fail"
+
+
+@pytest.mark.physics
+@pytest.mark.parametrize("kind", ["R", "C"])
+def test_pairs_of_sites_make_the_energy_and_the_virial(kind):
+    topology, frames = site_topology(kind, 27), site_fluid(kind, 3, 2)
+    priors = site_priors(kind, exclude_bonds=3)
+    *_, bound = priors.bind(topology)
+    statistics = PairStatistics.of(topology, frames, 0.65, bound.sites)
+    terms = {tuple(sorted(term.types)): term for term in priors.terms if term.form == "pair_spline"}
+    energies, slopes, beads_alone = np.zeros(2), np.zeros(2), np.zeros(2)
+    for number, types in enumerate(statistics.types):
+        parameters = terms[types].parameters
+        within = statistics.distances < parameters["cutoff"]
+        weights = PairSpline.to_coefficients(parameters)
+        values, steepness = (
+            (of(parameters, statistics.distances) @ weights) * within for of in (PairSpline.features, PairSpline.slopes)
+        )
+        energies += statistics.counts[:, number].astype(float) @ values
+        slopes += statistics.arms[:, number].astype(float) @ steepness
+        beads_alone += statistics.counts[:, number].astype(float) @ (steepness * statistics.distances)
+    for frame, (positions, box) in enumerate(zip(frames.positions, frames.box, strict=True)):
+        low, mid, high = (
+            float(bound.energy(torch.tensor(scale_molecules(positions, topology, scale)), torch.tensor(scale * box)))
+            for scale in (1 - 1e-6, 1, 1 + 1e-6)
+        )
+        assert energies[frame] == pytest.approx(mid, rel=5e-3, abs=1)
+        by_scaling = (high - low) / 2e-6
+        assert slopes[frame] == pytest.approx(by_scaling, rel=0.01)
+        assert beads_alone[frame] != pytest.approx(by_scaling, rel=0.01), "the control: sites taken for molecules"

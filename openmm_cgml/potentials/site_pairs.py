@@ -1,0 +1,106 @@
+"""A pair form between sites, as a potential of the beads that the sites are rebuilt from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, final
+
+import numpy as np
+import openmm
+from numpy.typing import NDArray
+
+from openmm_cgml.errors import InputError
+from openmm_cgml.potentials.coordinate import Lengths
+from openmm_cgml.potentials.pair import PairPotential
+from openmm_cgml.potentials.potential import Period, Potential
+from openmm_cgml.potentials.sites import Sites
+from openmm_cgml.wholeness import BondForest
+
+if TYPE_CHECKING:
+    import torch
+
+NO_NATIVE_FORCE = (
+    "priors between sites have no native OpenMM force, since a System of beads has no particles at the sites; the ML "
+    'force evaluates them: take pair_backend="engine" or "auto" (--pair-backend)'
+)
+
+
+@final
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SitePairs(Potential):
+    """The energy of a pair form at the sites; forces act on all beads that tell where a site is.
+
+    It is no form of its own: its terms are those of the pair form, keyed by site types.
+
+    Attributes:
+        sites: The sites of the beads.
+        pairs: The pair form, bound to the sites as others are to beads.
+    """
+
+    key: ClassVar[str] = "site_pairs"
+
+    sites: Sites
+    pairs: PairPotential
+
+    @classmethod
+    def n_types(cls) -> int:
+        """Two, of sites."""
+        return 2
+
+    @property
+    def name(self) -> str:
+        """What it is called in words."""
+        return f"{self.pairs.name} between sites"
+
+    @property
+    def cutoff(self) -> float:
+        """Distance between sites from which the energy is zero [nm]."""
+        return self.pairs.cutoff
+
+    def energy(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
+        """Energy [kJ/mol], shape (...). See `Potential.energy`.
+
+        Raises:
+            InputError: If the cutoff exceeds half the box, where the minimum image would miss pairs.
+        """
+        return self.pairs.energy(self.sites.place_torch(positions, box), box)
+
+    def inter_energy(
+        self, forest: BondForest, positions: torch.Tensor, box: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The part of `energy` that acts between different molecules, or a molecule and its own periodic images.
+
+        Args:
+            forest: The molecules.
+            positions: As for `energy`.
+            box: As for `energy`.
+
+        Raises:
+            InputError: If the cutoff exceeds half the box, where the minimum image would miss pairs.
+        """
+
+        def find(frame: NDArray[np.float64], cell: NDArray[np.float64] | None) -> NDArray[np.int64]:
+            pairs = self.pairs.find(frame, cell)
+            return pairs[:, ~self.sites.is_intra(frame, cell, pairs)]
+
+        whole = positions if box is None else positions - _shifts(forest, positions, box)
+        return self.pairs.energy_of(find, self.sites.place_torch(whole), box)
+
+    def to_openmm(self, *, periodic: bool) -> openmm.Force:
+        """There is none.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError(NO_NATIVE_FORCE)
+
+    def period(self, masses: NDArray[np.float64], lengths: Lengths, kt: float) -> Period | None:
+        """The period of two sites that collide with 5 kT, each as light as it is in any direction."""
+        return self.pairs.collision_period(self.sites.mobilities(masses, lengths), kt)
+
+
+def _shifts(forest: BondForest, positions: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
+    """How far each bead is from its place in the whole molecule [nm], shape (..., n_beads, 3)."""
+    cells = box.detach().cpu().numpy().astype(np.float64)
+    images = forest.images(positions.detach().cpu().numpy().astype(np.float64), cells)
+    return positions.new_tensor(images @ cells)

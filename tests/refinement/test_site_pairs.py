@@ -1,0 +1,77 @@
+"""Splines between sites, refined in simulations; g(r) of beads judges."""
+
+import numpy as np
+import pytest
+
+from openmm_cgml.dataset import ForceMatchingDataset
+from openmm_cgml.force_field import ForceField
+from openmm_cgml.frames import Frames
+from openmm_cgml.priors import PriorSet
+from openmm_cgml.refinement import PairRefinementConfig, refine
+from openmm_cgml.refinement.ensemble import Ensemble
+from openmm_cgml.refinement.pair import PairTarget
+from openmm_cgml.simulation import SimulationConfig
+from openmm_cgml.simulation.sampler import Sampler
+from tests.fixtures import tiny_force_field
+from tests.site_models import RING, SITES, bond_terms, site_fluid, site_terms, site_topology
+
+SIDE, STEP = 4, 0.003
+SHORT = {
+    "rounds": 1, "starts": 1, "duration": 0.6, "equilibration": 0.1, "first_equilibration": 0.0, "frame_interval": 0.1,
+    "time_step": STEP, "threads": 1,
+}  # fmt: skip
+
+
+def with_depth(depth):
+    priors = PriorSet(terms=(*bond_terms("R"), *site_terms(depth)), sites=SITES["R"])
+    manifest = tiny_force_field(1).manifest.model_copy(update={"training": None})
+    return ForceField(priors=priors, network=None, templates=(RING,), type_names=("A",), manifest=manifest)
+
+
+def make_dataset(path, n_frames):
+    topology, start = site_topology("R", SIDE**3), site_fluid("R", SIDE, 1)
+    box, positions = start.box[0], start.positions[0]
+    settings = {"temperature": 300.0, "duration": 100.0, "time_step": STEP, "frame_interval": 0.3, "threads": 1}
+    system = with_depth(1.0).create_system(topology, box=box)
+    sampler = Sampler.create(system, topology, positions, box, SimulationConfig(**settings))
+    sampler.step(1000)
+    frames = np.array([snapshot.positions for snapshot in sampler.frames(n_frames)])
+    return ForceMatchingDataset.create(
+        path,
+        [Frames(positions=frames, forces=np.ones_like(frames), box=np.tile(box, (len(frames), 1, 1)))],
+        topology=topology,
+        temperature=300.0,
+        mapping_fingerprint="test",
+        source={"made": "for a test"},
+        templates=[RING],
+    )
+
+
+def test_a_round_changes_the_splines_and_keeps_the_sites(tmp_path):
+    dataset, force_field = make_dataset(tmp_path / "data", 12), with_depth(0.0)
+    config = PairRefinementConfig(**SHORT)
+    target = PairTarget(force_field, Ensemble(force_field, dataset, config), config)
+    assert target._reference.types == (("C", "C"), ("C", "H"), ("H", "H"))
+    assert [statistics.types for statistics in target._beads] == [(("A", "A"),)] * 2
+    result = refine(force_field, dataset, tmp_path / "out", config)
+    assert {row["term"] for row in result.history} == {f"pair_spline {types}" for types in ("C-C", "C-H", "H-H")}
+    assert len({row["all_gr_judged"] for row in result.history if row["round"] == 0}) == 1
+    again = ForceField.load(result.path)
+    assert again.priors.sites == force_field.priors.sites
+    before, after = (
+        {term.types: term.parameters["coefficients"] for term in each.priors.terms if term.form == "pair_spline"}
+        for each in (force_field, again)
+    )
+    assert all(before[types] != after[types] for types in before)
+
+
+@pytest.mark.slow
+@pytest.mark.physics
+def test_wrong_splines_between_sites_find_the_structure_of_the_reference(tmp_path):
+    dataset = make_dataset(tmp_path / "data", 120)
+    settings = {"duration": 12.0, "equilibration": 2.0, "first_equilibration": 4.0, "time_step": STEP, "threads": 1}
+    right = refine(with_depth(1.0), dataset, tmp_path / "right", PairRefinementConfig(rounds=0, **settings)).history[0]
+    result = refine(with_depth(6.0), dataset, tmp_path / "out", PairRefinementConfig(rounds=5, **settings))
+    first, last = result.history[0], result.history[-1]
+    assert first["all_gr_judged"] > 2 * right["all_gr_judged"], "the control, before any change"
+    assert last["all_gr_judged"] < 0.6 * first["all_gr_judged"]
