@@ -51,7 +51,6 @@ class PairStatistics:
         """
         assert frames.box is not None  # refinement refuses references without one
         points = Points.of_beads(topology, 0) if sites is None else sites.points
-        molecules = topology.molecules if sites is None else sites.molecules
         types, number_of = _number_types(points)
         n_bins = round(r_max / BIN_WIDTH)
         size = len(types) * n_bins
