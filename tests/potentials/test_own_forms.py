@@ -175,7 +175,7 @@ def test_it_is_refined(tmp_path):
     result = refine(force_field, dataset, tmp_path / "out", config)
     assert result.history[0]["deviation"] > 0.3
     assert result.history[-1]["deviation"] < 0.5 * result.history[0]["deviation"]
-    assert result.history[-1]["js_divergence"] < 0.3 * result.history[0]["js_divergence"]
+    assert result.history[-1]["js_divergence"] < 0.5 * result.history[0]["js_divergence"]
 
 
 def test_a_whole_fit_takes_it(make_config, tmp_path):  # noqa: F811

@@ -71,7 +71,7 @@ def test_wrong_splines_between_sites_find_the_structure_of_the_reference(tmp_pat
     dataset = make_dataset(tmp_path / "data", 120)
     settings = {"duration": 12.0, "equilibration": 2.0, "first_equilibration": 4.0, "time_step": STEP, "threads": 1}
     right = refine(with_depth(1.0), dataset, tmp_path / "right", PairRefinementConfig(rounds=0, **settings)).history[0]
-    result = refine(with_depth(6.0), dataset, tmp_path / "out", PairRefinementConfig(rounds=5, **settings))
+    result = refine(with_depth(4.0), dataset, tmp_path / "out", PairRefinementConfig(rounds=9, **settings))
     first, last = result.history[0], result.history[-1]
     assert first["all_gr_judged"] > 2 * right["all_gr_judged"], "the control, before any change"
     assert last["all_gr_judged"] < 0.6 * first["all_gr_judged"]
