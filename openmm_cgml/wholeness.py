@@ -126,6 +126,17 @@ class BondForest:
         self._check_bonds(positions, np.asarray(box, np.float64))
         return positions
 
+    def centers(self, whole: NDArray[np.float64], masses: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Center of mass of the molecule of each particle [nm], shape (n_particles, 3).
+
+        Args:
+            whole: Positions of whole molecules [nm], shape (n_particles, 3).
+            masses: Masses [Da], shape (n_particles,).
+        """
+        n, roots = len(self.roots), self.roots
+        sums = np.stack([np.bincount(roots, masses * axis, n) for axis in whole.T], axis=1)
+        return np.asarray(sums[roots] / np.bincount(roots, masses, n)[roots][:, None])
+
     def is_intra(
         self,
         positions: NDArray[np.floating],

@@ -211,7 +211,7 @@ def inter_pairs(data: PairData, cutoff: float, chosen: NDArray[np.int64]) -> Ite
     for index in chosen.tolist():
         positions, box = np.asarray(data.frames.positions[index], np.float64), data.box(index)
         whole = positions if box is None else positions - forest.images(positions, box) @ box
-        centers = _centers(whole, topology.masses, forest.roots)
+        centers = forest.centers(whole, topology.masses)
         axes = None
         if sites is not None:
             axes = sites.axes(whole)
@@ -230,13 +230,6 @@ def inter_pairs(data: PairData, cutoff: float, chosen: NDArray[np.int64]) -> Ite
             arms=vectors + offsets[i] - offsets[j],
             axes=axes,
         )
-
-
-def _centers(whole: NDArray[np.float64], masses: NDArray[np.float64], roots: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Center of mass of the molecule of each bead [nm], shape (n_beads, 3)."""
-    weights = np.bincount(roots, masses, len(roots))
-    sums = np.stack([np.bincount(roots, masses * whole[:, axis], len(roots)) for axis in range(3)], axis=1)
-    return np.asarray(sums[roots] / weights[roots][:, None])
 
 
 def _on_points(pairs: InterPairs, slopes: NDArray[np.float64], n_points: int) -> NDArray[np.float64]:

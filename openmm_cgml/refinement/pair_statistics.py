@@ -59,7 +59,7 @@ class PairStatistics:
         for index, (beads, box) in enumerate(zip(frames.positions, frames.box, strict=True)):
             positions, cell = np.asarray(beads, np.float64), np.asarray(box, np.float64)
             whole = positions - forest.images(positions, cell) @ cell
-            offsets = _from_centers(whole, topology.masses, forest.roots)
+            offsets = whole - forest.centers(whole, topology.masses)
             if sites is not None:
                 positions = sites.place(sites.axes(whole))
                 offsets = offsets[sites.owners] + positions - whole[sites.owners]
@@ -127,12 +127,3 @@ def _pairs_of_types(points: Points, types: tuple[tuple[str, str], ...]) -> NDArr
 def _shells(n_bins: int) -> NDArray[np.float64]:
     edges = np.arange(n_bins + 1) * BIN_WIDTH
     return np.asarray(4 / 3 * np.pi * np.diff(edges**3))
-
-
-def _from_centers(
-    whole: NDArray[np.float64], masses: NDArray[np.float64], roots: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Beads from the center of mass of their molecules [nm], shape (n_beads, 3)."""
-    weights = np.bincount(roots, masses, len(roots))
-    sums = np.stack([np.bincount(roots, masses * whole[:, axis], len(roots)) for axis in range(3)], axis=1)
-    return np.asarray(whole - sums[roots] / weights[roots][:, None])
