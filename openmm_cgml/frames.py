@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from openmm_cgml.errors import InputError
 
 PER_PARTICLE = ("positions", "forces", "forces_inter", "force_error")
+PER_FRAME = ("box", "times", "pressures")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -27,6 +28,7 @@ class Frames:
         force_error: Standard error of averaged forces [kJ/mol/nm], shape (n_frames, n, 3); None for instantaneous ones.
         energies: Energy components [kJ/mol] by name, each of shape (n_frames,).
         times: Times [ps], shape (n_frames,), or None.
+        pressures: Momentary pressures [bar], shape (n_frames,), NaN in frames where it was not measured, or None.
     """
 
     positions: NDArray[np.floating]
@@ -36,6 +38,7 @@ class Frames:
     force_error: NDArray[np.floating] | None = None
     energies: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
     times: NDArray[np.floating] | None = None
+    pressures: NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
         shape = np.shape(self.positions)
@@ -54,6 +57,9 @@ class Frames:
             object.__setattr__(self, "box", box)
         if self.times is not None:
             object.__setattr__(self, "times", _checked(self.times, (shape[0],), "times"))
+        if self.pressures is not None:
+            pressures = _checked(self.pressures, (shape[0],), "pressures", may_lack=True)
+            object.__setattr__(self, "pressures", pressures)
         energies = {name: _checked(values, (shape[0],), f"energy {name!r}") for name, values in self.energies.items()}
         object.__setattr__(self, "energies", MappingProxyType(energies))
 
@@ -70,7 +76,7 @@ class Frames:
             index = slice(int(index), int(index) + 1 or None)
         parts: dict[str, Any] = {
             name: None if (array := getattr(self, name)) is None else array[index]
-            for name in (*PER_PARTICLE, "box", "times")
+            for name in (*PER_PARTICLE, *PER_FRAME)
         }
         return Frames(**parts, energies={name: values[index] for name, values in self.energies.items()})
 
@@ -89,7 +95,7 @@ class Frames:
             raise InputError("no frames to put together")
         first = parts[0]
         for number, part in enumerate(parts[1:], 1):
-            for name in (*PER_PARTICLE, "box", "times"):
+            for name in (*PER_PARTICLE, *PER_FRAME):
                 if (getattr(first, name) is None) != (getattr(part, name) is None):
                     raise InputError(f"part {number} and part 0 differ: only one of them has {name}")
             if set(part.energies) != set(first.energies):
@@ -98,19 +104,20 @@ class Frames:
                 )
         joined: dict[str, Any] = {
             name: None if getattr(first, name) is None else np.concatenate([getattr(part, name) for part in parts])
-            for name in (*PER_PARTICLE, "box", "times")
+            for name in (*PER_PARTICLE, *PER_FRAME)
         }
         return Frames(**joined, energies={n: np.concatenate([p.energies[n] for p in parts]) for n in first.energies})
 
 
-def _checked(array: object, shape: tuple[int, ...], name: str) -> NDArray[np.floating]:
+def _checked(array: object, shape: tuple[int, ...], name: str, *, may_lack: bool = False) -> NDArray[np.floating]:
     result = np.ascontiguousarray(array)
     if not np.issubdtype(result.dtype, np.floating):
         result = result.astype(np.float64)
     if result.shape != shape:
         raise InputError(f"{name}: shape {result.shape}; expected {shape}")
-    if not np.all(np.isfinite(result)):
-        where = np.argwhere(~np.isfinite(result))[0].tolist()
+    fine = np.isfinite(result) | (np.isnan(result) if may_lack else False)
+    if not np.all(fine):
+        where = np.argwhere(~fine)[0].tolist()
         raise InputError(f"{name}: {result[tuple(where)]} at index {where} (frame first); every value must be finite")
     if result.flags.writeable:
         result = result.view()

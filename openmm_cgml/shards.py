@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from openmm_cgml.errors import ArtifactError, InputError
-from openmm_cgml.frames import PER_PARTICLE, Frames
+from openmm_cgml.frames import PER_FRAME, PER_PARTICLE, Frames
 from openmm_cgml.storage import read_object, refusing_damage, sha256_of, sync_directory, write_sealed_json
 
 SCHEMA = "openmm-cgml/frames"
@@ -260,6 +260,12 @@ class FrameStore:
         energies = {name: np.concatenate([energies[name] for _, energies in shards]) for name in sorted(names)}
         return np.concatenate(times) if shards and len(times) == len(shards) else None, energies
 
+    def read_pressures(self) -> np.ndarray | None:
+        """Pressures of all frames [bar], shape (n_frames,), NaN where not measured; None if a shard has none."""
+        shards = [_read_pressures(self.path / shard["file"]) for shard in self._manifest["shards"]]
+        known = [pressures for pressures in shards if pressures is not None]
+        return np.concatenate(known) if shards and len(known) == len(shards) else None
+
     def chunks(self, size: int = 100) -> Iterator[Frames]:
         """All frames in order, at most `size` at a time."""
         for start in range(0, self.n_frames, size):
@@ -269,7 +275,7 @@ class FrameStore:
 def _to_hdf5(frames: Frames, *, compress: bool) -> bytes:
     """Frames as the content of an HDF5 file, made in memory: HDF5 crashes the process when a disk fills up under it."""
     with h5py.File("shard", "w", driver="core", backing_store=False) as file:
-        for name in (*PER_PARTICLE, "box", "times"):
+        for name in (*PER_PARTICLE, *PER_FRAME):
             if getattr(frames, name) is not None:
                 _store(file, name, getattr(frames, name), compress)
         for name, values in frames.energies.items():
@@ -291,7 +297,7 @@ def _store(file: h5py.File, name: str, array: np.ndarray, compress: bool) -> Non
 
 def _read_shard(path: Path, start: int, stop: int) -> Frames:
     with _opened(path) as file:
-        arrays = {name: _load(file, name, start, stop) for name in (*PER_PARTICLE, "box", "times") if name in file}
+        arrays = {name: _load(file, name, start, stop) for name in (*PER_PARTICLE, *PER_FRAME) if name in file}
         group = file.get("energies", {})
         energies = {name: _load(file, f"energies/{name}", start, stop) for name in group}
     with refusing_damage(path):
@@ -302,6 +308,11 @@ def _read_scalars(path: Path) -> tuple[np.ndarray | None, dict[str, np.ndarray]]
     with _opened(path) as file:
         times = _load(file, "times", 0, None) if "times" in file else None
         return times, {name: _load(file, f"energies/{name}", 0, None) for name in file.get("energies", {})}
+
+
+def _read_pressures(path: Path) -> np.ndarray | None:
+    with _opened(path) as file:
+        return _load(file, "pressures", 0, None) if "pressures" in file else None
 
 
 @contextmanager

@@ -53,3 +53,13 @@ def test_unlike_parts_are_not_joined():
         Frames.concatenate([_frames(), _frames(forces=None)])
     with pytest.raises(InputError, match="no frames"):
         Frames.concatenate([])
+
+
+def test_pressures_go_along_and_may_be_lacking():
+    frames = _frames(pressures=np.array([1.0, np.nan, 3.0, np.nan]))
+    again = Frames.concatenate([frames[:1], frames[1:]])
+    np.testing.assert_array_equal(again.pressures, frames.pressures)
+    with pytest.raises(InputError, match="only one of them has pressures"):
+        Frames.concatenate([frames, _frames()])
+    with pytest.raises(InputError, match=r"pressures: inf at index \[1\]"):
+        _frames(pressures=np.array([1.0, np.inf, 3.0, 4.0]))

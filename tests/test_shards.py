@@ -45,6 +45,17 @@ def test_what_was_written_is_read_and_any_tail_can_be_dropped(tmp_path_factory, 
     assert FrameStore.open(path).read().times.tolist() == [*range(keep), 99]
 
 
+def test_pressures_are_read_where_all_frames_may_have_them(tmp_path):
+    with FrameWriter(tmp_path, metadata={}, frames_per_shard=2) as writer:
+        for pressure in (1.0, np.nan, 3.0):
+            writer.append(_frame(0).replace(pressures=np.array([pressure])))
+    np.testing.assert_array_equal(FrameStore.open(tmp_path).read_pressures(), [1.0, np.nan, 3.0])
+    np.testing.assert_array_equal(FrameStore.open(tmp_path).read().pressures, [1.0, np.nan, 3.0])
+    with FrameWriter(tmp_path, metadata={}, resume=True) as writer:
+        writer.append(_frame(1))
+    assert FrameStore.open(tmp_path).read_pressures() is None
+
+
 def test_another_recording_is_not_continued(tmp_path):
     _write(tmp_path, range(2))
     with pytest.raises(InputError, match="holds frames already"):
