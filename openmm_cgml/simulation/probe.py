@@ -11,8 +11,8 @@ from openmm import unit
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.runs.snapshot import Snapshot
 from openmm_cgml.simulation.platform import PlatformChoice
+from openmm_cgml.simulation.virial import measure_virial_pressure, move_molecules
 from openmm_cgml.topology import CGTopology
-from openmm_cgml.units import BOLTZMANN, KJ_PER_MOL_NM3_IN_BAR
 
 _ENERGY_TOLERANCE = 1e-3
 """Largest difference between the energy of all replicas together and the sum of theirs, relative to it."""
@@ -85,9 +85,7 @@ class Probe:
 class Barometer:
     """Measures the pressure of states, which needs no barostat.
 
-    It is P = N k T / V - dU/dV of N molecules whose centers scale with the box, the molecular virial, as OpenMM's
-    `computeCurrentPressure` has it: two energies of each state. The mean in equilibrium is the same as that of the
-    virial of all beads.
+    It is the molecular virial from two energies of each state, see `openmm_cgml.simulation.virial`.
 
     Attributes:
         probe: Where energies are evaluated.
@@ -104,21 +102,18 @@ class Barometer:
         box = snapshot.box
         if box is None:
             return None
-        low = max(1 - _STRAIN, self.narrowest / float(np.diag(box).min()))
-        high = low + 2 * _STRAIN
-        volume = float(np.linalg.det(box))
-        difference = self._energy(snapshot.positions, box, high) - self._energy(snapshot.positions, box, low)
-        ideal = self.topology.n_molecules * BOLTZMANN * snapshot.temperature / volume
-        return (ideal - difference / (volume * (high**3 - low**3))) * KJ_PER_MOL_NM3_IN_BAR
-
-    def _energy(self, positions: np.ndarray, box: np.ndarray, scale: float) -> float:
-        return self.probe.energy(scale_molecules(positions, self.topology, scale), scale * box)
+        return measure_virial_pressure(
+            self.probe.energy,
+            snapshot.positions,
+            box,
+            molecules=self.topology.molecules,
+            masses=self.topology.masses,
+            temperature=snapshot.temperature,
+            strain=_STRAIN,
+            narrowest=self.narrowest,
+        )
 
 
 def scale_molecules(positions: np.ndarray, topology: CGTopology, scale: float) -> np.ndarray:
     """Positions [nm], shape (n_beads, 3), with the centers of mass of molecules scaled and their shapes kept."""
-    molecules, masses = topology.molecules, topology.masses
-    total = np.bincount(molecules, masses)
-    centers = np.stack([np.bincount(molecules, masses * x) / total for x in positions.T], axis=1)
-    scaled: np.ndarray = positions + (scale - 1) * centers[molecules]
-    return scaled
+    return move_molecules(positions, topology.molecules, topology.masses, scale)
