@@ -15,6 +15,7 @@ from openmm_cgml.reference.mean_force import (
     format_noise_floor,
 )
 from openmm_cgml.reference.polymers import AtomisticPolymer, MonomerUnit
+from openmm_cgml.reference.pressure import AtomisticBarometer, RecordedPressure, measure_pressure
 from openmm_cgml.reference.recorder import ForceRecorder, read_frame, recording_metadata
 from openmm_cgml.reference.report import Observable, ReferenceReport, format_report, report_reference
 from openmm_cgml.reference.run import ReferenceResult, run_reference
@@ -22,6 +23,7 @@ from openmm_cgml.reference.run import ReferenceResult, run_reference
 __all__ = [
     "ATOMISTIC_MODELS",
     "ENERGY_GROUPS",
+    "AtomisticBarometer",
     "AtomisticBox",
     "AtomisticModel",
     "AtomisticPolymer",
@@ -33,6 +35,7 @@ __all__ = [
     "MonomerUnit",
     "NoiseFloor",
     "Observable",
+    "RecordedPressure",
     "ReferenceConfig",
     "ReferenceReport",
     "ReferenceResult",
@@ -46,6 +49,7 @@ __all__ = [
     "format_report",
     "has_interaction_split",
     "isolate_nonbonded",
+    "measure_pressure",
     "read_frame",
     "recording_metadata",
     "report_reference",

@@ -20,7 +20,14 @@ from openmm_cgml.shards import FrameStore
 if TYPE_CHECKING:
     from openmm_cgml.shards import FrameWriter
 
-__all__ = ["check_components", "check_continues", "check_extent", "check_integrated", "check_temperature"]
+__all__ = [
+    "check_components",
+    "check_continues",
+    "check_extent",
+    "check_integrated",
+    "check_pressures",
+    "check_temperature",
+]
 
 _NET_FORCE = 1e-2
 """Largest net force within a molecule, as a fraction of the largest on one of its atoms; 1e-4 in single precision."""
@@ -82,6 +89,31 @@ def check_continues(writer: FrameWriter, context: openmm.Context) -> None:
         f"from an earlier checkpoint: drop what comes twice with writer.truncate({kept}), or record a run of its own "
         "into another folder"
     )
+
+
+def check_pressures(writer: FrameWriter, *, is_measured: bool) -> None:
+    """Check that frames of a recording that goes on will carry pressures if the earlier ones do, and only then.
+
+    Args:
+        writer: Writer of the recording.
+        is_measured: Whether frames to come carry pressures.
+
+    Raises:
+        InputError: They differ, and frames of both kinds cannot be read together.
+    """
+    if not writer.n_stored:
+        return
+    recorded = FrameStore.open(writer.path, verify=False).read_pressures() is not None
+    if recorded and not is_measured:
+        raise InputError(
+            f"the frames in {writer.path} carry pressures: give the recorder an AtomisticBarometer to go on with them, "
+            "or record into another folder"
+        )
+    if is_measured and not recorded:
+        raise InputError(
+            f"the frames in {writer.path} carry no pressures, so those to come cannot either: leave the recorder's "
+            "barometer out and measure afterwards with measure_pressure, or record into another folder"
+        )
 
 
 def check_components(parts: Mapping[str, NDArray[np.float64]], molecules: Sequence[Sequence[int]]) -> None:

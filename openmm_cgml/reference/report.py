@@ -16,6 +16,7 @@ from openmm_cgml.analysis.thermo import compute_temperatures, count_degrees_of_f
 from openmm_cgml.dataset import open_recording
 from openmm_cgml.errors import InputError
 from openmm_cgml.reference.chain_report import chain_observables, measure_chain_sizes
+from openmm_cgml.reference.pressure import MIN_PRESSURES
 from openmm_cgml.shards import FrameStore
 from openmm_cgml.specification import SystemSpecification
 from openmm_cgml.topology import AtomTopology
@@ -61,6 +62,7 @@ class ReferenceReport(Result):
         duration: Time that the frames span [ps].
         observables: Quantities by name.
         rdf: Radial distribution function of the molecules' centers of mass; None for chains.
+        notes: What is left out, and why.
     """
 
     system: str
@@ -69,16 +71,18 @@ class ReferenceReport(Result):
     duration: float
     observables: Mapping[str, Observable]
     rdf: RadialDistribution | None
+    notes: tuple[str, ...] = ()
 
 
 def report_reference(
     recording: str | Path, specification: SystemSpecification, *, density_samples: np.ndarray | None = None
 ) -> ReferenceReport:
-    """Density, energies, temperature, and enthalpy of vaporization and g(r) or the sizes of chains, with their errors.
+    """Density, energies, temperature, pressure, and enthalpy of vaporization and g(r) or sizes of chains, with errors.
 
     The enthalpy of vaporization is -U_inter/N + RT: the gas is taken as ideal, with the molecules' internal energy of
-    the liquid. Errors of averages come from their correlation time, those of g(r)'s peak from a jackknife over blocks,
-    those of chains from the differences between them.
+    the liquid. The pressure is that of `AtomisticBarometer` at the recorded density; a recording whose frames do not
+    carry it has none, and a note that says so. Errors of averages come from their correlation time, those of g(r)'s
+    peak from a jackknife over blocks, those of chains from the differences between them.
 
     Args:
         recording: Folder of the recording or of its run.
@@ -100,6 +104,8 @@ def report_reference(
         "density": _density(float(store.metadata["density"]), density_samples),
         **_energies(energies, atoms, n_molecules, interval, float(store.metadata["temperature"])),
     }
+    pressure, notes = _pressure(store)
+    values |= pressure
     rdf = None
     if specification.chains:
         del values["vaporization_enthalpy"]  # chains do not evaporate
@@ -115,6 +121,7 @@ def report_reference(
         duration=float(times[-1] - times[0]) + interval,
         observables={name: _beside_literature(name, *value, specification) for name, value in values.items()},
         rdf=rdf,
+        notes=notes,
     )
 
 
@@ -135,7 +142,7 @@ def format_report(report: ReferenceReport) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     head = f"{report.system}: {report.n_frames} frames, {report.duration:g} ps, {report.n_molecules} molecules"
-    return "\n".join([head, *lines])
+    return "\n".join([head, *lines, *(f"note: {note}" for note in report.notes)])
 
 
 def _collect(
@@ -185,6 +192,18 @@ def _energies(
         **result,
         "temperature": (warmth.mean, warmth.standard_error, "K"),
     }
+
+
+def _pressure(store: FrameStore) -> tuple[dict[str, _Value], tuple[str, ...]]:
+    """The pressure at the density of the recording, or a note on why there is none."""
+    recorded = store.read_pressures()
+    if recorded is None:
+        return {}, ("no pressure: frames were recorded without it; openmm_cgml.reference.measure_pressure finds it",)
+    measured = recorded[np.isfinite(recorded)]
+    if len(measured) < MIN_PRESSURES:
+        return {}, (f"no pressure: it was measured in {len(measured)} frames, and {MIN_PRESSURES} are needed",)
+    average = compute_average(measured)
+    return {"pressure": (average.mean, average.standard_error, "bar")}, ()
 
 
 def _peak(rdf: RadialDistribution, number_density: float) -> dict[str, _Value]:

@@ -20,6 +20,7 @@ from openmm_cgml.reference.checkpoint import Checkpoint, read_newest_checkpoint,
 from openmm_cgml.reference.config import ReferenceConfig
 from openmm_cgml.reference.plan import Plan, check_same_run, make_plan
 from openmm_cgml.reference.platforms import find_platform
+from openmm_cgml.reference.pressure import AtomisticBarometer
 from openmm_cgml.reference.recorder import ForceRecorder, recording_metadata
 from openmm_cgml.reference.report import MIN_FRAMES, REPORT_FILE, ReferenceReport, format_report, report_reference
 from openmm_cgml.shards import FrameStore, FrameWriter
@@ -80,9 +81,9 @@ def run_reference(
     """Run the atomistic reference of a system and return where its recording lies.
 
     Builds the box, equilibrates it by the stages of its specification, averages the density at constant temperature and
-    pressure, scales the box to it, relaxes, and records at constant volume with a `ForceRecorder`. The recording can be
-    opened while the run goes on. Ctrl-C and SIGTERM stop between two frames with everything saved; a kill loses at most
-    one file of frames.
+    pressure, scales the box to it, relaxes, and records at constant volume with a `ForceRecorder`, pressures included.
+    The recording can be opened while the run goes on. Ctrl-C and SIGTERM stop between two frames with everything saved;
+    a kill loses at most one file of frames.
 
     Args:
         specification: The system; it needs a `reference` section and exactly one kind of molecule or chain.
@@ -290,7 +291,8 @@ class _Run:
         with writer:
             writer.truncate(point.n_frames)
             isolated = plan.box.isolated(plan.settings, length, self._platform, self._properties)
-            simulation.reporters.append(ForceRecorder(writer, interval, isolated=isolated))
+            barometer = self._barometer(writer, simulation.system)
+            simulation.reporters.append(ForceRecorder(writer, interval, isolated=isolated, barometer=barometer))
             while writer.n_frames < n_frames:
                 _advance(simulation, interval)
                 self._progress("recording", writer.n_frames * config.frame_interval, config.duration)
@@ -308,6 +310,12 @@ class _Run:
                     )
                 self._interruption.raise_again()
         return self._result(density, self._counted(point.densities))
+
+    def _barometer(self, writer: FrameWriter, system: openmm.System) -> AtomisticBarometer | None:
+        """None for a run that goes on where frames carry no pressures: then none can, which the report says."""
+        if writer.n_stored and FrameStore.open(writer.path, verify=False).read_pressures() is None:
+            return None
+        return AtomisticBarometer(system, self._plan.specification.temperature, self._platform, self._properties)
 
     def _result(self, density: float, samples: np.ndarray) -> ReferenceResult:
         recording = self._folder / RECORDING

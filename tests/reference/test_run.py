@@ -87,6 +87,19 @@ def test_finished_run_is_extended_by_a_longer_duration(tmp_path):
 
 
 @pytest.mark.slow
+def test_run_that_began_without_pressures_goes_on_without(tmp_path, monkeypatch):
+    first = run(tmp_path / "with", duration=1.6, frame_interval=0.16)
+    assert first.report.observables["pressure"].unit == "bar"
+    with monkeypatch.context() as patch:  # as an earlier release
+        patch.setattr("openmm_cgml.reference.run.AtomisticBarometer", lambda *args: None)
+        run(tmp_path / "run")
+    longer = run(tmp_path / "run", resume=True, duration=0.2)
+    assert longer.n_frames == 25
+    assert "pressure" not in longer.report.observables
+    assert "frames were recorded without it" in (tmp_path / "run" / "report.txt").read_text()
+
+
+@pytest.mark.slow
 def test_density_run_sets_the_mean_density(tmp_path):
     result = run(tmp_path / "run", density=None, density_duration=2.0, density_discard=1.0)
     assert len(result.density_samples) == 1
