@@ -54,7 +54,7 @@ class Ensemble:
         self._config = config
         self.topology = force_field.bead_topology(dataset.topology)
         self.temperature = dataset.temperature
-        target, judge = _halves(dataset)
+        target, judge = halves(dataset)
         self.reference, self.judge = (
             dataset.frames(_choose(frames, config.reference_frames, config.seed)) for frames in (target, judge)
         )
@@ -150,8 +150,8 @@ class Ensemble:
         )
 
 
-def _halves(dataset: ForceMatchingDataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Frames of every other block of the dataset, and of those between."""
+def halves(dataset: ForceMatchingDataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Frames of every other of twenty blocks of a dataset, the target, and of those between, the judge."""
     blocks = np.array_split(np.arange(dataset.n_frames), min(_BLOCKS, dataset.n_frames))
     return np.concatenate(blocks[::2]), np.concatenate(blocks[1::2] or blocks)
 

@@ -6,10 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from openmm_cgml.analysis import RadialDistribution
-from openmm_cgml.analysis.compare import compute_half_rmse
+from openmm_cgml.analysis.compare import RMSE_RANGE, compute_gr_rmse, compute_half_rmse
+from openmm_cgml.analysis.diffusion import ATOMISTIC_TIME
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.errors import InputError
+from openmm_cgml.frames import Frames
+from openmm_cgml.topology import CGTopology
+from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 from openmm_cgml.validation import (
     QUANTITIES,
     ReferenceSummary,
@@ -25,21 +32,32 @@ from openmm_cgml.validation import (
 )
 from openmm_cgml.validation.metric import format_value
 from openmm_cgml.validation.quantities.energy import ENERGY
-from openmm_cgml.validation.quantities.structure import STRUCTURE
+from openmm_cgml.validation.quantities.structure import (
+    POLYMER_RMSE_RANGE,
+    STRUCTURE,
+    RadialStructure,
+    Structure,
+)
 from openmm_cgml.validation.quantities.temperature import TEMPERATURE
+from openmm_cgml.validation.trajectory import take_trajectory
 
 __all__ = [
     "ReferenceSummary",
+    "compare_g",
     "compare_lengths",
     "compare_run",
+    "density_of",
     "energy_per_bead",
     "format_value",
     "g_of_r",
+    "g_of_run",
     "half_difference",
+    "judged_g",
     "make_limits",
     "mean_temperature",
     "pictures_of",
     "read_reference_summary",
+    "structure_of_frames",
     "summarize",
     "write_reference_summary",
     "write_report",
@@ -106,6 +124,60 @@ def g_of_r(path: Path, *, discard: float) -> RadialDistribution | None:
     summary = read_run(path, discard=discard).summary
     structure = None if summary is None else summary.get(STRUCTURE)
     return None if structure is None else structure.com
+
+
+def structure_of_frames(boxes: Sequence[Frames], topology: CGTopology, *, n_blocks: int = 10) -> RadialStructure:
+    """Every g(r) of the frames of one or several boxes together.
+
+    Args:
+        boxes: Frames of each.
+        topology: The beads, the same in all.
+        n_blocks: Blocks of frames whose own g(r) is kept.
+    """
+    frames = Frames(
+        positions=np.concatenate([box.positions for box in boxes]),
+        box=np.concatenate([box.box for box in boxes if box.box is not None]),
+    )
+    trajectory = take_trajectory(
+        frames, topology, time_scale=ATOMISTIC_TIME, degrees_of_freedom=None, max_structure_frames=len(frames)
+    )
+    return Structure(n_blocks=n_blocks).compute(trajectory)
+
+
+def judged_g(structure: RadialStructure, *, chains: bool) -> RadialDistribution:
+    """The g(r) that force fields are judged by: between all beads of different chains, or of centers of mass."""
+    found = structure.inter_all if chains else structure.com
+    assert found is not None  # there are several molecules
+    return found
+
+
+def g_of_run(path: Path, *, chains: bool) -> RadialDistribution | None:
+    """The same of a simulation after its energies have settled; None if too little was recorded."""
+    summary = read_run(path, quantities=(ENERGY, STRUCTURE)).summary
+    structure = None if summary is None else summary.get(STRUCTURE)
+    return None if structure is None else judged_g(structure, chains=chains)
+
+
+def compare_g(g: RadialDistribution | NDArray[np.float64], reference: RadialDistribution, *, chains: bool) -> float:
+    """Root mean square difference over the usual distances, as far as both go.
+
+    Args:
+        g: A distribution, or its values in the reference's bins, shape (n_bins,).
+        reference: The reference.
+        chains: Whether molecules are chains.
+    """
+    values = g.g if isinstance(g, RadialDistribution) else g
+    n = min(len(values), len(reference.g))
+    first, last = POLYMER_RMSE_RANGE if chains else RMSE_RANGE
+    r_range = (first, min(last, float(reference.bin_edges[n])))
+    return compute_gr_rmse(values[:n], reference.g[:n], reference.bin_edges[: n + 1], r_range=r_range)
+
+
+def density_of(frames: Frames, topology: CGTopology) -> float:
+    """Mean mass density of frames in a box [g/cm^3]."""
+    assert frames.box is not None  # simulations and references have one
+    volumes = np.abs(np.linalg.det(frames.box.astype(np.float64)))
+    return float(topology.masses.sum() * np.mean(1 / volumes) * DALTON_PER_NM3_IN_G_PER_CM3)
 
 
 def energy_per_bead(path: Path) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from openmm_cgml.config import Config, Length, Time, read_config
 from openmm_cgml.errors import InputError
 from openmm_cgml.reference import MeanForceConfig, ReferenceConfig
 from openmm_cgml.selection.comparison import make_limits
-from openmm_cgml.shipped import find_system
+from openmm_cgml.shipped import find_system, list_systems
 from openmm_cgml.specification import SystemSpecification, read_specification
 
 RECIPE = "recipe.yaml"
@@ -33,6 +33,55 @@ class AtomisticRun(Config):
     name: str = pydantic.Field(min_length=1)
     protocol: Path | None = None
     run: ReferenceConfig = ReferenceConfig()
+
+
+class Variant(Config):
+    """A force field beside the model: a further fit, refined or not, or a shipped model as it is.
+
+    Attributes:
+        fit: File with the settings of the fit.
+        refinement: File with the settings of the step after it; None takes the fit as it is.
+        model: Name or folder of a model that is taken instead of a fit.
+        time_step: Step of its simulations [ps]; by default that of the model's.
+        network_interval: Steps per evaluation of its network; by default that of the model's.
+    """
+
+    fit: Path | None = None
+    refinement: Path | None = None
+    model: str | None = None
+    time_step: Time | None = pydantic.Field(default=None, gt=0)
+    network_interval: int | None = pydantic.Field(default=None, ge=1)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"fit": value} if isinstance(value, str | Path) else value
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.fit is None) == (self.model is None):
+            raise ValueError("a variant has either a fit (a file with its settings) or a model (a name); give one")
+        if self.model is not None and self.refinement is not None:
+            raise ValueError(f"the model {self.model!r} is taken as it is; leave out its refinement")
+        return self
+
+
+class ConstantPressure(Config):
+    """Simulations of the shipped model with a barostat, from frames of the reference, for its density.
+
+    Attributes:
+        duration: Length of each [ps].
+        discard: Time that is left out of the mean [ps].
+    """
+
+    duration: Time = pydantic.Field(gt=0)
+    discard: Time = pydantic.Field(gt=0)
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.discard >= self.duration:
+            raise ValueError(f"discard is {self.discard:g} ps and the runs are {self.duration:g} ps long; discard less")
+        return self
 
 
 class Simulations(Config):
@@ -149,14 +198,17 @@ class Recipe(Config):
     Attributes:
         name: Name of the model.
         reference: The atomistic run.
+        data: Folders with its mapped frames, of one or several boxes, relative to the file; nothing runs and maps it.
         mean_forces: How mean forces of some of its frames are sampled; None samples none.
+        mean_force_data: Folder with such mean forces, in place of sampling them.
         fit: File with the settings of the fit.
         energy_weights: Energy weights of further fits with these settings.
-        variants: Files of further fits to compare with, by name.
+        variants: Force fields to compare with, by name; a file name alone is a fit with these settings.
         refinement: File with the settings of the step after the fit; None ships the fit.
         simulation: The simulations that the model is judged by.
         pair_spline: File with the settings of the fit that the model has to beat, a pair spline on the same data; None
             leaves it out.
+        constant_pressure: Simulations at the pressure of the system; None leaves them out.
         sizes: Boxes of several sizes, for molecules.
         transfer: Boxes of other chain lengths, for chains.
         limits: Limits of the validation by name, where they are not the usual ones.
@@ -167,13 +219,16 @@ class Recipe(Config):
 
     name: str = pydantic.Field(min_length=1)
     reference: AtomisticRun
+    data: tuple[Path, ...] = ()
     mean_forces: MeanForceConfig | None = None
+    mean_force_data: Path | None = None
     fit: Path = Path("fit.yaml")
     energy_weights: tuple[float, ...] = ()
-    variants: dict[str, Path] = pydantic.Field(default_factory=dict)
+    variants: dict[str, Variant] = pydantic.Field(default_factory=dict)
     refinement: Path | None = None
     simulation: Simulations
     pair_spline: Path | None = None
+    constant_pressure: ConstantPressure | None = None
     sizes: Sizes | None = None
     transfer: ChainLengths | None = None
     limits: dict[str, float] = pydantic.Field(default_factory=dict)
@@ -197,43 +252,74 @@ class Recipe(Config):
         return FITTED if self.refinement is None else REFINED
 
     @property
-    def fits(self) -> tuple[FitPlan, ...]:
-        """All fits, that of the model first."""
+    def plans(self) -> tuple[Plan, ...]:
+        """How every force field is made, that of the model first."""
         weighted = [
-            FitPlan(name=f"{FITTED}-lambda-{weight:g}", config=self.fit, training={"energy_weight": weight})
+            Plan(name=f"{FITTED}-lambda-{weight:g}", fit=self.fit, training={"energy_weight": weight})
             for weight in self.energy_weights
         ]
-        baseline = {} if self.pair_spline is None else {PAIR_SPLINE: self.pair_spline}
-        others = [FitPlan(name=name, config=path) for name, path in {**self.variants, **baseline}.items()]
-        return (FitPlan(name=FITTED, config=self.fit), *weighted, *others)
+        before = [] if self.refinement is None else [Plan(name=FITTED, fit=self.fit)]
+        others = {**self.variants, **({} if self.pair_spline is None else {PAIR_SPLINE: Variant(fit=self.pair_spline)})}
+        return (
+            Plan(name=self.shipped, fit=self.fit, refinement=self.refinement),
+            *before,
+            *weighted,
+            *(Plan(name=name, **dict(variant)) for name, variant in others.items()),
+        )
+
+    def plan(self, name: str) -> Plan:
+        """That of one force field."""
+        return next(plan for plan in self.plans if plan.name == name)
+
+    @property
+    def fits(self) -> tuple[Plan, ...]:
+        """All fits, that of the model first."""
+        fitted = [plan for plan in self.plans if plan.fit is not None]
+        return tuple({plan.fitted: replace(plan, name=plan.fitted, refinement=None) for plan in fitted}.values())
 
     @property
     def simulated(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """Folders of the force fields that are simulated, the shipped one first, each with its seeds."""
-        others = [plan.name for plan in self.fits if plan.name != self.shipped]
+        """Names of the force fields that are simulated, the shipped one first, each with its seeds."""
         return (
             (self.shipped, self.simulation.seeds),
-            *((name, self.simulation.variant_seeds) for name in others),
+            *((plan.name, self.simulation.variant_seeds) for plan in self.plans[1:]),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitPlan:
-    """One fit.
+class Plan:
+    """How one force field is made, and the steps of its simulations.
 
     Attributes:
-        name: Its folder.
-        config: File with its settings, relative to the recipe.
+        name: The folder of what comes out.
+        fit: File with the settings of its fit, relative to the recipe; None for a model that is taken as it is.
         training: Settings that replace those under `training`.
+        refinement: File with the settings of its refinement.
+        model: The model that is taken as it is.
+        time_step: As of `Variant`.
+        network_interval: As of `Variant`.
     """
 
     name: str
-    config: Path
+    fit: Path | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    refinement: Path | None = None
+    model: str | None = None
+    time_step: float | None = None
+    network_interval: int | None = None
+
+    @property
+    def fitted(self) -> str:
+        """Folder of its fit: another one than that of what comes out where the fit is refined."""
+        if self.refinement is None:
+            return self.name
+        return FITTED if self.name == REFINED else f"{self.name}-{FITTED}"
 
 
 def find_recipe(name_or_path: str | Path) -> Path:
-    """The recipe of a shipped system, of a system's folder, or the file itself.
+    """The recipe of a shipped system or of a variant of it, of a system's folder, or the file itself.
+
+    A system's own is `recipe.yaml`; `<system>-<variant>` means `<variant>-recipe.yaml` in the same folder.
 
     Raises:
         InputError: If there is none.
@@ -241,6 +327,10 @@ def find_recipe(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.is_file():
         return path
+    for system in list_systems():
+        variant = str(name_or_path).removeprefix(f"{system}-")
+        if (found := find_system(system) / f"{variant}-{RECIPE}").is_file():
+            return found
     found = find_system(name_or_path) / RECIPE
     if not found.is_file():
         raise InputError(f"{found.parent} has no {RECIPE}, which says how its model is made; write one")
@@ -255,10 +345,11 @@ def read_recipe(path: Path) -> tuple[Recipe, SystemSpecification]:
     """
     recipe = read_config(path, Recipe)
     specification = read_specification(path.parent / "system.yaml")
-    named = {"fit": recipe.fit, **{f"variants.{name}": file for name, file in recipe.variants.items()}}
-    for name in ("refinement", "pair_spline"):
-        if (file := getattr(recipe, name)) is not None:
-            named[name] = file
+    named = {"fit": recipe.fit}
+    optional = {name: getattr(recipe, name) for name in ("refinement", "pair_spline")}
+    for name, variant in recipe.variants.items():
+        optional |= {f"variants.{name}": variant.fit, f"variants.{name}.refinement": variant.refinement}
+    named |= {where: file for where, file in optional.items() if file is not None}
     if recipe.reference.protocol is not None:
         named["reference.protocol"] = recipe.reference.protocol
     for where, file in named.items():

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.refinement import refine
 from openmm_cgml.refinement.config import read_refinement_config
+from openmm_cgml.refinement.ensemble import halves
 
 
 def refine_force_field(force_field: ForceField, dataset: ForceMatchingDataset, output: Path, settings: Path) -> None:
@@ -20,6 +24,11 @@ def refine_force_field(force_field: ForceField, dataset: ForceMatchingDataset, o
         settings: File with the settings, which say what is adjusted.
     """
     refine(force_field, dataset, output, read_refinement_config(settings), resume=output.exists())
+
+
+def split_halves(dataset: ForceMatchingDataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Frames that a refinement takes as its target, and those that judge."""
+    return halves(dataset)
 
 
 def target_of(settings: Path | None) -> str | None:

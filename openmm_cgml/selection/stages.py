@@ -13,7 +13,6 @@ from openmm_cgml.reference.mean_force import NOISE_FLOOR_FILE
 from openmm_cgml.reference.report import REPORT_FILE
 from openmm_cgml.selection.comparison import summarize, write_report
 from openmm_cgml.selection.long_runs import make_long_runs
-from openmm_cgml.selection.recipe import FITTED, REFINED
 from openmm_cgml.selection.refining import refine_force_field
 from openmm_cgml.selection.simulations import Structure, is_finished, simulate_built, simulate_once
 from openmm_cgml.selection.table import write_table
@@ -39,7 +38,9 @@ class Stage:
 def make_reference(workplace: Workplace) -> None:
     """Run the atomistic system, which recipes share, unless its recording is there."""
     output, recipe = workplace.reference, workplace.recipe
-    if workplace.recording is not None:
+    if recipe.data:
+        workplace.open_datasets()
+    elif workplace.recording is not None:
         open_recording(workplace.recording)
     elif not (output / REPORT_FILE).is_file():
         config = recipe.reference.run.model_copy(update={"threads": workplace.threads})
@@ -47,15 +48,18 @@ def make_reference(workplace: Workplace) -> None:
 
 
 def make_dataset(workplace: Workplace) -> None:
-    """Map the recording to beads."""
+    """Map the recording to beads, unless the recipe names mapped frames."""
     output = workplace.dataset
-    map_recording(workplace.reference, workplace.specification, output, resume=output.exists())
+    if not workplace.recipe.data:
+        map_recording(workplace.reference, workplace.specification, output, resume=output.exists())
 
 
 def make_mean_forces(workplace: Workplace) -> None:
-    """Sample the mean forces of some recorded frames."""
+    """Sample the mean forces of some recorded frames, unless the recipe names them."""
     output, settings = workplace.mean_forces, workplace.recipe.mean_forces
-    if settings is not None and not (output / NOISE_FLOOR_FILE).is_file():
+    if workplace.recipe.mean_force_data is not None:
+        workplace.open_mean_forces()
+    elif settings is not None and output is not None and not (output / NOISE_FLOOR_FILE).is_file():
         config = settings.model_copy(update={"threads": workplace.threads})
         specification = workplace.specification
         compute_mean_forces(workplace.reference, specification, output, config, resume=output.exists())
@@ -70,24 +74,39 @@ def make_fits(workplace: Workplace) -> None:
 
 
 def make_refinement(workplace: Workplace) -> None:
-    """Refine the fit of the model."""
-    refinement = workplace.recipe.refinement
-    if refinement is not None and not workplace.has_force_field(REFINED):
-        force_field, output = workplace.load_force_field(FITTED), workplace.fit_folder(REFINED)
-        settings = workplace.system / refinement
-        refine_force_field(force_field, workplace.open_dataset(), output, settings)
+    """Refine the fit of the model, and those of the others that are refined."""
+    for plan in workplace.recipe.plans:
+        if plan.refinement is not None and not workplace.has_force_field(plan.name):
+            force_field, output = workplace.load_force_field(plan.fitted), workplace.fit_folder(plan.name)
+            refine_force_field(force_field, workplace.open_dataset(), output, workplace.system / plan.refinement)
 
 
 def make_simulations(workplace: Workplace) -> None:
     """Simulate every force field with its seeds, each from another frame of the reference."""
-    for name, seeds in workplace.recipe.simulated:
+    recipe = workplace.recipe
+    for name, seeds in recipe.simulated:
         force_field = workplace.load_force_field(name)
         for seed, output in zip(seeds, workplace.simulations(name, seeds), strict=True):
             if not is_finished(output):
-                start, config = _start(workplace, seed)
-                if force_field.network is None:
-                    config = config.model_copy(update={"network_interval": 1})
+                start, temperature = _start(workplace, seed)
+                duration = recipe.simulation.duration
+                config = workplace.variant_config(name, seed, temperature=temperature, duration=duration)
                 simulate_once(force_field, start, output, config)
+
+
+def make_constant_pressure(workplace: Workplace) -> None:
+    """Simulate the model at the pressure of the system, from frames of the reference."""
+    recipe = workplace.recipe
+    if recipe.constant_pressure is None:
+        return
+    force_field = workplace.load_force_field(recipe.shipped)
+    for seed, output in zip(recipe.simulation.seeds, workplace.constant_pressure, strict=True):
+        if not is_finished(output):
+            start, temperature = _start(workplace, seed)
+            duration = recipe.constant_pressure.duration
+            config = workplace.variant_config(recipe.shipped, seed, temperature=temperature, duration=duration)
+            pressure = workplace.specification.pressure
+            simulate_once(force_field, start, output, config.model_copy(update={"pressure": pressure}))
 
 
 def make_sizes(workplace: Workplace) -> None:
@@ -128,6 +147,7 @@ STAGES = (
     Stage("fit", make_fits),
     Stage("refine", make_refinement),
     Stage("simulate", make_simulations),
+    Stage("constant-pressure", make_constant_pressure),
     Stage("sizes", make_sizes),
     Stage("transfer", make_transfer),
     Stage("validate", make_report),
@@ -189,15 +209,11 @@ def make_model(
     return workplace
 
 
-def _start(workplace: Workplace, seed: int) -> tuple[Structure, SimulationConfig]:
-    """Beads in a frame of the reference, and settings."""
-    dataset = workplace.open_dataset()
-    frame = workplace.starting_frame(dataset, seed)
-    config = workplace.simulation_config(
-        seed, temperature=dataset.temperature, duration=workplace.recipe.simulation.duration
-    )
+def _start(workplace: Workplace, seed: int) -> tuple[Structure, float]:
+    """Beads in a frame of the reference, and its temperature [K]."""
+    dataset, frame = workplace.open_dataset(), workplace.starting_frame(seed)
     assert frame.box is not None
-    return (dataset.topology, frame.positions[0], frame.box[0]), config
+    return (dataset.topology, frame.positions[0], frame.box[0]), dataset.temperature
 
 
 def _built_config(workplace: Workplace, duration: float) -> SimulationConfig:

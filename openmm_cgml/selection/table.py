@@ -24,7 +24,8 @@ from openmm_cgml.selection.comparison import (
     summarize,
 )
 from openmm_cgml.selection.intermolecular import compute_intermolecular_forces, has_intermolecular_part, score
-from openmm_cgml.selection.recipe import FITTED, PAIR_SPLINE
+from openmm_cgml.selection.judging import judge
+from openmm_cgml.selection.recipe import FITTED, PAIR_SPLINE, Plan
 from openmm_cgml.selection.refining import target_of
 from openmm_cgml.selection.simulations import is_complete, is_finished, read_outcome
 from openmm_cgml.selection.workplace import Workplace
@@ -57,6 +58,7 @@ def make_table(workplace: Workplace) -> dict[str, Any]:
         **_measure_sizes(workplace),
         **_measure_variants(workplace, reference),
         **_measure_transfer(workplace),
+        **judge(workplace),
     }
 
 
@@ -178,7 +180,7 @@ def _scores(workplace: Workplace, name: str, topology: CGTopology, frames: Frame
 
 def _measure_mean_forces(workplace: Workplace) -> dict[str, Any]:
     """R2 against mean forces that were held out, and the noise that no model can beat."""
-    if workplace.recipe.mean_forces is None:
+    if workplace.mean_forces is None:
         return {}
     held, floors = workplace.open_mean_forces(), read_json(workplace.mean_forces / NOISE_FLOOR_FILE)
     return {
@@ -208,13 +210,13 @@ def _measure_variants(workplace: Workplace, reference: ReferenceSummary) -> dict
     seeds = dict(recipe.simulated)
     by_weight: dict[str, Any] = {}
     by_name: dict[str, Any] = {}
-    for plan in recipe.fits:
-        runs = workplace.simulations(plan.name, seeds.get(plan.name, ()))
-        if plan.config == recipe.fit and recipe.energy_weights:
-            weight = workplace.fit_settings(plan.name)["training"]["energy_weight"]
-            by_weight[f"{weight:g}"] = _measure_variant(workplace, plan.name, runs, reference)
+    for plan in recipe.plans:
+        runs = workplace.simulations(plan.name, seeds[plan.name])
+        if plan.fit == recipe.fit and plan.refinement is None and recipe.energy_weights:
+            weight = workplace.fit_settings(plan.fitted)["training"]["energy_weight"]
+            by_weight[f"{weight:g}"] = _measure_variant(workplace, plan, runs, reference)
         elif plan.name != recipe.shipped:
-            by_name[plan.name] = _measure_variant(workplace, plan.name, runs, reference)
+            by_name[plan.name] = _measure_variant(workplace, plan, runs, reference)
     measured: dict[str, Any] = {"lambda_variants": by_weight} if by_weight else {}
     if "gr_com_rmse" in by_name.get(PAIR_SPLINE, {}):
         measured["gr_com_rmse_pair_spline"] = by_name[PAIR_SPLINE]["gr_com_rmse"]
@@ -222,15 +224,15 @@ def _measure_variants(workplace: Workplace, reference: ReferenceSummary) -> dict
 
 
 def _measure_variant(
-    workplace: Workplace, name: str, runs: Sequence[Path], reference: ReferenceSummary
+    workplace: Workplace, plan: Plan, runs: Sequence[Path], reference: ReferenceSummary
 ) -> dict[str, Any]:
-    mean_forces = workplace.recipe.mean_forces is not None
-    return {
-        "validation_force_rmse": workplace.fit_metrics(name)["validation"]["force_rmse"],
-        "energy_weight": workplace.fit_settings(name)["training"]["energy_weight"],
-        **({"mean_force_r2": _mean_force_r2(workplace, name)} if mean_forces else {}),
-        **measure_runs(runs, reference),
-    }
+    measured: dict[str, Any] = {} if plan.model is None else {"model": plan.model}
+    if plan.fit is not None:
+        measured["validation_force_rmse"] = workplace.fit_metrics(plan.fitted)["validation"]["force_rmse"]
+        measured["energy_weight"] = workplace.fit_settings(plan.fitted)["training"]["energy_weight"]
+    if workplace.mean_forces is not None:
+        measured["mean_force_r2"] = _mean_force_r2(workplace, plan.name)
+    return {**measured, **measure_runs(runs, reference)}
 
 
 def _measure_transfer(workplace: Workplace) -> dict[str, Any]:

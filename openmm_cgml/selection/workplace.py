@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
-from openmm_cgml.selection.recipe import FITTED, FitPlan, Recipe, find_recipe, read_recipe
+from openmm_cgml.selection.recipe import FITTED, Plan, Recipe, find_recipe, read_recipe
 from openmm_cgml.simulation import SimulationConfig
 from openmm_cgml.specification import SystemSpecification, with_protocol
 from openmm_cgml.storage import read_json
@@ -75,13 +75,20 @@ class Workplace:
 
     @property
     def dataset(self) -> Path:
-        """Folder of the mapped frames."""
-        return self.folder / "dataset"
+        """Folder of the mapped frames of the first box."""
+        return self.datasets[0]
 
     @property
-    def mean_forces(self) -> Path:
-        """Folder of the mean forces."""
-        return self.folder / "mean-force"
+    def datasets(self) -> tuple[Path, ...]:
+        """Folders of the mapped frames: those that the recipe names, or that of its atomistic run."""
+        return tuple((self.system / path).resolve() for path in self.recipe.data) or (self.folder / "dataset",)
+
+    @property
+    def mean_forces(self) -> Path | None:
+        """Folder of the mean forces; None where the recipe has none."""
+        if self.recipe.mean_force_data is not None:
+            return (self.system / self.recipe.mean_force_data).resolve()
+        return None if self.recipe.mean_forces is None else self.folder / "mean-force"
 
     @property
     def table(self) -> Path:
@@ -111,6 +118,11 @@ class Workplace:
         """Folders of the simulations of a force field."""
         return [self.folder / "simulations" / f"{name}-{seed}" for seed in seeds]
 
+    @property
+    def constant_pressure(self) -> list[Path]:
+        """Folders of the simulations of the model at constant pressure."""
+        return [self.folder / "constant-pressure" / str(seed) for seed in self.recipe.simulation.seeds]
+
     def size_folder(self, molecules: int) -> Path:
         """Folder of the simulation of a box of so many molecules."""
         return self.folder / "sizes" / str(molecules)
@@ -134,25 +146,34 @@ class Workplace:
     # --- what is in them -------------------------------------------------------------------------------------------
 
     def open_dataset(self) -> ForceMatchingDataset:
-        """The mapped frames of the atomistic run."""
+        """The mapped frames of the first box."""
         return ForceMatchingDataset.open(self.dataset, verify=False)
 
+    def open_datasets(self) -> list[ForceMatchingDataset]:
+        """The mapped frames of every box."""
+        return [ForceMatchingDataset.open(path, verify=False) for path in self.datasets]
+
     def open_mean_forces(self) -> ForceMatchingDataset:
-        """The mean forces."""
+        """The mean forces of a recipe that has them."""
+        assert self.mean_forces is not None
         return ForceMatchingDataset.open(self.mean_forces, verify=False)
 
     def has_force_field(self, name: str) -> bool:
-        """Whether a fit or the refinement has been finished."""
-        return (self.fit_folder(name) / _FORCE_FIELD / "manifest.json").is_file()
+        """Whether a force field is there."""
+        return self._model(name) is not None or (self.fit_folder(name) / _FORCE_FIELD / "manifest.json").is_file()
 
     def load_force_field(self, name: str) -> ForceField:
-        """A force field that was fitted or refined.
+        """A force field that was fitted or refined, or the model that is taken as it is.
 
         Raises:
             ArtifactError: If it is damaged.
             InputError: If it is not there.
         """
-        return ForceField.load(self.fit_folder(name) / _FORCE_FIELD)
+        return ForceField.load(self._model(name) or self.fit_folder(name) / _FORCE_FIELD)
+
+    def _model(self, name: str) -> str | None:
+        variant = self.recipe.variants.get(name)
+        return None if variant is None else variant.model
 
     def fit_metrics(self, name: str = FITTED) -> dict[str, Any]:
         """Errors of a fit on train, validation and test data."""
@@ -169,18 +190,17 @@ class Workplace:
         protocol = self.recipe.reference.protocol
         return self.specification if protocol is None else with_protocol(self.specification, self.system / protocol)
 
-    def fit_config(self, plan: FitPlan | None = None) -> FitConfig:
+    def fit_config(self, plan: Plan | None = None) -> FitConfig:
         """Settings of a fit, by default that of the model."""
         plan = plan or self.recipe.fits[0]
-        data: dict[str, Any] = {"datasets": (str(self.dataset),)}
-        if self.recipe.mean_forces is not None:
+        assert plan.fit is not None
+        data: dict[str, Any] = {"datasets": tuple(map(str, self.datasets))}
+        if self.mean_forces is not None:
             data["mean_force_test"] = (str(self.mean_forces),)
-        return read_fit_config(
-            self.system / plan.config, data=data, training={"threads": self.threads, **plan.training}
-        )
+        return read_fit_config(self.system / plan.fit, data=data, training={"threads": self.threads, **plan.training})
 
     def simulation_config(self, seed: int, *, temperature: float, duration: float, **changes: Any) -> SimulationConfig:
-        """Settings of a simulation with the recipe's steps.
+        """Settings of a simulation of the model with the recipe's steps.
 
         Args:
             seed: Its seed.
@@ -201,10 +221,19 @@ class Workplace:
         }
         return SimulationConfig(**{**settings, **changes})
 
+    def variant_config(self, name: str, seed: int, *, temperature: float, duration: float) -> SimulationConfig:
+        """Settings of a simulation of one of the force fields that are compared."""
+        plan, has_network = self.recipe.plan(name), self.load_force_field(name).network is not None
+        changes = {"time_step": plan.time_step, "network_interval": plan.network_interval if has_network else 1}
+        given = {key: value for key, value in changes.items() if value is not None}
+        return self.simulation_config(seed, temperature=temperature, duration=duration, **given)
+
     # --- frames ----------------------------------------------------------------------------------------------------
 
-    def starting_frame(self, dataset: ForceMatchingDataset, seed: int) -> Frames:
-        """A frame of the reference, another one for each of four seeds."""
+    def starting_frame(self, seed: int) -> Frames:
+        """A frame of the reference: another box for each seed where there are several, then another frame."""
+        boxes = self.open_datasets()
+        dataset, seed = boxes[(seed - 1) % len(boxes)], (seed - 1) // len(boxes) + 1
         before_last = (seed - 1) * (dataset.n_frames // 4)
         return dataset.frames(np.array([dataset.n_frames - 1 - before_last % dataset.n_frames]))
 

@@ -3,7 +3,7 @@ import pytest
 from openmm_cgml.errors import InputError
 from openmm_cgml.reference.plan import make_plan
 from openmm_cgml.selection import Workplace, find_recipe, read_recipe
-from openmm_cgml.shipped import find_system, list_models
+from openmm_cgml.shipped import find_system, list_models, list_systems
 from tests.selection.toy import write_system
 
 
@@ -12,9 +12,16 @@ def test_every_shipped_model_has_a_recipe_that_names_every_configuration(name, t
     workplace = Workplace.open(name, tmp_path)
     assert workplace.recipe.name == name
     assert workplace.fit_config().name == name
-    named = {plan.config.name for plan in workplace.recipe.fits}
-    assert {path.name for path in workplace.system.glob("published*.yaml")} <= named
-    assert (workplace.recipe.refinement is not None) == (workplace.system / "refine.yaml").exists()
+
+
+@pytest.mark.parametrize("name", list_systems())
+def test_every_configuration_of_a_system_has_a_use(name, tmp_path):
+    folder, used = find_system(name), {"system.yaml"}
+    for path in folder.glob("*recipe.yaml"):
+        recipe = Workplace.open(path, tmp_path).recipe
+        files = [recipe.reference.protocol, *(file for plan in recipe.plans for file in (plan.fit, plan.refinement))]
+        used |= {path.name, *(file.name for file in files if file is not None)}
+    assert {path.name for path in folder.glob("*.yaml")} == used
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -36,12 +43,12 @@ def test_systems_with_the_same_atoms_share_their_run(tmp_path):
 
 
 def test_the_network_is_evaluated_as_often_as_the_recipe_says(tmp_path):
-    workplace = Workplace.open("polyethylene-2bead", tmp_path)
+    workplace = Workplace.open("polyethylene-2bead-schnet", tmp_path)
     config = workplace.simulation_config(3, temperature=300.0, duration=20.0)
     assert (config.network_interval, config.seed, config.duration) == (2, 3, 20.0)
     assert config.time_step == pytest.approx(0.0018)
     assert (config.threads, config.platform) == (1, "CPU")
-    elsewhere = Workplace.open("polyethylene-2bead", tmp_path, platform="Reference", threads=2)
+    elsewhere = Workplace.open("polyethylene-2bead-schnet", tmp_path, platform="Reference", threads=2)
     config = elsewhere.simulation_config(3, temperature=300.0, duration=20.0)
     assert (config.threads, config.platform) == (2, "Reference")
 
@@ -57,6 +64,10 @@ def test_the_shipped_force_field_is_simulated_with_all_seeds(tmp_path):
     [
         ({"fit": "gone.yaml"}, "fit names gone.yaml"),
         ({"variants": {"refined": "other.yaml"}}, "the model's own"),
+        ({"variants": {"gone": {"fit": "fit.yaml", "refinement": "gone.yaml"}}}, "gone.refinement names gone.yaml"),
+        ({"variants": {"neither": {}}}, "give one"),
+        ({"variants": {"both": {"model": "pim-1", "refinement": "refine.yaml"}}}, "taken as it is"),
+        ({"constant_pressure": {"duration": "1 ps", "discard": "2 ps"}}, "discard less"),
         ({"limits": {"gr_comm_rmse": 1.0}}, "gr_comm_rmse"),
         ({"transfer": {"boxes": [[5, 100]], "duration": "1 ps"}}, "give sizes"),
         ({"simulation": {"duration": "1 ps", "time_step": "5 fs", "seeds": [1, 1]}}, "different number"),
