@@ -19,7 +19,6 @@ from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.frames import Frames
 from openmm_cgml.runs import RunFolder
 from openmm_cgml.selection.comparison import compare_g, density_of, g_of_run, judged_g, structure_of_frames
-from openmm_cgml.selection.recipe import PAIR_SPLINE
 from openmm_cgml.selection.refining import split_halves
 from openmm_cgml.selection.simulations import is_complete, read_outcome
 from openmm_cgml.selection.workplace import Workplace
@@ -37,17 +36,11 @@ def judge(workplace: Workplace) -> dict[str, Any]:
     target = judged_g(half, chains=chains)
     judged: dict[str, Any] = {"n_boxes": len(datasets), "gr_judged_is": _describe(chains)}
     for name, paths in runs.items():
-        judged |= _with_error(_key(workplace, name), [_rmse(path, target, chains) for path in paths])
+        judged |= _with_error(
+            f"gr_judged{workplace.recipe.suffix(name)}", [_rmse(path, target, chains) for path in paths]
+        )
     length = _shortest(runs[workplace.recipe.shipped])
     return {**judged, **_floor(datasets, length, chains), **_densities(workplace, datasets)}
-
-
-def _key(workplace: Workplace, name: str) -> str:
-    """What the table calls a force field's g(r)."""
-    shipped, spline = workplace.recipe.shipped, PAIR_SPLINE
-    if name == shipped:
-        return "gr_judged"
-    return "gr_judged_pair_spline" if name == spline else f"gr_judged_{name.replace('-', '_')}"
 
 
 def _describe(chains: bool) -> str:

@@ -11,9 +11,25 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.selection.comparison import format_value
 from openmm_cgml.storage import write_atomically
 
-_MARKER = re.compile(r"<!-- (models(?: [\w.-]+)+): begin -->")
+_MARKER = re.compile(r"<!-- ((?:models|candidates)(?: [\w.-]+)+): begin -->")
 _SPLINE = "the same for the pair spline"
 _HALVES = "the same between halves of the reference"
+CANDIDATES: tuple[tuple[str, str], ...] = (
+    ("g(r), RMSE", "gr_judged"),
+    ("R² of forces between molecules", "inter_force_r2"),
+    ("R² of mean forces", "mean_force_r2"),
+)
+"""Columns of a table of candidates whose keys stand in the table itself, with the candidate's suffix."""
+CANDIDATES_RUNS: tuple[tuple[str, str], ...] = (
+    ("stable", "stable_seeds"),
+    ("length [ps]", "simulated_ps_per_seed"),
+    ("temperature [K]", "temperature_mean"),
+    ("pressure [bar]", "pressure_bar"),
+    ("bonds, JS [bit]", "bond_js"),
+    ("angles, JS", "angle_js"),
+    ("torsions, JS", "torsion_js"),
+)
+"""Columns of what was measured in the candidate's simulations."""
 _REFERENCE = (("reference [ns]", ("reference_ns",)), ("its frames", ("frames",)))
 _RUNS = (
     ("simulations", ("seeds",)),
@@ -22,9 +38,21 @@ _RUNS = (
     ("time step [fs]", ("time_step_fs",)),
     ("network every so many steps", ("network_interval",)),
     ("mean temperature, set to 300 K [K]", ("temperature_mean",)),
+    ("pressure at the density of the reference [bar]", ("pressure_bar",)),
+    ("the same of the reference", ("pressure_reference_bar",)),
+    ("density at 1 bar [g/cm³]", ("density_1bar",)),
+    ("the same of the reference", ("density_reference",)),
+)
+_JUDGED = (
+    ("g(r), RMSE on frames that no refinement saw", ("gr_judged",)),
+    (_SPLINE, ("gr_judged_pair_spline",)),
+    ("the same for windows of the reference as long as the simulations", ("gr_floor",)),
+    ("R² of the forces between molecules, held-out frames", ("inter_force_r2",)),
+    (_SPLINE, ("inter_force_r2_pair_spline",)),
 )
 ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     *_RUNS,
+    *_JUDGED,
     ("g(r) of centers of mass, RMSE", ("gr_com_rmse",)),
     (_SPLINE, ("gr_com_rmse_pair_spline",)),
     (_HALVES, ("gr_com_rmse_reference_error",)),
@@ -48,6 +76,7 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """Rows for molecules, and where their values are in the table of a model."""
 ROWS_OF_CHAINS: tuple[tuple[str, tuple[str, ...]], ...] = (
     *_RUNS,
+    *_JUDGED,
     ("g(r) between chains, all beads, RMSE", ("gr_inter_rmse",)),
     (_SPLINE, ("variants", "pair-spline", "gr_inter_rmse")),
     ("g(r) within chains, RMSE over peak height", ("gr_intra_rmse",)),
@@ -87,7 +116,7 @@ def write_pages(folder: Path, results: Mapping[str, Any]) -> list[Path]:
 
 
 def fill_page(text: str, results: Mapping[str, Any], *, name: str) -> str:
-    """The text of a page with its tables of models, such as after `<!-- models pim-1: begin -->`.
+    """The text of a page with its tables, such as after `<!-- models pim-1: begin -->` or `candidates`.
 
     Args:
         text: The page.
@@ -98,10 +127,11 @@ def fill_page(text: str, results: Mapping[str, Any], *, name: str) -> str:
         InputError: If it names a model that has no table.
     """
     for marker in _MARKER.findall(text):
-        models = marker.split()[1:]
+        what, *models = marker.split()
         if unknown := [model for model in models if model not in results]:
             raise InputError(f"{name}: no results of {unknown[0]!r}; there are those of {', '.join(results)}")
-        text = replace_between(text, marker, format_models({model: results[model] for model in models}))
+        tables = {model: results[model] for model in models}
+        text = replace_between(text, marker, _FORMATS[what](tables))
     return text
 
 
@@ -117,6 +147,31 @@ def format_models(tables: Mapping[str, Mapping[str, Any]]) -> str:
         for label, path in (ROWS_OF_CHAINS if chains else ROWS)
     ]
     return format_markdown(("", *tables), [row for row in rows if any(row[1:])])
+
+
+def format_candidates(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """One row for every force field that was compared for a model, the shipped one first, and the floor of g(r).
+
+    Args:
+        tables: Tables by the name of the model.
+    """
+    rows = []
+    for model, table in tables.items():
+        rows.append((f"**{model}**", *_candidate(table, table, "")))
+        for name, variant in table.get("variants", {}).items():
+            rows.append((name, *_candidate(table, variant, f"_{name.replace('-', '_')}")))
+        floor = _format(table, ("gr_floor",))
+        rows.append((f"windows of the reference, {table.get('gr_floor_window_ps', 0):g} ps", floor))
+    head = ("", *(label for label, _ in (*CANDIDATES, *CANDIDATES_RUNS)))
+    full = [(*row, *[""] * (len(head) - len(row))) for row in rows]
+    kept = [0, *(k for k in range(1, len(head)) if any(row[k] for row in full))]
+    return format_markdown([head[k] for k in kept], [[row[k] for k in kept] for row in full])
+
+
+def _candidate(table: Mapping[str, Any], runs: Mapping[str, Any], suffix: str) -> tuple[str, ...]:
+    """Cells of a candidate."""
+    own = [_format(table, (f"{key}{suffix}",)) for _, key in CANDIDATES]
+    return (*own, *(_format(runs, (key,)) for _, key in CANDIDATES_RUNS))
 
 
 def format_markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -148,3 +203,7 @@ def _format(table: Mapping[str, Any], path: tuple[str, ...]) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{size}: {value[size]:.4g}" for size in sorted(value, key=int))
     return format_value(value, error)
+
+
+_FORMATS = {"models": format_models, "candidates": format_candidates}
+"""What stands between markers, by their first word."""

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import pydantic
 
-from openmm_cgml.config import Config, Length, Time, read_config
+from openmm_cgml.config import Config, Length, Pressure, Time, read_config
 from openmm_cgml.errors import InputError
 from openmm_cgml.reference import MeanForceConfig, ReferenceConfig
 from openmm_cgml.selection.comparison import make_limits
@@ -28,11 +28,16 @@ class AtomisticRun(Config):
         name: Name of the run; systems with the same atoms share it.
         protocol: File with its equilibration, if not that of the system.
         run: Its settings.
+        pressure: Mean pressure of the recorded frames [bar], as `reference.measure_pressure` finds it, where the recipe
+            names `data` and no report of the run says it.
+        pressure_error: Its standard error [bar].
     """
 
     name: str = pydantic.Field(min_length=1)
     protocol: Path | None = None
     run: ReferenceConfig = ReferenceConfig()
+    pressure: Pressure | None = None
+    pressure_error: Pressure | None = None
 
 
 class Variant(Config):
@@ -270,6 +275,10 @@ class Recipe(Config):
     def plan(self, name: str) -> Plan:
         """That of one force field."""
         return next(plan for plan in self.plans if plan.name == name)
+
+    def suffix(self, name: str) -> str:
+        """What a measure of a force field ends with in the table: nothing for the model's own."""
+        return "" if name == self.shipped else f"_{name.replace('-', '_')}"
 
     @property
     def fits(self) -> tuple[Plan, ...]:

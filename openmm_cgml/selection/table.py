@@ -125,13 +125,18 @@ def _describe_reference(
         "effective_frames_energy": reference.effective_samples,
         "gr_com_rmse_reference_error": half_difference(reference),
     }
-    report = workplace.reference / REPORT_FILE
+    run, report = workplace.recipe.reference, workplace.reference / REPORT_FILE
+    measured = {"pressure_reference_bar": run.pressure, "pressure_reference_bar_error": run.pressure_error}
+    described |= {key: value for key, value in measured.items() if value is not None}
     if report.is_file():
         observables = ReferenceReport.from_json(report.read_text(encoding="utf8")).observables
         described["reference"] = {
             name: {"value": item.value, "standard_error": item.standard_error, "unit": item.unit}
             for name, item in observables.items()
         }
+        if "pressure" in observables:
+            described["pressure_reference_bar"] = observables["pressure"].value
+            described["pressure_reference_bar_error"] = observables["pressure"].standard_error
     return described
 
 
@@ -165,8 +170,7 @@ def _measure_forces(workplace: Workplace, dataset: ForceMatchingDataset) -> dict
 
 def _scored(workplace: Workplace) -> dict[str, str]:
     """Force fields whose forces are compared, by what stands behind the name of a measure."""
-    recipe = workplace.recipe
-    return {"": recipe.shipped, **({} if recipe.pair_spline is None else {"_pair_spline": PAIR_SPLINE})}
+    return {workplace.recipe.suffix(name): name for name, _ in workplace.recipe.simulated}
 
 
 def _scores(workplace: Workplace, name: str, topology: CGTopology, frames: Frames) -> dict[str, float] | None:

@@ -69,6 +69,7 @@ def test_data_take_the_place_of_the_atomistic_run(made, tmp_path):
     system = write_system(
         tmp_path / "toy",
         **nothing,
+        reference={"name": "toy", "pressure": "7 bar", "pressure_error": "2 bar"},
         data=[str(made.dataset)],
         mean_force_data=str(made.mean_forces),
         variants={
@@ -83,6 +84,7 @@ def test_data_take_the_place_of_the_atomistic_run(made, tmp_path):
     }  # fmt: skip
     table = read_json(workplace.table)
     assert (table["n_boxes"], table["density_1bar_runs"]) == (1, 2)
+    assert (table["pressure_reference_bar"], table["pressure_reference_bar_error"]) == (7, 2)
     assert table["density_reference"] == pytest.approx(0.5, rel=1e-3)
     assert table["density_1bar"] != table["density_reference"]
     assert set(table["variants"]) == {"fit", "again", "taken"}

@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.selection.pages import fill_page, format_markdown, format_models, replace_between, write_pages
+from openmm_cgml.selection.pages import (
+    fill_page,
+    format_candidates,
+    format_markdown,
+    format_models,
+    replace_between,
+    write_pages,
+)
 from openmm_cgml.storage import read_json
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +46,21 @@ def test_chains_have_rows_of_their_own():
     spline = {"variants": {"pair-spline": {"gr_inter_rmse": 0.02}}}
     text = format_models({"a": {"rg_ratio": 1.0, "gr_inter_rmse": 0.1, **spline}})
     assert "| g(r) between chains, all beads, RMSE | 0.1 |\n| the same for the pair spline | 0.02 |" in text
+
+
+def test_candidates_stand_below_one_another_with_the_floor():
+    variants = {"pair-spline": {"pressure_bar": 4000.0}}
+    table = {"gr_judged": 0.01, "gr_judged_pair_spline": 0.05, "gr_floor": 0.008, "gr_floor_window_ps": 100.0}
+    lines = format_candidates({"a": {**table, "pressure_bar": 3.0, "variants": variants}}).splitlines()
+    assert lines == [
+        "|  | g(r), RMSE | pressure [bar] |",
+        "| --- | --- | --- |",
+        "| **a** | 0.01 | 3 |",
+        "| pair-spline | 0.05 | 4000 |",
+        "| windows of the reference, 100 ps | 0.008 |  |",
+    ]
+    text = "<!-- candidates a: begin --><!-- candidates a: end -->"
+    assert "pair-spline" in fill_page(text, {"a": {**table, "variants": variants}}, name="page")
 
 
 def test_a_page_is_changed_between_its_markers_only(tmp_path):

@@ -14,7 +14,7 @@ from openmm_cgml.analysis.distributions import (
     compute_torsion_distributions,
 )
 from openmm_cgml.validation.metric import Metric, name_worst
-from openmm_cgml.validation.quantities.distributions import Distributions, draw_plate
+from openmm_cgml.validation.quantities.distributions import Distributions, compare_shapes, draw_plate
 from openmm_cgml.validation.quantity import Comparison, Quantity
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Angles(Quantity[Distributions]):
         if theirs is None or not comparison.of_chains:
             return []
         pairs = {name: (ours.by_types[name], each) for name, each in theirs.by_types.items() if name in ours.by_types}
-        return [*_compare_shapes("angle", pairs, theirs), *_compare_moments(pairs)]
+        return [*compare_shapes("angle", pairs, theirs), *_compare_moments(pairs)]
 
     def draw(self, runs: Sequence[tuple[str, Distributions]], reference: ReferenceSummary) -> list[Plate]:
         """Distributions of angles."""
@@ -62,7 +62,7 @@ class Torsions(Quantity[Distributions]):
         if theirs is None or not comparison.of_chains:
             return []
         pairs = {name: (ours.by_types[name], each) for name, each in theirs.by_types.items() if name in ours.by_types}
-        return _compare_shapes("torsion", pairs, theirs)
+        return compare_shapes("torsion", pairs, theirs)
 
     def draw(self, runs: Sequence[tuple[str, Distributions]], reference: ReferenceSummary) -> list[Plate]:
         """Distributions of torsions."""
@@ -81,25 +81,6 @@ def _compute(
         first, second = (compute(part, topology) for part in (sample[: len(sample) // 2], sample[len(sample) // 2 :]))
         half_js = {name: compute_js_divergence(first[name], second[name]) for name in found}
     return Distributions(by_types=found, half_js=half_js) if found else None
-
-
-def _compare_shapes(
-    kind: str, pairs: Mapping[str, tuple[Distribution, Distribution]], theirs: Distributions
-) -> list[Metric]:
-    """Divergence over all types, weighted by how many coordinates each has."""
-    if not pairs:
-        return []
-    weights = np.array([each.n_samples for _, each in pairs.values()], dtype=np.float64)
-    own = [theirs.half_js[name] for name in pairs if name in theirs.half_js]
-    return [
-        Metric(
-            key=f"{kind}_js",
-            label=f"{kind}s: Jensen-Shannon divergence",
-            unit="bit",
-            value=float(np.average([compute_js_divergence(*pair) for pair in pairs.values()], weights=weights)),
-            reference_error=float(np.average(own, weights=weights)) if len(own) == len(pairs) else None,
-        )
-    ]
 
 
 def _compare_moments(pairs: Mapping[str, tuple[Distribution, Distribution]]) -> list[Metric]:

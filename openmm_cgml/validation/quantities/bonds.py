@@ -11,7 +11,7 @@ from openmm_cgml.analysis.compare import compute_fraction_outside, compute_mean_
 from openmm_cgml.analysis.distributions import Distribution, compute_bond_distributions
 from openmm_cgml.validation.limits import ValidationLimits
 from openmm_cgml.validation.metric import Metric, name_worst
-from openmm_cgml.validation.quantities.distributions import Distributions, draw_plate
+from openmm_cgml.validation.quantities.distributions import Distributions, compare_shapes, draw_plate
 from openmm_cgml.validation.quantity import Comparison, Quantity, check_same_types
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Bonds(Quantity[Distributions]):
-    """Bond lengths [nm] by pair of bead types, "A-B"; metrics are those of the worst pair.
+    """Bond lengths [nm] by pair of bead types, "A-B"; metrics are those of the worst pair, and of all the divergence.
 
     Limits: `bond_mean_error`, largest relative deviation of a mean; `bond_std_deviation`, largest deviation from one of
     the ratio of the standard deviations.
@@ -35,7 +35,7 @@ class Bonds(Quantity[Distributions]):
         return Distributions(by_types=compute_bond_distributions(trajectory.sample, trajectory.topology))
 
     def compare(self, ours: Distributions, theirs: Distributions | None, comparison: Comparison) -> list[Metric]:
-        """Mean, fluctuation and range of the worst pair of types."""
+        """Mean, fluctuation and range of the worst pair of types, and divergence over all types."""
         if theirs is None or not theirs.by_types:
             return []
         check_same_types("bonds", ours.by_types, theirs.by_types)
@@ -68,6 +68,7 @@ class Bonds(Quantity[Distributions]):
                 label=name_worst("bonds outside the reference's range", outside, out),
                 value=outside[out],
             ),
+            *compare_shapes("bond", pairs, theirs),
         ]
 
     def draw(self, runs: Sequence[tuple[str, Distributions]], reference: ReferenceSummary) -> list[Plate]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from openmm_cgml.analysis.compare import compute_js_divergence
 from openmm_cgml.analysis.distributions import Distribution
 from openmm_cgml.analysis.result import Result
+from openmm_cgml.validation.metric import Metric
 from openmm_cgml.validation.report.pictures import draw_distributions
 from openmm_cgml.validation.report.plate import Plate
 
@@ -54,3 +58,28 @@ def draw_plate(
     )
     caption = title if name != "torsions" else f"{title}; 180 degrees is trans"
     return [Plate(name=name, png=png, caption=caption, wide=len(theirs.by_types) > 1)]
+
+
+def compare_shapes(
+    kind: str, pairs: Mapping[str, tuple[Distribution, Distribution]], theirs: Distributions
+) -> list[Metric]:
+    """Divergence over all types, weighted by how many coordinates each has.
+
+    Args:
+        kind: What they are: "bond", "angle" or "torsion".
+        pairs: The distributions of a simulation and of the reference by bead types.
+        theirs: Those of the reference.
+    """
+    if not pairs:
+        return []
+    weights = np.array([each.n_samples for _, each in pairs.values()], dtype=np.float64)
+    own = [theirs.half_js[name] for name in pairs if name in theirs.half_js]
+    return [
+        Metric(
+            key=f"{kind}_js",
+            label=f"{kind}s: Jensen-Shannon divergence",
+            unit="bit",
+            value=float(np.average([compute_js_divergence(*pair) for pair in pairs.values()], weights=weights)),
+            reference_error=float(np.average(own, weights=weights)) if len(own) == len(pairs) else None,
+        )
+    ]
