@@ -20,18 +20,19 @@ def main() -> None:
 
     force_field = ForceField.load(arguments.model)
     topology, positions, box = build_box(force_field, arguments.molecules, seed=arguments.seed)
-    backend = choose_backend()
     print(f"{force_field.name}: {topology.n_molecules} molecules, {topology.n_beads} beads, cube of {box[0, 0]:.3f} nm")
-    print(f"network runs in OpenMM as {backend.name} ({backend.reason})")
-    print(f"minimization, then {arguments.duration} of NVT at 300 K ...")
-    config = SimulationConfig(
-        temperature="300 K",
-        time_step="5 fs",
+    if force_field.network is not None:
+        backend = choose_backend()
+        print(f"network runs in OpenMM as {backend.name} ({backend.reason})")
+    config = SimulationConfig.for_force_field(
+        force_field,
+        topology,
         duration=arguments.duration,
         frame_interval="0.2 ps",
         checkpoint_interval="20 ps",
         seed=arguments.seed,
     )
+    print(f"minimization, then {arguments.duration} of NVT at 300 K with steps of {1000 * config.time_step:g} fs ...")
     run = arguments.output / "run"
     result = simulate(force_field, topology, positions, box, output=run, config=config, overwrite=True)
     print(f"{result.steps} steps, {result.steps_per_second:.0f} steps/s, {result.ns_per_day:.0f} ns/day")

@@ -41,7 +41,7 @@ EXAMPLES = {
     "map": "map runs/atomistic benzene-1bead -o data/benzene --force-map optimal",
     "thin": "thin data/benzene -o data/small --frames 300",
     "fit": "fit fit.yaml -o runs/fit --data data/benzene",
-    "refine": "refine runs/fit --data data/benzene --target network -o runs/refined",
+    "refine": "refine runs/fit --data data/benzene --target pair -o runs/refined",
     "build": "build benzene-1bead --molecules 500 -o start",
     "simulate": "simulate benzene-1bead --molecules 500 --duration '200 ps' -o runs/cg",
     "validate": "validate runs/cg --reference benzene-1bead -o report",
