@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,14 @@ from openmm_cgml.potentials.least_squares import minimize_quadratic
 from openmm_cgml.potentials.pair import PairData, PairPotential
 from openmm_cgml.potentials.potential import Parameters
 from openmm_cgml.potentials.sites import Axes
+from openmm_cgml.potentials.three_body_features import ThreeBodyFeatures
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import KJ_PER_MOL_NM3_IN_BAR
 from openmm_cgml.wholeness import BondForest
 
 _MOST_FRAMES = 400  # forces of some dozen frames are enough; see docs/priors.md
+_RIDGE = 1e-6  # of its own curvature, for the square of each coefficient of three-body terms, which are much alike
+_LEAST = 1e-6  # of the largest curvature of them, for those of types that never meet
 _SMOOTHING = 1e-7  # of the mean curvature of the sum of squares, for the squares of second differences
 
 Terms = Mapping[tuple[str, ...], Parameters]
@@ -75,6 +78,7 @@ class Match:
         r2: Share of their variance that the fit explains.
         pressure: Pressure of the fit in the frames [bar]; None without a box.
         free_pressure: That of the fit without the constraint.
+        three_body: Parameters of each three-body term.
     """
 
     parameters: Mapping[tuple[str, ...], dict[str, Any]]
@@ -83,6 +87,7 @@ class Match:
     r2: float
     pressure: float | None
     free_pressure: float | None
+    three_body: Mapping[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
 
 
 def match_forces(form: type[PairPotential], terms: Terms, data: PairData, *, pressure: float | None = None) -> Match:
@@ -91,7 +96,7 @@ def match_forces(form: type[PairPotential], terms: Terms, data: PairData, *, pre
     Args:
         form: The form.
         terms: A term for each pair of bead types that says what its features are; its coefficients do not matter.
-        data: Frames with forces.
+        data: Frames with forces, and the three-body term that is fitted with the pairs, if there is one.
         pressure: Pressure that the fit must have in the frames [bar].
 
     Raises:
@@ -115,6 +120,7 @@ def match_forces(form: type[PairPotential], terms: Terms, data: PairData, *, pre
         r2=1 - equations.rmse(solution) ** 2 / equations.mean_square,
         pressure=equations.pressure_of(solution),
         free_pressure=equations.pressure_of(free),
+        three_body=equations.three_body_of(solution),
     )
 
 
@@ -126,13 +132,19 @@ class _Equations:
         sizes = [len(form.to_coefficients(parameters)) for parameters in terms.values()]
         ends = np.cumsum(sizes)
         self.places = {types: slice(end - n, end) for types, n, end in zip(terms, sizes, ends, strict=True)}
-        n = int(ends[-1])
+        self._three_body: ThreeBodyFeatures | None = None
+        if data.three_body is not None:
+            topology = data.topology
+            self._three_body = ThreeBodyFeatures(data.three_body, topology.bead_types, topology.type_names)
+        self._n_pair = int(ends[-1])
+        n = self._n_pair + (0 if self._three_body is None else self._three_body.n)
         self.matrix, self.vector, self.virial = np.zeros((n, n)), np.zeros(n), np.zeros(n)
         chosen = data.choose_frames(_MOST_FRAMES)
         frames = data.frames[chosen]
         labels = intermolecular_forces(frames, data.topology)
         self.n_frames, square = len(frames), 0.0
-        for pairs, label in zip(inter_pairs(data, form_cutoff(terms), chosen), labels, strict=True):
+        cutoff = max(form_cutoff(terms), 0.0 if data.three_body is None else data.three_body.cutoff)
+        for pairs, label in zip(inter_pairs(data, cutoff, chosen), labels, strict=True):
             basis = self._basis(pairs)
             target = np.asarray(label, np.float64).ravel()
             self.matrix += basis.T @ basis
@@ -154,10 +166,21 @@ class _Equations:
             basis[:, place] = _on_points(own, slopes, n_points)
             directions = own.vectors / own.distances[:, None]
             self.virial[place] -= np.einsum("px,px->p", directions, own.arms) @ slopes
+        if self._three_body is not None:
+            self._add_three_body(self._three_body, pairs, basis)
         if self._data.sites is None or pairs.axes is None:
             return basis
         on_beads = self._data.sites.carry(pairs.axes, basis.reshape(n_points, 3, -1))
         return on_beads.reshape(-1, len(self.vector))
+
+    def _add_three_body(self, features: ThreeBodyFeatures, pairs: InterPairs, basis: NDArray[np.float64]) -> None:
+        """Fill in the columns of the three-body terms, and add to the virial what they press."""
+        near = pairs[np.flatnonzero(pairs.distances < features.config.cutoff)]
+        middle, other = np.concatenate([[near.first, near.second], [near.second, near.first]], axis=1)
+        vectors, arms = (np.concatenate([each, -each]) for each in (near.vectors, near.arms))
+        gradients = features.gradients(middle, other, vectors)
+        basis[:, self._n_pair :] = _scattered(middle, other, gradients, len(self._data.points.types))
+        self.virial[self._n_pair :] -= np.einsum("pnx,px->n", gradients, arms)
 
     def regularized(self) -> NDArray[np.float64]:
         """The matrix, with second differences of each term's coefficients a little in the way."""
@@ -167,7 +190,17 @@ class _Equations:
             n = place.stop - place.start
             bends = np.diff(np.eye(n + 2)[:, :n], n=2, axis=0)  # coefficients beyond the cutoff are zero
             result[place, place] += weight * bends.T @ bends
+        rest = np.arange(self._n_pair, len(result))
+        own = np.diag(self.matrix)[rest]
+        result[rest, rest] += _RIDGE * np.maximum(own, _LEAST * own.max(initial=0.0) or 1.0)
         return result
+
+    def three_body_of(self, solution: NDArray[np.float64]) -> dict[tuple[str, ...], dict[str, Any]]:
+        """Parameters of each three-body term."""
+        if self._three_body is None:
+            return {}
+        own, config = solution[self._n_pair :], self._three_body.config
+        return {types: config.parameters(own[place].tolist()) for types, place in self._three_body.places.items()}
 
     def walls(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Rows and limits of all terms' walls."""
@@ -242,6 +275,20 @@ def _on_points(pairs: InterPairs, slopes: NDArray[np.float64], n_points: int) ->
     values = np.concatenate([directions.ravel(), -directions.ravel()])
     acting = csr_array((values, (np.concatenate(rows), np.tile(columns, 2))), shape=(3 * n_points, len(pairs.first)))
     return np.asarray(acting @ slopes)
+
+
+def _scattered(
+    middle: NDArray[np.int64], other: NDArray[np.int64], gradients: NDArray[np.float64], n_points: int
+) -> NDArray[np.float64]:
+    """Forces on all points, shape (3 n_points, n), from derivatives of energies by vectors, shape (n_pairs, n, 3)."""
+    from scipy.sparse import csr_array
+
+    ones, columns = np.ones(len(middle)), np.arange(len(middle))
+    rows, values = np.concatenate([middle, other]), np.concatenate([ones, -ones])
+    acting = csr_array((values, (rows, np.tile(columns, 2))), shape=(n_points, len(middle)))
+    n = gradients.shape[1]
+    flat = np.asarray(acting @ gradients.swapaxes(1, 2).reshape(len(middle), -1))
+    return flat.reshape(3 * n_points, n)
 
 
 def intermolecular_forces(frames: Frames, topology: CGTopology) -> NDArray[np.floating]:
