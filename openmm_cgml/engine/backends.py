@@ -41,9 +41,7 @@ class BackendChoice:
     reason: str
 
 
-def choose_backend(
-    ml_backend: str = "auto", *, has_sites: bool = False, has_three_body: bool = False
-) -> BackendChoice:
+def choose_backend(ml_backend: str = "auto", *, has_sites: bool = False, has_three_body: bool = False) -> BackendChoice:
     """The backend that `ml_backend` means on this machine.
 
     Args:

@@ -33,6 +33,8 @@ class EvaluatedThreeBody(TabulatedPairs):
         self._moments = np.zeros((self.n_threads, deployed.n_beads, n_channels, len(signs)))
         self._gradients = np.zeros(self._moments.shape[1:])
         self._energies = np.zeros(self.n_threads)
+        self._within = [np.zeros(1, np.int64) for _ in range(self.n_threads)]
+        self._n_within = [0] * self.n_threads
         self._phases = [self._find_near, self._weigh, self._add_forces]
 
     def _reorder(self, order: NDArray[np.int32]) -> None:
@@ -44,11 +46,19 @@ class EvaluatedThreeBody(TabulatedPairs):
 
     def _find_near(self, thread: int) -> None:
         super()._find_near(thread)
-        near, moments = self._near[thread][0], self._moments[thread]
+        near = self._near[thread][0]
+        if len(self._within[thread]) <= len(near.distances):
+            self._within[thread] = np.zeros(2 * len(near.distances) + 1, np.int64)
+        self._n_within[thread] = three_body_kernels.pick_near(near.distances, self._shape[0], self._within[thread])
+        moments = self._moments[thread]
         moments[:] = 0.0
-        three_body_kernels.add_moments(
-            near.first, near.second, near.vectors, near.distances, self._types, *self._shape, moments
-        )
+        three_body_kernels.add_moments(*self._pairs(thread), moments)
+
+    def _pairs(self, thread: int) -> tuple[object, ...]:
+        """A thread's pairs within the cutoff and what is known of all, as the kernels take them."""
+        near = self._near[thread][0]
+        within = self._within[thread][: self._n_within[thread]]
+        return within, near.first, near.second, near.vectors, near.distances, self._types, *self._shape
 
     def _weigh(self, thread: int) -> None:
         n_beads = len(self._types)
@@ -59,8 +69,6 @@ class EvaluatedThreeBody(TabulatedPairs):
 
     def _add_forces(self, thread: int) -> None:
         super()._add_forces(thread)
-        near = self._near[thread][0]
-        pairs = (near.first, near.second, near.vectors, near.distances, self._types, *self._shape)
         self._energies[thread] -= three_body_kernels.add_three_body_forces(
-            *pairs, *self._slopes, self._gradients, self._alone, self._forces[thread]
+            *self._pairs(thread), *self._slopes, self._gradients, self._alone, self._forces[thread]
         )

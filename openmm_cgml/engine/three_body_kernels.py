@@ -18,23 +18,41 @@ _inline = numba.njit(fastmath=_FAST, error_model="numpy", boundscheck=False, inl
 
 
 @_inline
-def _fill_monomials(x, y, z, parents, axes, values):  # type: ignore[no-untyped-def]
+def _fill_monomials(direction, parents, axes, values):  # type: ignore[no-untyped-def]
     """Monomials of a unit vector, each from one before it."""
     values[0] = 1.0
     for m in range(1, values.shape[0]):
-        axis = axes[m]
-        values[m] = values[parents[m]] * (x if axis == 0 else y if axis == 1 else z)
+        values[m] = values[parents[m]] * direction[axes[m]]
 
 
 @_compile
-def add_moments(first, second, vectors, distances, types, cutoff, n_max, parents, axes, signs, moments):  # type: ignore[no-untyped-def]
+def pick_near(distances, cutoff, near):  # type: ignore[no-untyped-def]
+    """Fill in the numbers of pairs within the cutoff, and return how many there are.
+
+    It has no branch, which no processor could predict.
+
+    Args:
+        distances: (p,) float64 [nm].
+        cutoff: [nm].
+        near: Output, (p + 1,) integers.
+    """
+    count = 0
+    for p in range(distances.shape[0]):
+        near[count] = p
+        count += distances[p] < cutoff
+    return count
+
+
+@_compile
+def add_moments(near, first, second, vectors, distances, types, cutoff, n_max, parents, axes, signs, moments):  # type: ignore[no-untyped-def]
     """Add what each bead of a pair is to the moments of the other.
 
     Args:
+        near: Numbers of the pairs within the cutoff, (q,) integers.
         first: First beads, (p,) integers.
         second: Second beads, (p,) integers.
         vectors: From second to first, (p, 3) float64 [nm].
-        distances: (p,) float64 [nm]; pairs at or beyond the cutoff add nothing.
+        distances: (p,) float64 [nm].
         types: Type of each bead, (n,) integers.
         cutoff: [nm].
         n_max: Number of radial functions.
@@ -44,13 +62,14 @@ def add_moments(first, second, vectors, distances, types, cutoff, n_max, parents
         moments: Changed in place, (n, n_types * n_max, m) float64.
     """
     n_monomials = parents.shape[0]
-    values = np.empty(n_monomials)
-    for p in range(first.shape[0]):
-        if distances[p] >= cutoff:
-            continue
+    values, direction = np.empty(n_monomials), np.empty(3)
+    for p in near:
         i, j = first[p], second[p]
         inverse = 1.0 / distances[p]
-        _fill_monomials(vectors[p, 0] * inverse, vectors[p, 1] * inverse, vectors[p, 2] * inverse, parents, axes, values)
+        direction[0], direction[1], direction[2] = (
+            vectors[p, 0] * inverse, vectors[p, 1] * inverse, vectors[p, 2] * inverse
+        )  # fmt: skip
+        _fill_monomials(direction, parents, axes, values)
         inside = 1.0 - distances[p] / cutoff
         radial = inside ** (FIRST_POWER - 1)
         for n in range(n_max):
@@ -97,13 +116,13 @@ def weigh_moments(begin, end, types, weights, moments, gradients):  # type: igno
 
 @_compile
 def add_three_body_forces(  # type: ignore[no-untyped-def]
-    first, second, vectors, distances, types, cutoff, n_max, parents, axes, signs, exponents, lowered, degrees,
+    near, first, second, vectors, distances, types, cutoff, n_max, parents, axes, signs, exponents, lowered, degrees,
     gradients, alone, forces
 ):  # fmt: skip
     """Add the forces of pairs, and return the energy of each neighbor alone, which is too much in the moments [kJ/mol].
 
     Args:
-        first, second, vectors, distances, types, cutoff, n_max, parents, axes, signs: As in `add_moments`.
+        near, first, second, vectors, distances, types, cutoff, n_max, parents, axes, signs: As in `add_moments`.
         exponents: See `Monomials`, (m, 3) float64.
         lowered: See `Monomials`, (m, 3) integers.
         degrees: See `Monomials`, (m,) float64.
@@ -112,15 +131,14 @@ def add_three_body_forces(  # type: ignore[no-untyped-def]
         forces: Changed in place, (n, 3) float64 [kJ/mol/nm].
     """
     n_monomials, n_powers = parents.shape[0], alone.shape[2]
-    values, weights = np.empty(n_monomials), np.empty(n_monomials)
+    values, weights, direction = np.empty(n_monomials), np.empty(n_monomials), np.empty(3)
     total = 0.0
-    for p in range(first.shape[0]):
-        if distances[p] >= cutoff:
-            continue
+    for p in near:
         i, j = first[p], second[p]
         inverse = 1.0 / distances[p]
         x, y, z = vectors[p, 0] * inverse, vectors[p, 1] * inverse, vectors[p, 2] * inverse
-        _fill_monomials(x, y, z, parents, axes, values)
+        direction[0], direction[1], direction[2] = x, y, z
+        _fill_monomials(direction, parents, axes, values)
         inside = 1.0 - distances[p] / cutoff
         lower = inside ** (FIRST_POWER - 1)
         slope = 0.0

@@ -35,6 +35,8 @@ from openmm_cgml.wholeness import BondForest
 _MOST_FRAMES = 400  # forces of some dozen frames are enough; see docs/priors.md
 _RIDGE = 1e-6  # of its own curvature, for the square of each coefficient of three-body terms, which are much alike
 _LEAST = 1e-6  # of the largest curvature of them, for those of types that never meet
+_MOST_CUTS = 200
+_PRESSING = 1e-7  # of the terms of a product that is as large as it may be, for what rounding leaves of it
 _SMOOTHING = 1e-7  # of the mean curvature of the sum of squares, for the squares of second differences
 
 Terms = Mapping[tuple[str, ...], Parameters]
@@ -105,12 +107,9 @@ def match_forces(form: type[PairPotential], terms: Terms, data: PairData, *, pre
     if pressure is not None and data.frames.box is None:
         raise InputError("the frames have no box, so there is no pressure to hold; leave it out of the fit")
     equations = _Equations(form, terms, data)
-    walls = equations.walls()
-    free = minimize_quadratic(equations.regularized(), equations.vector, at_most=walls)
-    solution = free
+    solution = free = equations.solve()
     if pressure is not None:
-        row = (equations.virial[None], np.array([equations.virial_at(pressure)]))
-        solution = minimize_quadratic(equations.regularized(), equations.vector, equal=row, at_most=walls)
+        solution = equations.solve((equations.virial[None], np.array([equations.virial_at(pressure)])))
     return Match(
         parameters={
             types: form.from_coefficients(solution[place], terms[types]) for types, place in equations.places.items()
@@ -181,6 +180,33 @@ class _Equations:
         gradients = features.gradients(middle, other, vectors)
         basis[:, self._n_pair :] = _scattered(middle, other, gradients, len(self._data.points.types))
         self.virial[self._n_pair :] -= np.einsum("pnx,px->n", gradients, arms)
+
+    def solve(self, equal: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None) -> NDArray[np.float64]:
+        """The coefficients with the least sum of squares that keep beads apart, shape (n,).
+
+        Three-body terms have no negative eigenvalue. That is no linear condition, but each of its eigenvectors is one:
+        those of a solution are forbidden, until there are none (the method of cutting planes, Kelley, J. Soc. Ind.
+        Appl. Math. 8, 703 (1960)).
+
+        Args:
+            equal: Rows, shape (m, n), and what their products with the coefficients equal, shape (m,).
+
+        Raises:
+            InputError: If the constraints contradict each other.
+        """
+        matrix, (walls, limits) = self.regularized(), self.walls()
+        cuts = np.zeros((0, len(matrix)))
+        for _ in range(_MOST_CUTS):
+            at_most = np.concatenate([walls, cuts]), np.concatenate([limits, np.zeros(len(cuts))])
+            solution = minimize_quadratic(matrix, self.vector, equal=equal, at_most=at_most)
+            new = () if self._three_body is None else self._three_body.cuts(solution[self._n_pair :])
+            if not len(new):
+                return solution
+            pressing = cuts @ solution > -_PRESSING * np.abs(cuts) @ np.abs(solution)
+            cuts = np.concatenate([cuts[pressing], np.pad(new, ((0, 0), (self._n_pair, 0)))])
+        raise InputError(
+            f"the three-body terms still have negative eigenvalues after {_MOST_CUTS} rounds; take a smaller n_max"
+        )
 
     def regularized(self) -> NDArray[np.float64]:
         """The matrix, with second differences of each term's coefficients a little in the way."""

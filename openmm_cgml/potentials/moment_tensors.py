@@ -64,11 +64,15 @@ class Monomials:
 def monomials(l_max: int) -> Monomials:
     """The monomials up to degree `l_max`."""
     listed = [
-        (a, b, degree - a - b) for degree in range(l_max + 1) for a in range(degree, -1, -1) for b in range(degree - a, -1, -1)
+        (a, b, degree - a - b)
+        for degree in range(l_max + 1)
+        for a in range(degree, -1, -1)
+        for b in range(degree - a, -1, -1)
     ]
     number = {exponents: index for index, exponents in enumerate(listed)}
     lowered = [
-        [number.get((*e[:axis], e[axis] - 1, *e[axis + 1 :]), 0) for axis in range(3)] for e in listed  # type: ignore[misc]
+        [number.get((*e[:axis], e[axis] - 1, *e[axis + 1 :]), 0) for axis in range(3)]
+        for e in listed  # type: ignore[misc]
     ]
     axes = [int(np.argmax(np.array(e) > 0)) for e in listed]
     return Monomials(

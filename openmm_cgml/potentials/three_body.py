@@ -52,7 +52,7 @@ class ThreeBodyConfig(Config):
 
     cutoff: Length = Field(default=0.7, gt=0)
     n_max: int = Field(default=1, ge=1, le=MOST_RADIAL)
-    l_max: int = Field(default=2, ge=0, le=MOST_ANGULAR)
+    l_max: int = Field(default=1, ge=0, le=MOST_ANGULAR)
 
     def parameters(self, coefficients: Sequence[float]) -> dict[str, Any]:
         """Those of a term with these coefficients [kJ/mol]."""
@@ -139,7 +139,9 @@ class ThreeBody(Potential):
         if not np.array_equal(coefficients, coefficients.swapaxes(1, 2)):
             raise InputError("coefficients of two neighbors must be the same in either order")
         if len(bead_types) and not 0 <= bead_types.min() <= bead_types.max() < n_types:
-            raise InputError(f"bead_types must lie within 0..{n_types - 1}, as there are coefficients of {n_types} types")
+            raise InputError(
+                f"bead_types must lie within 0..{n_types - 1}, as there are coefficients of {n_types} types"
+            )
         object.__setattr__(self, "bead_types", bead_types)
         object.__setattr__(self, "coefficients", coefficients)
 

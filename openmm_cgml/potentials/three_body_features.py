@@ -12,6 +12,9 @@ from openmm_cgml.potentials.three_body import Layout, ThreeBodyConfig, Types, th
 
 _Array = NDArray[np.float64]
 
+_DEFINITE = 1e-4
+"""Share of the largest coefficient that a negative eigenvalue may be."""
+
 
 class ThreeBodyFeatures:
     """What each coefficient of the three-body terms of some bead types does.
@@ -73,6 +76,33 @@ class ThreeBodyFeatures:
                     result[chosen, columns] -= _of_one(radial, slopes, directions, chosen, n, k)[:, None]
         return result
 
+    def cuts(self, coefficients: _Array) -> _Array:
+        """Rows whose products with coefficients should be at most zero and are not for these, shape (n_rows, n).
+
+        The energy of a bead is half of a quadratic form of moments for each l, less what each neighbor would have
+        alone. Where a form has a negative eigenvalue, beads that crowd along its eigenvector gain energy with the
+        square of their number; the rows forbid that of these eigenvectors.
+
+        Args:
+            coefficients: Shape (n,).
+        """
+        n_max, size = self.config.n_max, len(self._names) * self.config.n_max
+        rows = []
+        for center in range(len(self._names)):
+            numbers = np.full((size, size), -1)
+            for layout in self._layouts:
+                one, middle, last = map(self._names.index, layout.types)
+                for index, (n, k) in enumerate(layout.radial if middle == center else ()):
+                    place = self.places[layout.types].start + index * (self.config.l_max + 1)
+                    numbers[one * n_max + n, last * n_max + k] = numbers[last * n_max + k, one * n_max + n] = place
+            for degree in range(self.config.l_max + 1):
+                values, vectors = np.linalg.eigh(coefficients[numbers + degree])
+                for vector in vectors.T[values < -_DEFINITE * np.abs(coefficients).max()]:
+                    row = np.zeros(self.n)
+                    np.add.at(row, numbers + degree, -np.outer(vector, vector))
+                    rows.append(row)
+        return np.array(rows).reshape(-1, self.n)
+
     def _moments(self, middle: NDArray[np.int64], other: NDArray[np.int64], radial: _Array, values: _Array) -> _Array:
         """Moments of the neighbors of each bead, shape (n_beads, n_types, n_max, n_monomials)."""
         from scipy.sparse import csr_array
@@ -91,9 +121,7 @@ class ThreeBodyFeatures:
         return np.einsum("lk,pkx->plx", legendre_powers(self.config.l_max), by_power)
 
 
-def _of_one(
-    radial: _Array, slopes: _Array, directions: _Array, chosen: NDArray[np.int64], n: int, k: int
-) -> _Array:
+def _of_one(radial: _Array, slopes: _Array, directions: _Array, chosen: NDArray[np.int64], n: int, k: int) -> _Array:
     """Derivatives of g_n g_k, or of half of it where n is k, by the vectors of some pairs, shape (n_chosen, 3)."""
     slope = radial[chosen, n] * slopes[chosen, k] + slopes[chosen, n] * radial[chosen, k]
     return np.asarray((slope * (0.5 if n == k else 1.0))[:, None] * directions[chosen])
