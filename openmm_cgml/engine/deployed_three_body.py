@@ -57,7 +57,7 @@ class DeployedThreeBody:
         return len(self.three_body.bead_types)
 
     def listing(self) -> Listing:
-        """The pairs between molecules, and those that the tables are evaluated for; within one cutoff they are shared."""
+        """The pairs between molecules, and those of the tables; they are shared within the longer of both cutoffs."""
         table = self.pair_table
         return Listing(
             n_beads=self.n_beads,

@@ -69,11 +69,9 @@ def monomials(l_max: int) -> Monomials:
         for a in range(degree, -1, -1)
         for b in range(degree - a, -1, -1)
     ]
-    number = {exponents: index for index, exponents in enumerate(listed)}
-    lowered = [
-        [number.get((*e[:axis], e[axis] - 1, *e[axis + 1 :]), 0) for axis in range(3)]
-        for e in listed  # type: ignore[misc]
-    ]
+    number: dict[tuple[int, ...], int] = {exponents: index for index, exponents in enumerate(listed)}
+    steps = np.eye(3, dtype=np.int64)
+    lowered = [[number.get(tuple((np.array(each) - step).tolist()), 0) for step in steps] for each in listed]
     axes = [int(np.argmax(np.array(e) > 0)) for e in listed]
     return Monomials(
         exponents=np.array(listed),

@@ -93,11 +93,15 @@ def three_body_types(names: Sequence[str]) -> tuple[Types, ...]:
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ThreeBody(Potential):
-    """E = sum over i, j < k, n, m and l of c_nml g_n(r_ij) g_m(r_ik) P_l(cos theta_jik), with g_n as `radial_functions`.
+    """E = sum over i, j < k, n, m, l of c_nml g_n(r_ij) g_m(r_ik) P_l(cos theta_jik); g_n are `radial_functions`.
 
     j and k are neighbors of i that belong to other molecules than i, or to another periodic image of its molecule; j
     and k may belong to one. The coefficients depend on the types of all three beads. It is of the kind of Larini, Lu
     and Voth, J. Chem. Phys. 132, 164107 (2010), who fit a three-body term of another shape to the forces of water.
+
+    By the addition theorem, the coefficients of one middle bead and one l are a quadratic form of moments of the
+    neighbors, and fits make none with a negative eigenvalue: else crowds of neighbors gain energy with the square of
+    their number, which no sum over pairs can hold off. Two beads alone have no energy.
 
     Channels are combinations of a bead type and a radial function, type by type.
 

@@ -85,8 +85,9 @@ class PriorSet:
             seen.add((term.form, term.types))
         for coordinate in COORDINATES:
             self._check_one_form_each(coordinate)
-        for form in (*self._pair_forms, ThreeBody):
+        for form in self._pair_forms:
             self._check_shared(form)
+        self._check_shared(ThreeBody)
         self._check_sites()
 
     def _check_one_form_each(self, coordinate: Coordinate) -> None:

@@ -137,7 +137,7 @@ def test_what_asks_for_something_else_is_told(force_field, liquid):
     with pytest.raises(InputError, match="three-body priors are evaluated by the engine"):
         force_field.create_system(topology, box=box, ml_backend="TorchForce")
     assert force_field.cutoffs == {"pair spline": 0.7, "three body": 0.75}
-    with pytest.raises(InputError, match="the cutoff of the three body is 0.75 nm"):
+    with pytest.raises(InputError, match=r"the cutoff of the three body is 0\.75 nm"):
         force_field.create_system(topology, box=np.eye(3) * 1.45)
     assert force_field.pair_energy("A", "A", np.array([0.3]))[0] > 0
 

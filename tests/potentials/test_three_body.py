@@ -41,7 +41,7 @@ def test_the_energy_is_the_sum_over_pairs_of_neighbors(kind, shape):
 
 @pytest.mark.physics
 def test_forces_are_the_slopes_of_the_energy():
-    topology, potential = bound("C")
+    _, potential = bound("C")
     positions, box = site_fluid("C").positions[0], site_fluid("C").box[0]
     _, forces = evaluate([potential], torch.tensor(positions), torch.tensor(box))
     rng, controls = np.random.default_rng(1), []
@@ -142,9 +142,9 @@ def test_what_is_bound_is_checked():
     _, potential = bound("C")
     with pytest.raises(InputError, match="the same in either order"):
         replace(potential, coefficients=potential.coefficients + np.arange(4)[None, :, None, None])
-    with pytest.raises(InputError, match="expected \\(n_types, n_channels, n_channels, l_max"):
+    with pytest.raises(InputError, match=r"expected \(n_types, n_channels, n_channels, l_max"):
         replace(potential, coefficients=potential.coefficients[:, :3])
-    with pytest.raises(InputError, match="bead_types must lie within 0..1"):
+    with pytest.raises(InputError, match=r"bead_types must lie within 0\.\.1"):
         replace(potential, bead_types=potential.bead_types + 1)
     with pytest.raises(InputError, match="no native OpenMM force"):
         potential.to_openmm(periodic=True)
