@@ -164,6 +164,11 @@ class ThreeBody(Potential):
         """Highest degree of the Legendre polynomials."""
         return int(self.coefficients.shape[3]) - 1
 
+    @property
+    def n_moments(self) -> int:
+        """Number of moments that a neighbor adds to."""
+        return self.n_max * len(monomials(self.l_max).degrees)
+
     @classmethod
     def check_term(cls, parameters: Parameters) -> None:
         """See `Potential.check_term`; without types, either number of coefficients is right."""

@@ -43,6 +43,7 @@ from openmm_cgml.wholeness import BondForest
 SCHEMA = "openmm-cgml/priors"
 SCHEMA_VERSION = "1.4"
 _BEADS_PER_CHUNK = 16_384  # bounds the memory of `evaluate` to some hundred MB
+_FEW_MOMENTS = 8  # of a neighbor of a bead; more make chunks smaller
 
 Part = Literal["all", "inter"]
 
@@ -194,7 +195,8 @@ class PriorSet:
         energies = np.zeros(len(frames))
         forces = np.zeros((len(frames), topology.n_beads, 3))
         sites = sum(len(template.positions) for template in self.sites)
-        size = max(1, _BEADS_PER_CHUNK // (topology.n_beads * max(1, sites)))
+        moments = sum(potential.n_moments for potential in self._bind_three_body(topology))
+        size = max(1, _BEADS_PER_CHUNK // (topology.n_beads * max(1, sites, moments // _FEW_MOMENTS)))
         for start in range(0, len(frames), size):
             chunk = slice(start, start + size)
             box = None if frames.box is None else torch.tensor(frames.box[chunk], dtype=torch.float64)
