@@ -273,9 +273,10 @@ class ThreeBody(Potential):
         return self.energy(positions, box)
 
     def _radial(self, distances: torch.Tensor) -> torch.Tensor:
-        inside = (1 - distances / self.cutoff).clamp(min=0)
+        """The radial functions, shape (n_pairs, n_max)."""
         import torch
 
+        inside = (1 - distances / self.cutoff).clamp(min=0)
         return torch.stack([inside ** (n + FIRST_POWER) for n in range(self.n_max)], dim=-1)
 
     def _moments(
