@@ -35,7 +35,7 @@ from openmm_cgml.wholeness import BondForest
 _MOST_FRAMES = 400  # forces of some dozen frames are enough; see docs/priors.md
 _RIDGE = 1e-6  # of its own curvature, for the square of each coefficient of three-body terms, which are much alike
 _LEAST = 1e-6  # of the largest curvature of them, for those of types that never meet
-_MOST_CUTS = 200
+_MOST_CUTS = 50
 _PRESSING = 1e-7  # of the terms of a product that is as large as it may be, for what rounding leaves of it
 _SMOOTHING = 1e-7  # of the mean curvature of the sum of squares, for the squares of second differences
 
@@ -186,7 +186,7 @@ class _Equations:
 
         Three-body terms have no negative eigenvalue. That is no linear condition, but each of its eigenvectors is one:
         those of a solution are forbidden, until there are none (the method of cutting planes, Kelley, J. Soc. Ind.
-        Appl. Math. 8, 703 (1960)).
+        Appl. Math. 8, 703 (1960)). What is left of them after many rounds is set to zero.
 
         Args:
             equal: Rows, shape (m, n), and what their products with the coefficients equal, shape (m,).
@@ -194,19 +194,44 @@ class _Equations:
         Raises:
             InputError: If the constraints contradict each other.
         """
-        matrix, (walls, limits) = self.regularized(), self.walls()
-        cuts = np.zeros((0, len(matrix)))
-        for _ in range(_MOST_CUTS):
-            at_most = np.concatenate([walls, cuts]), np.concatenate([limits, np.zeros(len(cuts))])
-            solution = minimize_quadratic(matrix, self.vector, equal=equal, at_most=at_most)
-            new = () if self._three_body is None else self._three_body.cuts(solution[self._n_pair :])
+        features = self._three_body
+        cuts, solution = np.zeros((0, len(self.vector))), self._solve(equal)
+        for _ in range(_MOST_CUTS if features else 0):
+            assert features is not None  # the range says so
+            new = features.cuts(solution[self._n_pair :])
             if not len(new):
                 return solution
             pressing = cuts @ solution > -_PRESSING * np.abs(cuts) @ np.abs(solution)
             cuts = np.concatenate([cuts[pressing], np.pad(new, ((0, 0), (self._n_pair, 0)))])
-        raise InputError(
-            f"the three-body terms still have negative eigenvalues after {_MOST_CUTS} rounds; take a smaller n_max"
-        )
+            try:
+                solution = self._solve(equal, cuts)
+            except InputError:  # too many cuts that are nearly the same
+                break
+        return solution if features is None else self._clipped(features, solution, equal)
+
+    def _solve(
+        self,
+        equal: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+        cuts: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
+        """The solution whose products with each cut are not positive."""
+        rows, limits = self.walls()
+        if cuts is not None:
+            rows, limits = np.concatenate([rows, cuts]), np.concatenate([limits, np.zeros(len(cuts))])
+        return minimize_quadratic(self.regularized(), self.vector, equal=equal, at_most=(rows, limits))
+
+    def _clipped(
+        self,
+        features: ThreeBodyFeatures,
+        solution: NDArray[np.float64],
+        equal: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    ) -> NDArray[np.float64]:
+        """A solution without negative eigenvalues that is near to one that has small ones: pairs are fitted again."""
+        fixed = np.eye(len(solution))[self._n_pair :]
+        wanted = features.without_negative(solution[self._n_pair :])
+        if equal is not None:
+            fixed, wanted = np.concatenate([equal[0], fixed]), np.concatenate([equal[1], wanted])
+        return self._solve((fixed, wanted))
 
     def regularized(self) -> NDArray[np.float64]:
         """The matrix, with second differences of each term's coefficients a little in the way."""

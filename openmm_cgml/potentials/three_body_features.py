@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openmm_cgml.potentials.moment_tensors import Monomials, legendre_powers, monomials, radial_functions
-from openmm_cgml.potentials.three_body import Layout, ThreeBodyConfig, Types, three_body_types
+from openmm_cgml.potentials.three_body import MOST_RADIAL, Layout, ThreeBodyConfig, Types, three_body_types
 
 _Array = NDArray[np.float64]
 
 _DEFINITE = 1e-4
-"""Share of the largest coefficient that a negative eigenvalue may be."""
+"""Share of the largest eigenvalue that a negative one may be, of mixtures that are orthogonal."""
 
 
 class ThreeBodyFeatures:
@@ -86,22 +87,50 @@ class ThreeBodyFeatures:
         Args:
             coefficients: Shape (n,).
         """
+        rows = [np.zeros((0, self.n))]
+        found = [np.linalg.eigh(self._mix.T @ coefficients[places] @ self._mix) for places in self._forms]
+        limit = -_DEFINITE * max(float(np.abs(values).max()) for values, _ in found)
+        for places, (values, vectors) in zip(self._forms, found, strict=True):
+            for vector in (self._mix @ vectors).T[values < limit]:
+                row = np.zeros((1, self.n))
+                np.add.at(row[0], places, -np.outer(vector, vector))
+                rows.append(row / np.abs(row).max())
+        return np.concatenate(rows)
+
+    def without_negative(self, coefficients: _Array) -> _Array:
+        """The coefficients with their negative eigenvalues, see `cuts`, set to zero, shape (n,)."""
+        result, back = coefficients.copy(), np.linalg.inv(self._mix)
+        for places in self._forms:
+            values, vectors = np.linalg.eigh(self._mix.T @ coefficients[places] @ self._mix)
+            result[places] = back.T @ (vectors * np.maximum(values, 0.0)) @ vectors.T @ back
+        return result
+
+    @cached_property
+    def _forms(self) -> list[NDArray[np.int64]]:
+        """Where the coefficients of each quadratic form stand, shape (n_channels, n_channels) each."""
         n_max, size = self.config.n_max, len(self._names) * self.config.n_max
-        rows = []
+        result = []
         for center in range(len(self._names)):
-            numbers = np.full((size, size), -1)
+            places = np.zeros((size, size), np.int64)
             for layout in self._layouts:
                 one, middle, last = map(self._names.index, layout.types)
                 for index, (n, k) in enumerate(layout.radial if middle == center else ()):
                     place = self.places[layout.types].start + index * (self.config.l_max + 1)
-                    numbers[one * n_max + n, last * n_max + k] = numbers[last * n_max + k, one * n_max + n] = place
-            for degree in range(self.config.l_max + 1):
-                values, vectors = np.linalg.eigh(coefficients[numbers + degree])
-                for vector in vectors.T[values < -_DEFINITE * np.abs(coefficients).max()]:
-                    row = np.zeros(self.n)
-                    np.add.at(row, numbers + degree, -np.outer(vector, vector))
-                    rows.append(row)
-        return np.array(rows).reshape(-1, self.n)
+                    places[one * n_max + n, last * n_max + k] = places[last * n_max + k, one * n_max + n] = place
+            result += [places + degree for degree in range(self.config.l_max + 1)]
+        return result
+
+    @cached_property
+    def _mix(self) -> _Array:
+        """What makes channels of radial functions that are orthogonal from half of the cutoff on, of size 1.
+
+        The functions themselves are much alike, so that the eigenvalues of their coefficients tell little; which signs
+        they have is the same for any mixture.
+        """
+        points, weights = np.polynomial.legendre.leggauss(4 * MOST_RADIAL)
+        radial, _ = radial_functions(self.config.cutoff * (0.75 + 0.25 * points), self.config.cutoff, self.config.n_max)
+        lower = np.linalg.cholesky(radial.T @ (weights[:, None] * radial))
+        return np.kron(np.eye(len(self._names)), lower)
 
     def _moments(self, middle: NDArray[np.int64], other: NDArray[np.int64], radial: _Array, values: _Array) -> _Array:
         """Moments of the neighbors of each bead, shape (n_beads, n_types, n_max, n_monomials)."""

@@ -139,3 +139,13 @@ def test_yaml_that_says_something_else_is_refused(tmp_path, text, message):
     (tmp_path / "priors.yaml").write_text(f"{text}\n")
     with pytest.raises(InputError, match=message):
         read_config(tmp_path / "priors.yaml", PriorConfig)
+
+
+def test_negative_eigenvalues_can_be_set_to_zero():
+    settings = ThreeBodyConfig(cutoff=0.75, n_max=3, l_max=1)
+    topology = site_topology("C", 2)
+    features = ThreeBodyFeatures(settings, topology.bead_types, topology.type_names)
+    before = np.random.default_rng(0).normal(size=features.n)
+    after = features.without_negative(before)
+    assert len(features.cuts(before)) and not len(features.cuts(after))
+    np.testing.assert_allclose(features.without_negative(after), after, atol=1e-9 * np.abs(after).max())
