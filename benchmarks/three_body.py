@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "eigenvalue is negative. "
         "Multiplications: rough number per bead in the loops over pairs. Milliseconds: a call of the engine with the "
         "pairs, one thread, the tenth percentile.",
-        "command": f"python -m benchmarks.three_body {given.dataset.name} {given.mean_forces.name} {given.result.name}",
+        "command": f"python -m benchmarks.three_body {given.dataset} {given.mean_forces.name} {given.result}",
         "fitted_frames": N_FITTED,
         "rows": rows,
     }
