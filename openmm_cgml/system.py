@@ -11,9 +11,16 @@ import openmm
 from numpy.typing import NDArray
 from openmm import unit
 
-from openmm_cgml.engine import DeployedNetwork, DeployedPairs, DeployedSites, choose_backend, create_ml_force
+from openmm_cgml.engine import (
+    DeployedNetwork,
+    DeployedPairs,
+    DeployedSites,
+    DeployedThreeBody,
+    choose_backend,
+    create_ml_force,
+)
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials import BOND, BondedPotential, PairPotential, Potential, SitePairs
+from openmm_cgml.potentials import BOND, BondedPotential, PairPotential, Potential, SitePairs, ThreeBody
 from openmm_cgml.units import BOLTZMANN
 
 _STEPS_PER_PERIOD = 20
@@ -42,7 +49,7 @@ class TimeStep:
 
 def create_forces(
     potentials: Sequence[Potential],
-    deployed: DeployedNetwork | DeployedPairs | DeployedSites | None,
+    deployed: DeployedNetwork | DeployedPairs | DeployedSites | DeployedThreeBody | None,
     *,
     ml_backend: str = "auto",
     exact: bool = False,
@@ -56,7 +63,7 @@ def create_forces(
     Args:
         potentials: Priors bound to the beads.
         deployed: What the ML force evaluates: the network bound to the beads, the pair priors without a network, or
-            priors between sites with a network or without; None for native forces alone.
+            priors between sites or three-body priors with a network or without; None for native forces alone.
         ml_backend: "TorchForce", "PythonForce", or "auto" for the first of these that works here.
         exact: Evaluate the network itself instead of tables of its filters.
         periodic: Whether the System has a periodic box.
@@ -66,12 +73,17 @@ def create_forces(
     if deployed is not None and deployed.pair_table is not None:
         of_sites = isinstance(deployed, DeployedSites)
         taken = site_potentials_of(potentials) if of_sites else pair_potentials_of(potentials)
+    if isinstance(deployed, DeployedThreeBody):
+        taken = (*taken, *three_body_potentials_of(potentials))
     forces = [potential.to_openmm(periodic=periodic) for potential in potentials if potential not in taken]
     if n_replicas > 1:
         for force in forces:
             _keep_replicas_apart(force, n_replicas)
     if isinstance(deployed, DeployedSites):
         choose_backend(ml_backend, has_sites=True)  # refuses what cannot evaluate them
+        forces.append(create_ml_force(deployed, periodic=periodic, exact=exact))
+    elif isinstance(deployed, DeployedThreeBody):
+        choose_backend(ml_backend, has_three_body=True)
         forces.append(create_ml_force(deployed, periodic=periodic, exact=exact))
     elif isinstance(deployed, DeployedPairs):
         forces.append(create_ml_force(deployed, periodic=periodic))
@@ -89,6 +101,11 @@ def pair_potentials_of(potentials: Sequence[Potential]) -> tuple[PairPotential, 
 def site_potentials_of(potentials: Sequence[Potential]) -> tuple[SitePairs, ...]:
     """The potentials that act between sites of the beads, which have no native force."""
     return tuple(potential for potential in potentials if isinstance(potential, SitePairs))
+
+
+def three_body_potentials_of(potentials: Sequence[Potential]) -> tuple[ThreeBody, ...]:
+    """The potentials of three bodies, which have no native force; at most one."""
+    return tuple(potential for potential in potentials if isinstance(potential, ThreeBody))
 
 
 def nonbonded_potentials_of(potentials: Sequence[Potential]) -> list[PairPotential | SitePairs]:
@@ -192,7 +209,8 @@ def check_box(box: NDArray[np.float64] | None, cutoffs: Mapping[str, float]) -> 
 
 def cutoffs_of(potentials: Sequence[Potential], network_cutoff: float | None) -> dict[str, float]:
     """Cutoff [nm] of everything that has one, by name."""
-    cutoffs = {p.name: p.cutoff for p in nonbonded_potentials_of(potentials)}
+    having = [*nonbonded_potentials_of(potentials), *three_body_potentials_of(potentials)]
+    cutoffs = {potential.name: potential.cutoff for potential in having}
     return cutoffs if network_cutoff is None else {**cutoffs, "network": network_cutoff}
 
 

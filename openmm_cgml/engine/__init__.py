@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from openmm_cgml.engine.deployed import DeployedNetwork
     from openmm_cgml.engine.deployed_pairs import DeployedPairs
     from openmm_cgml.engine.deployed_sites import DeployedSites
+    from openmm_cgml.engine.deployed_three_body import DeployedThreeBody
     from openmm_cgml.engine.neighbors import NeighborList
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "DeployedNetwork",
     "DeployedPairs",
     "DeployedSites",
+    "DeployedThreeBody",
     "NeighborList",
     "choose_backend",
     "choose_pair_backend",
@@ -44,6 +46,7 @@ __getattr__, __dir__ = lazy_names(
         "DeployedNetwork": "deployed",
         "DeployedPairs": "deployed_pairs",
         "DeployedSites": "deployed_sites",
+        "DeployedThreeBody": "deployed_three_body",
         "NeighborList": "neighbors",
         "choose_backend": "backends",
         "choose_pair_backend": "backends",

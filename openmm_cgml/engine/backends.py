@@ -13,6 +13,7 @@ from torch import nn
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.engine.deployed_pairs import DeployedPairs
 from openmm_cgml.engine.deployed_sites import DeployedSites
+from openmm_cgml.engine.deployed_three_body import DeployedThreeBody
 from openmm_cgml.errors import InputError, MissingDependencyError
 from openmm_cgml.networks import SchNet
 
@@ -20,8 +21,9 @@ BACKENDS = ("TorchForce", "PythonForce")
 PAIR_BACKENDS = ("native", "engine")
 FORCE_NAME = "network"
 PAIRS_FORCE_NAME = "pair priors"
-SITES_REASON = "priors between sites are evaluated by the engine, which only a PythonForce calls with them"
 """Name of the ML force where there is no network."""
+SITES_REASON = "priors between sites are evaluated by the engine, which only a PythonForce calls with them"
+THREE_BODY_REASON = "three-body priors are evaluated by the engine, which only a PythonForce calls with them"
 
 _log = logging.getLogger(__name__)
 
@@ -39,24 +41,27 @@ class BackendChoice:
     reason: str
 
 
-def choose_backend(ml_backend: str = "auto", *, has_sites: bool = False) -> BackendChoice:
+def choose_backend(ml_backend: str = "auto", *, has_sites: bool = False, has_three_body: bool = False) -> BackendChoice:
     """The backend that `ml_backend` means on this machine.
 
     Args:
         ml_backend: `"auto"` (TorchForce where it works, else PythonForce), `"TorchForce"` or `"PythonForce"`.
         has_sites: Whether there are pair priors between sites, for which it is a PythonForce.
+        has_three_body: Whether there are three-body priors, for which it is one, too.
 
     Raises:
-        InputError: If the name is unknown, or TorchForce is asked for with sites.
+        InputError: If the name is unknown, or TorchForce is asked for with sites or three-body priors.
         MissingDependencyError: If TorchForce is asked for and does not work here.
     """
     if ml_backend not in ("auto", *BACKENDS):
         raise InputError(f"unknown backend {ml_backend!r}; one of auto, {', '.join(BACKENDS)}")
-    if has_sites and ml_backend == "TorchForce":
-        raise InputError(f'{SITES_REASON}; use ml_backend="PythonForce" or "auto"')
-    if has_sites and ml_backend == "auto":
-        _require_pythonforce()
-        return BackendChoice(name="PythonForce", reason=SITES_REASON)
+    if has_sites or has_three_body:
+        reason = SITES_REASON if has_sites else THREE_BODY_REASON
+        if ml_backend == "TorchForce":
+            raise InputError(f'{reason}; use ml_backend="PythonForce" or "auto"')
+        if ml_backend == "auto":
+            _require_pythonforce()
+            return BackendChoice(name="PythonForce", reason=reason)
     if ml_backend == "PythonForce":
         _require_pythonforce()
         return BackendChoice(name="PythonForce", reason="asked for")
@@ -106,7 +111,7 @@ def choose_pair_backend(
 
 
 def create_ml_force(
-    deployed: DeployedNetwork | DeployedPairs | DeployedSites,
+    deployed: DeployedNetwork | DeployedPairs | DeployedSites | DeployedThreeBody,
     *,
     backend: str = "PythonForce",
     periodic: bool,
@@ -115,10 +120,10 @@ def create_ml_force(
     """The `openmm.Force` that evaluates `deployed`.
 
     Args:
-        deployed: The network bound to the topology of the System, the tables of pair priors without a network, or those
-            of priors between sites, with a network or without.
-        backend: One of `BACKENDS`, usually `choose_backend(...).name`; without a network, or with sites, it has to be a
-            PythonForce.
+        deployed: The network bound to the topology of the System, the tables of pair priors without a network, those of
+            priors between sites, or three-body priors, with a network or without.
+        backend: One of `BACKENDS`, usually `choose_backend(...).name`; without a network, or with sites or three-body
+            priors, it has to be a PythonForce.
         periodic: Whether the System has a periodic box.
         exact: Evaluate the network itself, in its own precision. Otherwise tables of its filters are used, which agree
             with the network within 1e-3 of the root mean square force and are many times faster; the first call
@@ -126,8 +131,8 @@ def create_ml_force(
     """
     if isinstance(deployed, DeployedPairs):
         return _create_pairs_force(deployed, periodic=periodic)
-    if isinstance(deployed, DeployedSites):
-        return _create_sites_force(deployed, periodic=periodic, exact=exact)
+    if isinstance(deployed, DeployedSites | DeployedThreeBody):
+        return _create_engine_force(deployed, periodic=periodic, exact=exact)
     exact = exact or not is_tabulable(deployed.network)
     if backend == "TorchForce":
         from openmm_cgml.engine.torchforce import create_torch_force
@@ -154,7 +159,7 @@ def _create_pairs_force(deployed: DeployedPairs, *, periodic: bool) -> Any:
     return force
 
 
-def _create_sites_force(deployed: DeployedSites, *, periodic: bool, exact: bool) -> Any:
+def _create_engine_force(deployed: DeployedSites | DeployedThreeBody, *, periodic: bool, exact: bool) -> Any:
     from openmm_cgml.engine.pythonforce import create_python_force
 
     _require_pythonforce()
@@ -163,7 +168,8 @@ def _create_sites_force(deployed: DeployedSites, *, periodic: bool, exact: bool)
     force = create_python_force(deployed, periodic=periodic, exact=exact)
     force.setUsesPeriodicBoundaryConditions(periodic)
     force.setName(PAIRS_FORCE_NAME if network is None else FORCE_NAME)
-    _log.info("the priors between sites run in a PythonForce, from tables")
+    what = "priors between sites" if isinstance(deployed, DeployedSites) else "three-body priors"
+    _log.info("the %s run in a PythonForce", what)
     if network is not None:
         _log.info("so does the network; evaluated: %s", describe_evaluation(network.network, exact=exact))
     return force

@@ -15,6 +15,7 @@ from openmm_cgml.engine import kernels
 from openmm_cgml.engine.crew import Crew, Phase
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.engine.deployed_pairs import DeployedPairs
+from openmm_cgml.engine.deployed_three_body import DeployedThreeBody
 from openmm_cgml.engine.evaluation import Evaluation
 from openmm_cgml.engine.folding import fold
 from openmm_cgml.engine.pair_lists import PairLists, Pairs
@@ -28,9 +29,11 @@ _BEADS_PER_THREAD = 500
 class TabulatedPairs:
     """Pair priors from their tables, on a neighbor list of its own."""
 
-    def __init__(self, deployed: DeployedPairs | DeployedNetwork, *, n_threads: int | None = None) -> None:
+    def __init__(
+        self, deployed: DeployedPairs | DeployedNetwork | DeployedThreeBody, *, n_threads: int | None = None
+    ) -> None:
         """Args:
-        deployed: Tables bound to beads; a network that they go with is not evaluated.
+        deployed: Tables bound to beads; a network that they go with, or three-body priors, are not evaluated.
         n_threads: Threads; None for `suggest_threads`.
         """
         n_threads = n_threads or suggest_threads(deployed.n_beads)

@@ -12,19 +12,21 @@ from openmm_cgml.engine.cpu import TabulatedPairs
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.engine.deployed_pairs import DeployedPairs
 from openmm_cgml.engine.deployed_sites import DeployedSites
+from openmm_cgml.engine.deployed_three_body import DeployedThreeBody
 from openmm_cgml.engine.pair_tables import PairTable
 from openmm_cgml.engine.parity import PARITY
 from openmm_cgml.engine.sites import TabulatedSites
+from openmm_cgml.engine.three_body import EvaluatedThreeBody
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.periodic import find_pairs
-from openmm_cgml.potentials import PairPotential, SitePairs, evaluate
+from openmm_cgml.potentials import PairPotential, SitePairs, ThreeBody, evaluate
 
 _DISTANCES = np.linspace(0.5, 0.9, 9)  # of the cutoff
 
 
 def measure_pair_parity(
-    deployed: DeployedNetwork | DeployedPairs | DeployedSites,
-    potentials: Sequence[PairPotential | SitePairs],
+    deployed: DeployedNetwork | DeployedPairs | DeployedSites | DeployedThreeBody,
+    potentials: Sequence[PairPotential | SitePairs | ThreeBody],
     positions: NDArray[np.float64],
     box: NDArray[np.float64] | None,
 ) -> float:
@@ -36,7 +38,7 @@ def measure_pair_parity(
 
     Args:
         deployed: What holds the tables; a network's list of pairs is the one that is used, and sites have their own.
-        potentials: The pair potentials, bound to the same beads.
+        potentials: The pair potentials, and the three-body potential if there is one, bound to the same beads.
         positions: Positions [nm], shape (n_beads, 3).
         box: Reduced box vectors [nm], shape (3, 3), or None.
 
@@ -67,15 +69,17 @@ def measure_pair_parity(
 
 
 def _evaluator(
-    deployed: DeployedNetwork | DeployedPairs | DeployedSites,
+    deployed: DeployedNetwork | DeployedPairs | DeployedSites | DeployedThreeBody,
 ) -> TabulatedPairs | TabulatedSites:
     if isinstance(deployed, DeployedSites):
         return TabulatedSites(deployed, n_threads=1)
+    if isinstance(deployed, DeployedThreeBody):
+        return EvaluatedThreeBody(deployed, n_threads=1)
     return TabulatedPairs(deployed, n_threads=1)
 
 
 def _overlapping(
-    deployed: DeployedNetwork | DeployedPairs | DeployedSites,
+    deployed: DeployedNetwork | DeployedPairs | DeployedSites | DeployedThreeBody,
     table: PairTable,
     positions: NDArray[np.float64],
     box: NDArray[np.float64] | None,

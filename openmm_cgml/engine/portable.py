@@ -13,15 +13,21 @@ from torch import Tensor
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.engine.deployed_pairs import DeployedPairs
 from openmm_cgml.engine.deployed_sites import DeployedSites
+from openmm_cgml.engine.deployed_three_body import DeployedThreeBody
 from openmm_cgml.engine.pair_tables import PairTable
 from openmm_cgml.networks import build_network
-from openmm_cgml.potentials import Sites
+from openmm_cgml.potentials import Sites, ThreeBody
 from openmm_cgml.topology import CGTopology
+from openmm_cgml.wholeness import BondForest
 
 _KEY, _PAIRS_KEY, _SITES_KEY = "deployed network", "deployed pairs", "deployed sites"
+_THREE_BODY_KEY = "deployed three-body priors"
 _TABLE, _SITES, _NETWORK = "pair table: ", "sites: ", "packed network"
+_THREE_BODY, _FOREST = "three-body: ", "forest: "
 _ARRAYS = ("cutoffs", "knots", "bead_types", "exclusions")
 _SITE_ARRAYS = ("types", "molecules", "local", "frame_of", "frames", "weights", "exclusions")
+_THREE_BODY_ARRAYS = ("bead_types", "coefficients")
+_FOREST_ARRAYS = ("bonds", "parents", "roots")
 
 
 def pack(deployed: DeployedNetwork) -> bytes:
@@ -104,6 +110,37 @@ def unpack_sites(data: bytes) -> DeployedSites:
     return DeployedSites(
         sites=Sites(n_beads=content["n_beads"], type_names=tuple(content["type_names"]), **arrays),
         pair_table=table,
+        network=unpack(tensors[_NETWORK].numpy().tobytes()) if _NETWORK in tensors else None,
+        n_replicas=content["n_replicas"],
+        skin=content["skin"],
+    )
+
+
+def pack_three_body(deployed: DeployedThreeBody) -> bytes:
+    """The three-body priors, the tables and the network that go with them, in safetensors' format."""
+    potential = deployed.three_body
+    description = {
+        "skin": deployed.skin,
+        "n_replicas": deployed.n_replicas,
+        "pair_table": _describe(deployed.pair_table),
+        "cutoff": potential.cutoff,
+    }
+    arrays = {} if deployed.pair_table is None else _arrays_of(deployed.pair_table)
+    arrays |= {f"{_THREE_BODY}{name}": torch.tensor(getattr(potential, name)) for name in _THREE_BODY_ARRAYS}
+    arrays |= {f"{_FOREST}{name}": torch.tensor(getattr(potential.forest, name)) for name in _FOREST_ARRAYS}
+    if deployed.network is not None:
+        arrays[_NETWORK] = torch.frombuffer(bytearray(pack(deployed.network)), dtype=torch.uint8)
+    return save(arrays, metadata={_THREE_BODY_KEY: json.dumps(description)})
+
+
+def unpack_three_body(data: bytes) -> DeployedThreeBody:
+    """What `pack_three_body` wrote."""
+    content, tensors = _read_description(data, _THREE_BODY_KEY), load(data)
+    arrays: dict[str, Any] = {name: tensors[f"{_THREE_BODY}{name}"].numpy() for name in _THREE_BODY_ARRAYS}
+    forest: dict[str, Any] = {name: tensors[f"{_FOREST}{name}"].numpy() for name in _FOREST_ARRAYS}
+    return DeployedThreeBody(
+        three_body=ThreeBody(cutoff=content["cutoff"], forest=BondForest(**forest), **arrays),
+        pair_table=_table_of(tensors, content["pair_table"]),
         network=unpack(tensors[_NETWORK].numpy().tobytes()) if _NETWORK in tensors else None,
         n_replicas=content["n_replicas"],
         skin=content["skin"],

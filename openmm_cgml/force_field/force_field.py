@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 from openmm import app, unit
 
 import openmm_cgml
-from openmm_cgml.engine import DeployedNetwork, DeployedPairs, DeployedSites, choose_pair_backend
+from openmm_cgml.engine import (
+    DeployedNetwork,
+    DeployedPairs,
+    DeployedSites,
+    DeployedThreeBody,
+    choose_pair_backend,
+)
 from openmm_cgml.engine.pair_tables import PairTable, tabulate_pairs
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.force_field.artifact import CARD, MANIFEST, find_force_field, read_folder, write_folder
@@ -49,6 +55,7 @@ from openmm_cgml.system import (
     pair_potentials_of,
     site_potentials_of,
     suggest_time_step,
+    three_body_potentials_of,
 )
 from openmm_cgml.topology import CGTopology, ChainTemplate, MoleculeTemplate, ResidueTemplate
 from openmm_cgml.versions import versions_of
@@ -165,7 +172,7 @@ class ForceField:
                 "engine" for the ML force, which does it from tables on its own neighbor list (a `PythonForce` where
                 there is no network), or "auto" for what is faster on the platform: the engine on the CPU platform.
                 With replicas, a network takes them along in any case. By default they are native; priors between
-                sites, which have no native force, are evaluated by the engine.
+                sites and three-body priors, which have no native force, are evaluated by the engine.
             platform: Name of the OpenMM platform that the System is for, by which "auto" chooses; by default the
                 fastest there is, which is what OpenMM takes.
 
@@ -275,11 +282,11 @@ class ForceField:
 
     def deploy_pairs(
         self, topology: app.Topology | CGTopology
-    ) -> DeployedNetwork | DeployedPairs | DeployedSites | None:
+    ) -> DeployedNetwork | DeployedPairs | DeployedSites | DeployedThreeBody | None:
         """What the ML force evaluates where it takes the pair priors; None if there are none.
 
         That is the network with the tables of the pair priors, or without a network the tables alone; with priors
-        between sites these, and the network if there is one.
+        between sites these, and the network if there is one; three-body priors with all of that.
         """
         beads = self.bead_topology(topology)
         return self._deploy_with_pairs(beads, 1, self.priors.bind(beads))
@@ -458,14 +465,29 @@ class ForceField:
         self, beads: CGTopology, ml_backend: str, exact: bool, replicas: int, pairs_in_engine: bool
     ) -> list[openmm.Force]:
         priors = self.priors.bind(beads)
-        deployed: DeployedNetwork | DeployedPairs | DeployedSites | None = self._deploy(beads, replicas)
+        deployed: DeployedNetwork | DeployedPairs | DeployedSites | DeployedThreeBody | None
         if pairs_in_engine:
             deployed = self._deploy_with_pairs(beads, replicas, priors)
+        else:
+            deployed = self._with_three_body(self._deploy(beads, replicas), None, replicas, priors)
         return create_forces(priors, deployed, ml_backend=ml_backend, exact=exact, n_replicas=replicas)
+
+    def _with_three_body(
+        self,
+        network: DeployedNetwork | None,
+        table: PairTable | None,
+        replicas: int,
+        priors: Sequence[Potential],
+    ) -> DeployedNetwork | DeployedThreeBody | None:
+        """The network, with the three-body priors if there are some."""
+        of_three = three_body_potentials_of(priors)
+        if not of_three:
+            return network
+        return DeployedThreeBody(three_body=of_three[0], pair_table=table, network=network, n_replicas=replicas)
 
     def _deploy_with_pairs(
         self, beads: CGTopology, replicas: int, priors: Sequence[Potential]
-    ) -> DeployedNetwork | DeployedPairs | DeployedSites | None:
+    ) -> DeployedNetwork | DeployedPairs | DeployedSites | DeployedThreeBody | None:
         of_sites = site_potentials_of(priors)
         if of_sites:
             site_table = tabulate_pairs([potential.pairs for potential in of_sites])
@@ -473,6 +495,8 @@ class ForceField:
             network = self._deploy(beads, replicas)
             return DeployedSites(sites=of_sites[0].sites, pair_table=site_table, network=network, n_replicas=replicas)
         table = tabulate_pairs(pair_potentials_of(priors))
+        if three_body_potentials_of(priors):
+            return self._with_three_body(self._deploy(beads, replicas), table, replicas, priors)
         if self.network is None and table is not None:
             return DeployedPairs(pair_table=table, n_replicas=replicas)
         return self._deploy(beads, replicas, table)

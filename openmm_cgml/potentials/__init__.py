@@ -33,12 +33,14 @@ from openmm_cgml.potentials.sites import Sites, SiteTemplate
 from openmm_cgml.potentials.spline_angle import SplineAngle, SplineAngleConfig
 from openmm_cgml.potentials.spline_bond import SplineBond, SplineBondConfig
 from openmm_cgml.potentials.spline_torsion import SplineTorsion, SplineTorsionConfig
+from openmm_cgml.potentials.three_body import NO_NATIVE_THREE_BODY, ThreeBody, ThreeBodyConfig, three_body_types
 
 __all__ = [
     "ANGLE",
     "BOND",
     "COORDINATES",
     "NO_NATIVE_FORCE",
+    "NO_NATIVE_THREE_BODY",
     "POTENTIALS",
     "TORSION",
     "Basis",
@@ -76,6 +78,8 @@ __all__ = [
     "SplineBondConfig",
     "SplineTorsion",
     "SplineTorsionConfig",
+    "ThreeBody",
+    "ThreeBodyConfig",
     "Value",
     "bonded_forms",
     "closest_approach",
@@ -86,5 +90,6 @@ __all__ = [
     "intermolecular_forces",
     "minimum_image",
     "pair_forms",
+    "three_body_types",
     "type_key",
 ]

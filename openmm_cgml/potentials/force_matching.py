@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,16 @@ from openmm_cgml.potentials.least_squares import minimize_quadratic
 from openmm_cgml.potentials.pair import PairData, PairPotential
 from openmm_cgml.potentials.potential import Parameters
 from openmm_cgml.potentials.sites import Axes
+from openmm_cgml.potentials.three_body_features import ThreeBodyFeatures
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import KJ_PER_MOL_NM3_IN_BAR
 from openmm_cgml.wholeness import BondForest
 
 _MOST_FRAMES = 400  # forces of some dozen frames are enough; see docs/priors.md
+_RIDGE = 1e-6  # of its own curvature, for the square of each coefficient of three-body terms, which are much alike
+_LEAST = 1e-6  # of the largest curvature of them, for those of types that never meet
+_MOST_CUTS = 50
+_PRESSING = 1e-7  # of the terms of a product that is as large as it may be, for what rounding leaves of it
 _SMOOTHING = 1e-7  # of the mean curvature of the sum of squares, for the squares of second differences
 
 Terms = Mapping[tuple[str, ...], Parameters]
@@ -75,6 +80,7 @@ class Match:
         r2: Share of their variance that the fit explains.
         pressure: Pressure of the fit in the frames [bar]; None without a box.
         free_pressure: That of the fit without the constraint.
+        three_body: Parameters of each three-body term.
     """
 
     parameters: Mapping[tuple[str, ...], dict[str, Any]]
@@ -83,6 +89,7 @@ class Match:
     r2: float
     pressure: float | None
     free_pressure: float | None
+    three_body: Mapping[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
 
 
 def match_forces(form: type[PairPotential], terms: Terms, data: PairData, *, pressure: float | None = None) -> Match:
@@ -91,7 +98,7 @@ def match_forces(form: type[PairPotential], terms: Terms, data: PairData, *, pre
     Args:
         form: The form.
         terms: A term for each pair of bead types that says what its features are; its coefficients do not matter.
-        data: Frames with forces.
+        data: Frames with forces, and the three-body term that is fitted with the pairs, if there is one.
         pressure: Pressure that the fit must have in the frames [bar].
 
     Raises:
@@ -100,12 +107,9 @@ def match_forces(form: type[PairPotential], terms: Terms, data: PairData, *, pre
     if pressure is not None and data.frames.box is None:
         raise InputError("the frames have no box, so there is no pressure to hold; leave it out of the fit")
     equations = _Equations(form, terms, data)
-    walls = equations.walls()
-    free = minimize_quadratic(equations.regularized(), equations.vector, at_most=walls)
-    solution = free
+    solution = free = equations.solve()
     if pressure is not None:
-        row = (equations.virial[None], np.array([equations.virial_at(pressure)]))
-        solution = minimize_quadratic(equations.regularized(), equations.vector, equal=row, at_most=walls)
+        solution = equations.solve((equations.virial[None], np.array([equations.virial_at(pressure)])))
     return Match(
         parameters={
             types: form.from_coefficients(solution[place], terms[types]) for types, place in equations.places.items()
@@ -115,6 +119,7 @@ def match_forces(form: type[PairPotential], terms: Terms, data: PairData, *, pre
         r2=1 - equations.rmse(solution) ** 2 / equations.mean_square,
         pressure=equations.pressure_of(solution),
         free_pressure=equations.pressure_of(free),
+        three_body=equations.three_body_of(solution),
     )
 
 
@@ -126,13 +131,19 @@ class _Equations:
         sizes = [len(form.to_coefficients(parameters)) for parameters in terms.values()]
         ends = np.cumsum(sizes)
         self.places = {types: slice(end - n, end) for types, n, end in zip(terms, sizes, ends, strict=True)}
-        n = int(ends[-1])
+        self._three_body: ThreeBodyFeatures | None = None
+        if data.three_body is not None:
+            topology = data.topology
+            self._three_body = ThreeBodyFeatures(data.three_body, topology.bead_types, topology.type_names)
+        self._n_pair = int(ends[-1])
+        n = self._n_pair + (0 if self._three_body is None else self._three_body.n)
         self.matrix, self.vector, self.virial = np.zeros((n, n)), np.zeros(n), np.zeros(n)
         chosen = data.choose_frames(_MOST_FRAMES)
         frames = data.frames[chosen]
         labels = intermolecular_forces(frames, data.topology)
         self.n_frames, square = len(frames), 0.0
-        for pairs, label in zip(inter_pairs(data, form_cutoff(terms), chosen), labels, strict=True):
+        cutoff = max(form_cutoff(terms), 0.0 if data.three_body is None else data.three_body.cutoff)
+        for pairs, label in zip(inter_pairs(data, cutoff, chosen), labels, strict=True):
             basis = self._basis(pairs)
             target = np.asarray(label, np.float64).ravel()
             self.matrix += basis.T @ basis
@@ -154,10 +165,73 @@ class _Equations:
             basis[:, place] = _on_points(own, slopes, n_points)
             directions = own.vectors / own.distances[:, None]
             self.virial[place] -= np.einsum("px,px->p", directions, own.arms) @ slopes
+        if self._three_body is not None:
+            self._add_three_body(self._three_body, pairs, basis)
         if self._data.sites is None or pairs.axes is None:
             return basis
         on_beads = self._data.sites.carry(pairs.axes, basis.reshape(n_points, 3, -1))
         return on_beads.reshape(-1, len(self.vector))
+
+    def _add_three_body(self, features: ThreeBodyFeatures, pairs: InterPairs, basis: NDArray[np.float64]) -> None:
+        """Fill in the columns of the three-body terms, and add to the virial what they press."""
+        near = pairs[np.flatnonzero(pairs.distances < features.config.cutoff)]
+        middle, other = np.concatenate([[near.first, near.second], [near.second, near.first]], axis=1)
+        vectors, arms = (np.concatenate([each, -each]) for each in (near.vectors, near.arms))
+        gradients = features.gradients(middle, other, vectors)
+        basis[:, self._n_pair :] = _scattered(middle, other, gradients, len(self._data.points.types))
+        self.virial[self._n_pair :] -= np.einsum("pnx,px->n", gradients, arms)
+
+    def solve(self, equal: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None) -> NDArray[np.float64]:
+        """The coefficients with the least sum of squares that keep beads apart, shape (n,).
+
+        Three-body terms have no negative eigenvalue. That is no linear condition, but each of its eigenvectors is one:
+        those of a solution are forbidden, until there are none (the method of cutting planes, Kelley, J. Soc. Ind.
+        Appl. Math. 8, 703 (1960)). What is left of them after many rounds is set to zero.
+
+        Args:
+            equal: Rows, shape (m, n), and what their products with the coefficients equal, shape (m,).
+
+        Raises:
+            InputError: If the constraints contradict each other.
+        """
+        features = self._three_body
+        cuts, solution = np.zeros((0, len(self.vector))), self._solve(equal)
+        for _ in range(_MOST_CUTS if features else 0):
+            assert features is not None  # the range says so
+            new = features.cuts(solution[self._n_pair :])
+            if not len(new):
+                return solution
+            pressing = cuts @ solution > -_PRESSING * np.abs(cuts) @ np.abs(solution)
+            cuts = np.concatenate([cuts[pressing], np.pad(new, ((0, 0), (self._n_pair, 0)))])
+            try:
+                solution = self._solve(equal, cuts)
+            except InputError:  # too many cuts that are nearly the same
+                break
+        return solution if features is None else self._clipped(features, solution, equal)
+
+    def _solve(
+        self,
+        equal: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+        cuts: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
+        """The solution whose products with each cut are not positive."""
+        rows, limits = self.walls()
+        if cuts is not None:
+            rows, limits = np.concatenate([rows, cuts]), np.concatenate([limits, np.zeros(len(cuts))])
+        return minimize_quadratic(self.regularized(), self.vector, equal=equal, at_most=(rows, limits))
+
+    def _clipped(
+        self,
+        features: ThreeBodyFeatures,
+        solution: NDArray[np.float64],
+        equal: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+    ) -> NDArray[np.float64]:
+        """A solution without negative eigenvalues that is near to one that has small ones: pairs are fitted again."""
+        fixed = np.eye(len(solution))[self._n_pair :]
+        wanted = features.without_negative(solution[self._n_pair :])
+        if equal is not None:
+            fixed, wanted = np.concatenate([equal[0], fixed]), np.concatenate([equal[1], wanted])
+        return self._solve((fixed, wanted))
 
     def regularized(self) -> NDArray[np.float64]:
         """The matrix, with second differences of each term's coefficients a little in the way."""
@@ -167,7 +241,17 @@ class _Equations:
             n = place.stop - place.start
             bends = np.diff(np.eye(n + 2)[:, :n], n=2, axis=0)  # coefficients beyond the cutoff are zero
             result[place, place] += weight * bends.T @ bends
+        rest = np.arange(self._n_pair, len(result))
+        own = np.diag(self.matrix)[rest]
+        result[rest, rest] += _RIDGE * np.maximum(own, _LEAST * own.max(initial=0.0) or 1.0)
         return result
+
+    def three_body_of(self, solution: NDArray[np.float64]) -> dict[tuple[str, ...], dict[str, Any]]:
+        """Parameters of each three-body term."""
+        if self._three_body is None:
+            return {}
+        own, config = solution[self._n_pair :], self._three_body.config
+        return {types: config.parameters(own[place].tolist()) for types, place in self._three_body.places.items()}
 
     def walls(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Rows and limits of all terms' walls."""
@@ -242,6 +326,20 @@ def _on_points(pairs: InterPairs, slopes: NDArray[np.float64], n_points: int) ->
     values = np.concatenate([directions.ravel(), -directions.ravel()])
     acting = csr_array((values, (np.concatenate(rows), np.tile(columns, 2))), shape=(3 * n_points, len(pairs.first)))
     return np.asarray(acting @ slopes)
+
+
+def _scattered(
+    middle: NDArray[np.int64], other: NDArray[np.int64], gradients: NDArray[np.float64], n_points: int
+) -> NDArray[np.float64]:
+    """Forces on all points, shape (3 n_points, n), from derivatives of energies by vectors, shape (n_pairs, n, 3)."""
+    from scipy.sparse import csr_array
+
+    ones, columns = np.ones(len(middle)), np.arange(len(middle))
+    rows, values = np.concatenate([middle, other]), np.concatenate([ones, -ones])
+    acting = csr_array((values, (rows, np.tile(columns, 2))), shape=(n_points, len(middle)))
+    n = gradients.shape[1]
+    flat = np.asarray(acting @ gradients.swapaxes(1, 2).reshape(len(middle), -1))
+    return flat.reshape(3 * n_points, n)
 
 
 def intermolecular_forces(frames: Frames, topology: CGTopology) -> NDArray[np.floating]:

@@ -16,6 +16,7 @@ from openmm_cgml.potentials.power_repulsion import PowerRepulsion
 from openmm_cgml.potentials.spline_angle import SplineAngle
 from openmm_cgml.potentials.spline_bond import SplineBond
 from openmm_cgml.potentials.spline_torsion import SplineTorsion
+from openmm_cgml.potentials.three_body import ThreeBody
 
 POTENTIALS: list[type[Potential]] = [
     HarmonicBond,
@@ -27,6 +28,7 @@ POTENTIALS: list[type[Potential]] = [
     SplineBond,
     SplineAngle,
     SplineTorsion,
+    ThreeBody,
 ]
 """Every form there is; nothing else lists them."""
 

@@ -26,6 +26,8 @@ from openmm_cgml.wholeness import BondForest
 if TYPE_CHECKING:
     import torch
 
+    from openmm_cgml.potentials.three_body import ThreeBodyConfig
+
 PairSearch = Callable[[NDArray[np.float64], NDArray[np.float64] | None], NDArray[np.int64]]
 
 _STEP = 1e-5  # nm, of a difference that stands for a derivative
@@ -48,6 +50,11 @@ class PairConfig(Config):
         """The sites that the form acts between; none where it acts between the beads themselves."""
         return ()
 
+    @property
+    def takes_three_body(self) -> bool:
+        """Whether a three-body term can be fitted with the form."""
+        return False
+
     def settings(self) -> dict[str, Any]:
         """What may differ between pairs of bead types: each of them one value for all, or a mapping from bead types."""
         return {}
@@ -63,6 +70,7 @@ class PairData:
         kt: Thermal energy [kJ/mol].
         exclude_bonds: Beads up to this many bonds apart do not interact.
         sites: The sites that the form acts between; None where it acts between the beads themselves.
+        three_body: Settings of a three-body term that is fitted with the form; None for none.
     """
 
     topology: CGTopology
@@ -70,6 +78,7 @@ class PairData:
     kt: float
     exclude_bonds: int
     sites: Sites | None = None
+    three_body: ThreeBodyConfig | None = None
 
     @cached_property
     def points(self) -> Points:
@@ -113,10 +122,12 @@ class PairFit:
     Attributes:
         parameters: Parameters of each pair of bead types.
         provenance: What they were made from, plain JSON content.
+        three_body: Parameters of each three-body term that was fitted with them.
     """
 
     parameters: Mapping[tuple[str, ...], Parameters]
     provenance: Mapping[str, Any]
+    three_body: Mapping[tuple[str, ...], Parameters] = dataclasses.field(default_factory=dict)
 
 
 class PairPotential(Potential):
@@ -328,7 +339,7 @@ class PairPotential(Potential):
         shape, n_beads = positions.shape[:-2], positions.shape[-2]
         flat = positions.reshape(-1, n_beads, 3)
         boxes = None if box is None else box.to(positions).expand(*shape, 3, 3).reshape(-1, 3, 3)
-        frames, pairs = _find_in_all(find, flat, boxes)
+        frames, pairs = find_in_all(find, flat, boxes)
         beads = flat.reshape(-1, 3)
         offset = frames * n_beads
         vectors = beads.index_select(0, offset + pairs[1]) - beads.index_select(0, offset + pairs[0])
@@ -358,10 +369,16 @@ class PairPotential(Potential):
         return np.array([[self.cutoff_of(a, b) for b in types] for a in types])
 
 
-def _find_in_all(
+def find_in_all(
     find: PairSearch, positions: torch.Tensor, boxes: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Frame index of each pair, shape (n_pairs,), and its beads, shape (2, n_pairs)."""
+    """Frame index of each pair, shape (n_pairs,), and its beads, shape (2, n_pairs).
+
+    Args:
+        find: From positions, shape (n_beads, 3), and a box to pairs, shape (2, n_pairs).
+        positions: Positions [nm], shape (n_frames, n_beads, 3).
+        boxes: Box vectors [nm], shape (n_frames, 3, 3), or None.
+    """
     import torch
 
     coordinates = positions.detach().cpu().numpy().astype(np.float64)

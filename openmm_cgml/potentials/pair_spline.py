@@ -60,6 +60,11 @@ class PairSplineConfig(PairConfig):
         """See `PairConfig.site_templates`."""
         return templates_of(self.sites or {})
 
+    @property
+    def takes_three_body(self) -> bool:
+        """See `PairConfig.takes_three_body`; with splines between the beads."""
+        return self.sites is None
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         cutoffs = self.cutoff.values() if isinstance(self.cutoff, dict) else [self.cutoff]
@@ -296,7 +301,7 @@ class PairSpline(PairPotential):
         """Splines whose forces are nearest to those between the molecules of the data. See `PairPotential.fit`.
 
         Multiscale coarse-graining (Izvekov and Voth, J. Phys. Chem. B 109, 2469 (2005)) with the wall, and the pressure
-        if one is given, as constraints.
+        if one is given, as constraints. A three-body term of the data is fitted in the same equations.
 
         Raises:
             InputError: If the data have no forces, or bead types that never come within the cutoff.
@@ -307,7 +312,11 @@ class PairSpline(PairPotential):
             _refuse_straight_beads(data, data.sites)
         blank = _blank_terms(data, config)
         match = match_forces(cls, blank, data, pressure=config.pressure)
-        return PairFit(parameters=match.parameters, provenance={"force_matching": _describe(match)})
+        return PairFit(
+            parameters=match.parameters,
+            provenance={"force_matching": _describe(match)},
+            three_body=match.three_body,
+        )
 
 
 def _refuse_straight_beads(data: PairData, sites: Sites) -> None:

@@ -83,10 +83,10 @@ class Potential(abc.ABC):
     """One analytic form bound to the beads of a system.
 
     Subclasses are final frozen dataclasses that hold particle indices or types, and parameters: each is a
-    `BondedPotential` or a `PairPotential`, or such a form between sites (`SitePairs`). A form declares everything that
-    is particular to it; the rest of the package asks, and names none.
+    `BondedPotential` or a `PairPotential`, such a form between sites (`SitePairs`), or a `ThreeBody`. A form declares
+    everything that is particular to it; the rest of the package asks, and names none.
     The torch and the OpenMM energy of a form sit in one file, and the parity harness of the tests compares them for
-    every member of `POTENTIALS`.
+    every native member of `POTENTIALS`.
     """
 
     key: ClassVar[str]
@@ -95,6 +95,8 @@ class Potential(abc.ABC):
     """Every parameter of a term, by name."""
     since: ClassVar[str] = "1.1"
     """Version of the schema of priors that brought it."""
+    is_native: ClassVar[bool] = True
+    """Whether OpenMM has a force for it; what has none is evaluated by the engine."""
 
     @classmethod
     @abc.abstractmethod

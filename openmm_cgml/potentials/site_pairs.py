@@ -38,6 +38,7 @@ class SitePairs(Potential):
     """
 
     key: ClassVar[str] = "site_pairs"
+    is_native: ClassVar[bool] = False
 
     sites: Sites
     pairs: PairPotential

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, model_validator
 
@@ -24,6 +24,7 @@ from openmm_cgml.potentials import (
     PairConfig,
     PairPotential,
     PowerRepulsionConfig,
+    ThreeBodyConfig,
     bonded_forms,
     pair_forms,
 )
@@ -70,6 +71,8 @@ class PriorConfig(Config):
         repulsion: None for no excluded volume; "power" by default.
         pairs: A pair form that is fitted to the forces between molecules, in place of excluded volume: "spline" by
             default. None for none.
+        three_body: A term for pairs of neighbors of a bead in other molecules, by distances and angle, that is fitted
+            together with `pairs` between beads. None for none.
         exclude_bonds: Beads up to this many bonds apart feel no excluded volume, and a network with
             `include_bonded: false` does not see them either: the one place where this is said.
     """
@@ -79,6 +82,7 @@ class PriorConfig(Config):
     torsions: Annotated[SerializeAsAny[BondedConfig] | None, _bonded(TORSION, "cosine")] = None
     repulsion: Annotated[SerializeAsAny[PairConfig] | None, _settings_of(pair_forms, "power")] = PowerRepulsionConfig()
     pairs: Annotated[SerializeAsAny[PairConfig] | None, _settings_of(pair_forms, "spline")] = None
+    three_body: ThreeBodyConfig | None = None
     exclude_bonds: int = Field(default=2, ge=0)
 
     @model_validator(mode="before")
@@ -91,6 +95,15 @@ class PriorConfig(Config):
                 "pairs and repulsion are both given; what is fitted as pairs has a wall of its own: leave repulsion out"
             )
         return {**values, "repulsion": None}
+
+    @model_validator(mode="after")
+    def _check_three_body(self) -> Self:
+        if self.three_body is not None and not (self.pairs is not None and self.pairs.takes_three_body):
+            raise ValueError(
+                "three_body is fitted together with splines between beads, which keep these apart; give "
+                "pairs: {form: spline, ...} without sites, or leave three_body out"
+            )
+        return self
 
     @property
     def pair_form(self) -> PairConfig | None:

@@ -22,6 +22,8 @@ from openmm_cgml.potentials import (
     PairData,
     Samples,
     Sites,
+    ThreeBody,
+    ThreeBodyConfig,
     bonded_forms,
     group_by_types,
     pair_forms,
@@ -63,7 +65,9 @@ def fit_priors(config: PriorConfig, topology: CGTopology, frames: Frames, temper
             terms += fit_bonded_priors(section, topology, frames, temperature)
     found: Mapping[str, Any] = {}
     if config.pair_form is not None:
-        pairs, found = fit_pair_priors(config.pair_form, topology, frames, temperature, config.exclude_bonds)
+        pairs, found = fit_pair_priors(
+            config.pair_form, topology, frames, temperature, config.exclude_bonds, three_body=config.three_body
+        )
         terms += pairs
     provenance = {
         "temperature": {"value": temperature, "unit": "K"},
@@ -118,9 +122,17 @@ def fit_bonded_priors(
 
 
 def fit_pair_priors(
-    config: PairConfig, topology: CGTopology, frames: Frames, temperature: float, exclude_bonds: int
+    config: PairConfig,
+    topology: CGTopology,
+    frames: Frames,
+    temperature: float,
+    exclude_bonds: int,
+    *,
+    three_body: ThreeBodyConfig | None = None,
 ) -> tuple[tuple[PriorTerm, ...], Mapping[str, Any]]:
     """Terms for every pair of bead types (or site types) of a pair form, and what they were made from.
+
+    With a three-body term they are followed by those of every three bead types.
 
     Args:
         config: Settings of the form, such as `PowerRepulsionConfig()`.
@@ -128,6 +140,7 @@ def fit_pair_priors(
         frames: Mapped frames.
         temperature: Temperature of the frames [K].
         exclude_bonds: Beads up to this many bonds apart do not interact.
+        three_body: Settings of a three-body term that is fitted with the form, which must be one that takes it.
 
     Raises:
         InputError: If the data cannot give a value that is to be fitted.
@@ -140,9 +153,13 @@ def fit_pair_priors(
         kt=BOLTZMANN * temperature,
         exclude_bonds=exclude_bonds,
         sites=Sites.of(topology, templates, exclude_bonds) if templates else None,
+        three_body=three_body,
     )
     found = form.fit(data, config)
     terms = [PriorTerm(form=form.key, types=types, parameters=values) for types, values in found.parameters.items()]
+    terms += [
+        PriorTerm(form=ThreeBody.key, types=types, parameters=values) for types, values in found.three_body.items()
+    ]
     return tuple(terms), found.provenance
 
 

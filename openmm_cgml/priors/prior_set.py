@@ -27,9 +27,11 @@ from openmm_cgml.potentials import (
     SitePairs,
     Sites,
     SiteTemplate,
+    ThreeBody,
     Value,
     evaluate_energies,
     group_by_types,
+    three_body_types,
     type_key,
 )
 from openmm_cgml.potentials.points import Points
@@ -39,8 +41,9 @@ from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
 SCHEMA = "openmm-cgml/priors"
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 _BEADS_PER_CHUNK = 16_384  # bounds the memory of `evaluate` to some hundred MB
+_FEW_MOMENTS = 8  # of a neighbor of a bead; more make chunks smaller
 
 Part = Literal["all", "inter"]
 
@@ -58,7 +61,7 @@ class PriorSet:
 
     Raises:
         InputError: If a term or sites appear twice, a coordinate has terms of two forms, a parameter differs that all
-            terms of a form share, or there are sites and no pair form.
+            terms of a form share, or there are sites and no pair form, or three-body terms beside sites.
     """
 
     terms: tuple[PriorTerm, ...]
@@ -85,6 +88,7 @@ class PriorSet:
             self._check_one_form_each(coordinate)
         for form in self._pair_forms:
             self._check_shared(form)
+        self._check_shared(ThreeBody)
         self._check_sites()
 
     def _check_one_form_each(self, coordinate: Coordinate) -> None:
@@ -95,7 +99,7 @@ class PriorSet:
                 names = " and a ".join(sorted((other.form, term.form), reverse=True))
                 raise InputError(f"{coordinate.kind} {'-'.join(term.types)} has a {names}; keep one")
 
-    def _check_shared(self, form: type[PairPotential]) -> None:
+    def _check_shared(self, form: type[Potential]) -> None:
         for name, parameter in form.parameters.items():
             values = {term.parameters[name]: term for term in self._by_types(form).values()}
             if parameter.shared and len(values) > 1:
@@ -112,6 +116,8 @@ class PriorSet:
             seen.add((template.site_type, template.bead_type))
         if self.sites and not self._pair_forms:
             raise InputError("there are sites, but no pair form that acts between them; leave them out, or add terms")
+        if self.sites and self.has_three_body:
+            raise InputError("there are sites and three-body terms, which act between beads; leave out one of them")
 
     @cached_property
     def _pair_forms(self) -> tuple[type[PairPotential], ...]:
@@ -125,11 +131,17 @@ class PriorSet:
         terms = [term for form in self._pair_forms for term in self._by_types(form).values()]
         return max((_alone(term).cutoff for term in terms), default=0.0)
 
+    @property
+    def has_three_body(self) -> bool:
+        """Whether there are three-body terms."""
+        return any(term.form == ThreeBody.key for term in self.terms)
+
     def bind(self, topology: CGTopology) -> tuple[Potential, ...]:
         """The potentials of the beads of a topology.
 
         Every bond needs a bond term; if there are terms for angles or torsions, every angle or every torsion needs one;
-        of each pair form that has terms every pair of bead types needs one. Nothing defaults to zero.
+        of each pair form that has terms every pair of bead types needs one, and if there are three-body terms every
+        three bead types. Nothing defaults to zero.
 
         Args:
             topology: Beads and bonds.
@@ -138,7 +150,7 @@ class PriorSet:
             InputError: Naming every combination of bead types without a term, and an example of its beads.
         """
         bonded = [p for coordinate in COORDINATES for p in self._bind_bonded(coordinate, topology)]
-        return (*bonded, *self._bind_pairs(topology))
+        return (*bonded, *self._bind_pairs(topology), *self._bind_three_body(topology))
 
     def bonded_members(self, topology: CGTopology) -> Iterator[tuple[NDArray[np.int64], PriorTerm]]:
         """Beads, shape (n, k), and term of every kind of bond, angle and torsion that has one.
@@ -183,7 +195,8 @@ class PriorSet:
         energies = np.zeros(len(frames))
         forces = np.zeros((len(frames), topology.n_beads, 3))
         sites = sum(len(template.positions) for template in self.sites)
-        size = max(1, _BEADS_PER_CHUNK // (topology.n_beads * max(1, sites)))
+        moments = sum(potential.n_moments for potential in self._bind_three_body(topology))
+        size = max(1, _BEADS_PER_CHUNK // (topology.n_beads * max(1, sites, moments // _FEW_MOMENTS)))
         for start in range(0, len(frames), size):
             chunk = slice(start, start + size)
             box = None if frames.box is None else torch.tensor(frames.box[chunk], dtype=torch.float64)
@@ -336,7 +349,22 @@ class PriorSet:
         if part == "all":
             return [potential.energy for potential in self.bind(topology)]
         forest = BondForest.from_topology(topology)
-        return [partial(potential.inter_energy, forest) for potential in self._bind_pairs(topology)]
+        return [partial(potential.inter_energy, forest) for potential in self._bind_intermolecular(topology)]
+
+    def _bind_intermolecular(self, topology: CGTopology) -> list[PairPotential | SitePairs | ThreeBody]:
+        """The potentials that act between molecules."""
+        return [*self._bind_pairs(topology), *self._bind_three_body(topology)]
+
+    def _bind_three_body(self, topology: CGTopology) -> list[ThreeBody]:
+        """The one potential of the three-body terms, if there are some."""
+        terms = self._by_types(ThreeBody)
+        if not terms:
+            return []
+        wanted = three_body_types([topology.type_names[t] for t in np.unique(topology.bead_types)])
+        missing = sorted(types for types in wanted if types not in terms)
+        if missing:
+            raise _lacking(ThreeBody.key, missing, "", terms)
+        return [ThreeBody.bind(topology, {types: terms[types].parameters for types in wanted})]
 
     def _bind_pairs(self, topology: CGTopology) -> list[PairPotential] | list[SitePairs]:
         """One potential for each pair form."""

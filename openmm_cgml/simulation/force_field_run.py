@@ -25,7 +25,7 @@ from openmm_cgml.simulation.platform import choose_platform, fingerprint_system
 from openmm_cgml.simulation.run import simulate_system
 from openmm_cgml.simulation.stability import BondReferences, ContactReferences
 from openmm_cgml.simulation.start import compare_with_period
-from openmm_cgml.system import box_vectors, nonbonded_potentials_of
+from openmm_cgml.system import box_vectors, nonbonded_potentials_of, three_body_potentials_of
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import BOLTZMANN, DALTON_PER_NM3_IN_G_PER_CM3
 from openmm_cgml.wholeness import BondForest
@@ -82,7 +82,8 @@ def simulate(
     }
     backend: str = config.ml_backend
     if force_field.network is not None:
-        choice = choose_backend(config.ml_backend, has_sites=bool(force_field.priors.sites))
+        priors = force_field.priors
+        choice = choose_backend(config.ml_backend, has_sites=bool(priors.sites), has_three_body=priors.has_three_body)
         backend = choice.name
         record |= {"ml_backend": choice.name, "ml_backend_reason": choice.reason}
         record["ml_evaluation"] = describe_evaluation(force_field.network)
@@ -168,7 +169,8 @@ def _compare_pair_tables(
     x = _positions_of_one(positions)
     if x.shape != (topology.n_beads, 3) or not np.isfinite(x).all():
         return {}  # the run itself refuses them
-    potentials = nonbonded_potentials_of(force_field.bind(topology))
+    bound = force_field.bind(topology)
+    potentials = [*nonbonded_potentials_of(bound), *three_body_potentials_of(bound)]
     deployed = force_field.deploy_pairs(topology)
     assert deployed is not None  # there are pair potentials
     return {"pair_table_force_error_over_rms": measure_pair_parity(deployed, potentials, x, box)}

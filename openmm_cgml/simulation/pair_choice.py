@@ -15,6 +15,7 @@ from openmm_cgml.system import (
     pair_potentials_of,
     site_potentials_of,
     suggest_time_step,
+    three_body_potentials_of,
 )
 from openmm_cgml.topology import CGTopology
 
@@ -83,8 +84,9 @@ def choose_pairs(force_field: ForceField, topology: CGTopology, config: Simulati
         reason = "native pair forces would give up OpenMM's neighbor list to keep replicas apart"
         return PairChoice(choice=BackendChoice(name="engine", reason=reason), by_replicas=True)
     choice = choose_pair_backend(config.pair_backend, platform=platform, has_network=has_network)
+    n_native = len(potentials) - len(pairs) - len(three_body_potentials_of(potentials))
     if config.pair_backend == "auto" and choice.name == "engine" and config.network_interval > 1:
-        problem = _outer_step_problem(force_field, topology, config, n_others=len(potentials) - len(pairs))
+        problem = _outer_step_problem(force_field, topology, config, n_others=n_native)
         if problem:
             choice = BackendChoice(name="native", reason=problem)
     return PairChoice(choice=choice)

@@ -8,7 +8,7 @@ from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
-from openmm_cgml.potentials import PairSpline
+from openmm_cgml.potentials import PairSpline, ThreeBodyConfig
 from openmm_cgml.priors import PriorSet, PriorTerm
 from openmm_cgml.refinement import PairRefinementConfig, refine
 from openmm_cgml.refinement.ensemble import Ensemble
@@ -126,3 +126,17 @@ def test_what_has_no_pair_priors_is_refused(dataset, tmp_path):
     with pytest.raises(InputError, match="no pair priors"):
         refine(bare, dataset, tmp_path / "out", PairRefinementConfig(time_step=0.005, **SHORT))
     assert not (tmp_path / "out").exists()
+
+
+def test_three_body_terms_stay_as_they_are(dataset, tmp_path):
+    plain, settings = spline_force_field(SIGMA), ThreeBodyConfig(cutoff=0.6, n_max=1, l_max=1)
+    (spline,) = plain.priors.terms
+    types, parameters = (spline.types[0],) * 3, settings.parameters((300.0, 500.0))
+    three = PriorTerm(form="three_body", types=types, parameters=parameters)
+    force_field = replace(plain, priors=PriorSet(terms=(spline, three), exclude_bonds=2))
+    config = PairRefinementConfig(**SHORT, time_step=0.005, threads=1)
+    result = refine(force_field, dataset, tmp_path / "out", config)
+    again = {term.form: term for term in ForceField.load(result.path).priors.terms}
+    assert again["three_body"] == three
+    assert again["pair_spline"] != spline, "the control: the spline is refined"
+    assert {row["term"] for row in result.history} == {str(spline)}
