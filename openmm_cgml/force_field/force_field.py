@@ -549,7 +549,14 @@ class ForceField:
         time_step = self.suggest_time_step(self._one_of_each)
         text = "" if time_step is None else str(time_step)
         return write_model_card(
-            manifest, self.templates, self._network_settings(), lines, text, self.chains, self.architectures
+            manifest,
+            self.templates,
+            self._network_settings(),
+            lines,
+            text,
+            self.chains,
+            self.architectures,
+            native=self.priors.is_native,
         )
 
 

@@ -18,6 +18,8 @@ def write_model_card(
     time_step: str,
     chains: Sequence[ChainTemplate] = (),
     architectures: Sequence[MoleculeTemplate] = (),
+    *,
+    native: bool = True,
 ) -> str:
     """Markdown that says what a force field is for, where it comes from and how good it is.
 
@@ -29,8 +31,10 @@ def write_model_card(
         time_step: The time step its priors allow, in words; empty if they say nothing.
         chains: Polymers made of the residues.
         architectures: Other molecules made of them.
+        native: Whether all priors have native OpenMM forces.
     """
-    parts = [f"# {manifest.name}", manifest.description, _usage(manifest.name), _beads(templates), _chains(chains)]
+    usage = _usage(manifest.name, _forces(network is not None, native))
+    parts = [f"# {manifest.name}", manifest.description, usage, _beads(templates), _chains(chains)]
     parts.append(_architectures(architectures))
     if manifest.limitations:
         parts.append(f"## Not good for\n\n{manifest.limitations}")
@@ -57,12 +61,24 @@ def _recommendation(steps: RecommendedSteps) -> str:
     return f"Recommended time step, which `simulate` takes: {1000 * steps.time_step:g} fs{often}{seen}."
 
 
-def _usage(name: str) -> str:
+def _forces(has_network: bool, native: bool) -> str:
+    """The forces of a System, in words."""
+    if native:
+        return (
+            "native OpenMM forces for the priors, one ML force for the network"
+            if has_network
+            else "native OpenMM forces"
+        )
+    also = " and the network" if has_network else ""
+    return f"native OpenMM forces for bonded priors, one PythonForce for the others{also}"
+
+
+def _usage(name: str, forces: str) -> str:
     return f"""```python
 from openmm_cgml import ForceField
 
 force_field = ForceField.load("{name}")  # a shipped name, or the path of this folder
-system = force_field.create_system(topology)  # native OpenMM forces for the priors, one ML force for the network
+system = force_field.create_system(topology)  # {forces}
 ```"""
 
 

@@ -136,6 +136,11 @@ class PriorSet:
         """Whether there are three-body terms."""
         return any(term.form == ThreeBody.key for term in self.terms)
 
+    @property
+    def is_native(self) -> bool:
+        """Whether every term has a native OpenMM force."""
+        return not self.sites and not self.has_three_body
+
     def bind(self, topology: CGTopology) -> tuple[Potential, ...]:
         """The potentials of the beads of a topology.
 

@@ -144,7 +144,12 @@ def complete(line):
 def test_the_shell_completes_verbs_options_and_shipped_names():
     assert {"refine", "reference"} <= set(complete("openmm-cgml re"))
     assert complete("openmm-cgml simulate --dura") == ["--duration"]
-    assert set(complete("openmm-cgml simulate benz")) == {"benzene-1bead", "benzene-3bead"}
+    assert set(complete("openmm-cgml simulate benz")) == {
+        "benzene-1bead",
+        "benzene-1bead-schnet",
+        "benzene-3bead",
+        "benzene-3bead-schnet",
+    }
 
 
 def test_the_help_offers_to_install_completion():

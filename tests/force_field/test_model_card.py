@@ -1,5 +1,10 @@
+from dataclasses import replace
+
+import pytest
+
 from openmm_cgml.force_field import ForceField
 from tests.fixtures import tiny_force_field
+from tests.site_models import RING, site_priors
 
 
 def test_the_card_says_what_the_manifest_says(tmp_path):
@@ -25,3 +30,22 @@ def test_the_card_shows_validation_figures(tmp_path):
     card = (ForceField(**fields, manifest=manifest).save(tmp_path / "m") / "README.md").read_text()
     assert "| gr com rmse | 0.031 |" in card
     assert "trained but not simulated" not in card
+
+
+@pytest.mark.parametrize(
+    ("changes", "forces"),
+    [
+        ({}, "# native OpenMM forces for the priors, one ML force for the network"),
+        ({"network": None}, "# native OpenMM forces"),
+        (
+            {"network": None, "priors": site_priors("R"), "templates": (RING,), "type_names": ("A",)},
+            "# native OpenMM forces for bonded priors, one PythonForce for the others",
+        ),
+    ],
+)
+def test_the_card_says_which_forces_there_are(changes, forces, tmp_path):
+    force_field = tiny_force_field(1)
+    manifest = force_field.manifest.model_copy(update={"training": None})
+    card = (replace(force_field, manifest=manifest, **changes).save(tmp_path / "m") / "README.md").read_text()
+    (line,) = [line for line in card.splitlines() if "create_system(topology)" in line]
+    assert line.endswith(forces)
