@@ -3,7 +3,8 @@
 A refinement takes every other of twenty blocks of the reference as its target (`refinement.ensemble`); the blocks
 between are the judge. g(r) is that of centers of mass for molecules and that between molecules over all beads for
 chains. The floor is the root mean square difference between windows of the reference, as long as the simulations, and
-all of it; where there are several boxes, it includes how they differ.
+all of it; where there are several boxes, it includes how they differ. What has the structure of the target exactly
+differs from the judge by `gr_halves`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from openmm_cgml.analysis import RadialDistribution
 from openmm_cgml.dataset import ForceMatchingDataset
-from openmm_cgml.frames import Frames
 from openmm_cgml.runs import RunFolder
 from openmm_cgml.selection.comparison import compare_g, density_of, g_of_run, judged_g, structure_of_frames
 from openmm_cgml.selection.refining import split_halves
@@ -32,13 +33,15 @@ def judge(workplace: Workplace) -> dict[str, Any]:
     datasets, chains = workplace.open_datasets(), bool(workplace.specification.chains)
     simulated = dict(workplace.recipe.simulated)
     runs = {name: workplace.simulations(name, seeds) for name, seeds in simulated.items()}
-    half = structure_of_frames([_judging(dataset) for dataset in datasets], datasets[0].topology)
-    target = judged_g(half, chains=chains)
-    judged: dict[str, Any] = {"n_boxes": len(datasets), "gr_judged_is": _describe(chains)}
+    target, judging = (_g_of_half(datasets, half, chains) for half in (0, 1))
+    judged: dict[str, Any] = {
+        "n_boxes": len(datasets),
+        "gr_judged_is": _describe(chains),
+        "gr_halves": compare_g(target, judging, chains=chains),
+    }
     for name, paths in runs.items():
-        judged |= _with_error(
-            f"gr_judged{workplace.recipe.suffix(name)}", [_rmse(path, target, chains) for path in paths]
-        )
+        found = [_rmse(path, judging, chains) for path in paths]
+        judged |= _with_error(f"gr_judged{workplace.recipe.suffix(name)}", found)
     length = _shortest(runs[workplace.recipe.shipped])
     return {**judged, **_floor(datasets, length, chains), **_densities(workplace, datasets)}
 
@@ -48,11 +51,13 @@ def _describe(chains: bool) -> str:
     return f"g(r) {what}, RMSE against the blocks of the reference that no refinement saw; the box may end it before"
 
 
-def _judging(dataset: ForceMatchingDataset) -> Frames:
-    return dataset.frames(split_halves(dataset)[1])
+def _g_of_half(datasets: Sequence[ForceMatchingDataset], half: int, chains: bool) -> RadialDistribution:
+    """The g(r) of the half that refinements aim at (0), or of the judging one (1), over all boxes."""
+    frames = [dataset.frames(split_halves(dataset)[half]) for dataset in datasets]
+    return judged_g(structure_of_frames(frames, datasets[0].topology), chains=chains)
 
 
-def _rmse(path: Path, target: Any, chains: bool) -> float | None:
+def _rmse(path: Path, target: RadialDistribution, chains: bool) -> float | None:
     outcome = read_outcome(path)
     if outcome is None or outcome.n_frames <= _FEWEST_FRAMES:
         return None

@@ -47,6 +47,7 @@ _JUDGED = (
     ("g(r), RMSE on frames that no refinement saw", ("gr_judged",)),
     (_SPLINE, ("gr_judged_pair_spline",)),
     ("the same for windows of the reference as long as the simulations", ("gr_floor",)),
+    ("the same between the two halves of the reference", ("gr_halves",)),
     ("R² of the forces between molecules, held-out frames", ("inter_force_r2",)),
     (_SPLINE, ("inter_force_r2_pair_spline",)),
 )
@@ -161,7 +162,8 @@ def format_candidates(tables: Mapping[str, Mapping[str, Any]]) -> str:
         for name, variant in table.get("variants", {}).items():
             rows.append((name, *_candidate(table, variant, f"_{name.replace('-', '_')}")))
         floor = _format(table, ("gr_floor",))
-        rows.append((f"windows of the reference, {table.get('gr_floor_window_ps', 0):g} ps", floor))
+        rows.append((f"windows of the reference, {table.get('gr_floor_window_ps', 0):.0f} ps", floor))
+        rows.append(("the two halves of the reference", _format(table, ("gr_halves",))))
     head = ("", *(label for label, _ in (*CANDIDATES, *CANDIDATES_RUNS)))
     full = [(*row, *[""] * (len(head) - len(row))) for row in rows]
     kept = [0, *(k for k in range(1, len(head)) if any(row[k] for row in full))]

@@ -50,7 +50,13 @@ def test_chains_have_rows_of_their_own():
 
 def test_candidates_stand_below_one_another_with_the_floor():
     variants = {"pair-spline": {"pressure_bar": 4000.0}}
-    table = {"gr_judged": 0.01, "gr_judged_pair_spline": 0.05, "gr_floor": 0.008, "gr_floor_window_ps": 100.0}
+    table = {
+        "gr_judged": 0.01,
+        "gr_judged_pair_spline": 0.05,
+        "gr_floor": 0.008,
+        "gr_halves": 0.011,
+        "gr_floor_window_ps": 100.0,
+    }
     lines = format_candidates({"a": {**table, "pressure_bar": 3.0, "variants": variants}}).splitlines()
     assert lines == [
         "|  | g(r), RMSE | pressure [bar] |",
@@ -58,6 +64,7 @@ def test_candidates_stand_below_one_another_with_the_floor():
         "| **a** | 0.01 | 3 |",
         "| pair-spline | 0.05 | 4000 |",
         "| windows of the reference, 100 ps | 0.008 |  |",
+        "| the two halves of the reference | 0.011 |  |",
     ]
     text = "<!-- candidates a: begin --><!-- candidates a: end -->"
     assert "pair-spline" in fill_page(text, {"a": {**table, "variants": variants}}, name="page")
