@@ -35,8 +35,8 @@ def test_a_recipe_makes_a_model_of_chains_from_nothing(made):
 def test_results_of_shipped_polymers_keep_their_keys(made, tmp_path):
     shipped = read_json(Workplace.open("pim-1", tmp_path).system.parents[1] / "benchmarks/results/fidelity.json")
     table = read_json(made.table)
-    assert set(shipped["polyethylene-2bead"]) <= set(table)
-    assert set(shipped["polyethylene-2bead"]["transfer"]) == set(table["transfer"])
+    assert set(shipped["polyethylene-2bead-schnet"]) <= set(table)
+    assert set(shipped["polyethylene-2bead-schnet"]["transfer"]) == set(table["transfer"])
     assert set(shipped["pim-1"]["variants"]["fit"]) <= set(table["variants"]["fit"])
 
 

@@ -63,7 +63,7 @@ def test_results_of_a_shipped_benzene_keep_their_keys(made, tmp_path):
         Workplace.open("benzene-1bead", tmp_path).system.parents[1] / "benchmarks/results/fidelity.json"
     )
     later = {"shorter_runs", "simulations_command"}
-    assert set(shipped["benzene-1bead"]) - later <= set(read_json(made.table))
+    assert set(shipped["benzene-1bead-schnet"]) - later <= set(read_json(made.table))
 
 
 def test_nothing_is_published_outside_a_checkout_or_without_simulations(tmp_path, checkout):
