@@ -239,7 +239,7 @@ def test_series_of_cosines_take_one_to_six_coefficients_of_either_sign() -> None
         cosine_term("cosine_torsion", ("A",) * 4, [np.inf])
 
 
-@pytest.mark.parametrize("model", ["benzene-1bead", "benzene-3bead"])
+@pytest.mark.parametrize("model", ["benzene-1bead-schnet", "benzene-3bead-schnet"])
 def test_priors_written_before_the_series_of_cosines_still_load(model: str) -> None:
     text = (Path(__file__).parents[2] / "models" / model / "priors.json").read_text()
     assert json.loads(text)["version"] == "1.0"
