@@ -19,7 +19,10 @@ def refine(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")],
     config: Annotated[Path | None, typer.Option(help="YAML file with the settings; options go before it.")] = None,
     target: Annotated[
-        str | None, typer.Option(help="What is adjusted: bonded, pair or network; by default as the YAML file says.")
+        str | None,
+        typer.Option(
+            help="What is adjusted: bonded, pair, priors, pressure or network; by default as the YAML file says."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished round.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
@@ -28,8 +31,8 @@ def refine(
     """Adjust a fitted force field in simulations until these have the structure of the reference.
 
     The target is the network (by relative entropy), the bonded priors (bonds, angles and torsions become those of the
-    reference) or the pair priors. Writes force_field/, refine.json, refinement.csv and, for bonded priors,
-    refinement.png into OUTPUT.
+    reference), the pair priors, both ("priors"), or the pair priors for the pressure alone. Writes force_field/,
+    refine.json, refinement.csv and, for bonded priors, refinement.png into OUTPUT.
 
     Example: openmm-cgml refine runs/fit --data runs/data --target bonded -o runs/refined
     """

@@ -16,7 +16,8 @@ class RefinementConfig(Config):
     """Settings that every refinement has.
 
     Attributes:
-        target: What is adjusted: "bonded" priors, "pair" priors, both of these "priors", or the "network".
+        target: What is adjusted: "bonded" priors, "pair" priors, both of these "priors", pair priors for the "pressure"
+            alone, or the "network".
         rounds: Changes at most. Each follows a simulation, and a last simulation measures what came out.
         duration: Simulated time whose frames a round uses [ps].
         equilibration: Simulated time before it, longer by `first_equilibration` in the first round [ps].
@@ -105,6 +106,20 @@ class PriorsRefinementConfig(PairRefinementConfig):
         return BondedRefinementConfig(**{name: getattr(self, name) for name in shared})
 
 
+class PressureRefinementConfig(PairRefinementConfig):
+    """Settings of a refinement of pair priors for the pressure alone. See `PairRefinementConfig` for the others.
+
+    Attributes:
+        pressure: Pressure that the simulation is to have [bar].
+    """
+
+    target: Literal["pressure"] = "pressure"  # type: ignore[assignment]
+    rounds: int = pydantic.Field(default=4, ge=0)
+    step_size: float = pydantic.Field(default=1.0, gt=0, le=1)
+    covariance_weight: float = pydantic.Field(default=1.0, ge=0, le=1)
+    pressure: Pressure = 1.01325
+
+
 class NetworkRefinementConfig(RefinementConfig):
     """Settings of a refinement of the network. See `RefinementConfig` for the others.
 
@@ -128,6 +143,7 @@ CONFIGS: Mapping[str, type[RefinementConfig]] = {
     "bonded": BondedRefinementConfig,
     "pair": PairRefinementConfig,
     "priors": PriorsRefinementConfig,
+    "pressure": PressureRefinementConfig,
     "network": NetworkRefinementConfig,
 }
 """The configuration of each target."""

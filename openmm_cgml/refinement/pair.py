@@ -156,16 +156,20 @@ class PairTarget(Target):
 
     def _step(self, simulated: PairStatistics, parts: Sequence[_Part], share: float) -> NDArray[np.float64]:
         """Change of all coefficients [kJ/mol], shape (n,)."""
-        sums, wanted = _sum_features(simulated, parts), _sum_features(self._reference, parts).mean(axis=0)
+        sums = _sum_features(simulated, parts)
         # A single function of all distances is no set of local ones: only its covariance says how far to go.
         weight = 1.0 if sums.shape[1] == len(parts) else self._config.covariance_weight
         covariance = np.cov(sums.T).reshape(sums.shape[1], -1)
         matrix = weight * covariance + (1 - weight) * _uncorrelated(simulated, self._reference, parts)
         matrix = (matrix + _roughness(parts, matrix)) / self._kt
-        vector = share * (sums.mean(axis=0) - wanted)
+        vector = share * self._excess(sums.mean(axis=0), parts)
         return minimize_quadratic(
             matrix, vector, equal=self._pressure_row(simulated, parts, share), at_most=self._walls(parts)
         )
+
+    def _excess(self, simulated: NDArray[np.float64], parts: Sequence[_Part]) -> NDArray[np.float64]:
+        """Mean sums of the features in the simulation above those of the reference, shape (n,)."""
+        return np.asarray(simulated - _sum_features(self._reference, parts).mean(axis=0))
 
     def _pressure_row(
         self, simulated: PairStatistics, parts: Sequence[_Part], share: float

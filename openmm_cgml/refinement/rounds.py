@@ -21,12 +21,14 @@ from openmm_cgml.refinement.config import (
     BondedRefinementConfig,
     NetworkRefinementConfig,
     PairRefinementConfig,
+    PressureRefinementConfig,
     PriorsRefinementConfig,
     RefinementConfig,
 )
 from openmm_cgml.refinement.ensemble import Ensemble
 from openmm_cgml.refinement.network import NetworkTarget
 from openmm_cgml.refinement.pair import PairTarget
+from openmm_cgml.refinement.pressure import PressureTarget
 from openmm_cgml.refinement.priors import PriorsTarget
 from openmm_cgml.refinement.state import PREVIOUS, STATE, read_state, write_state
 from openmm_cgml.refinement.target import Row, Target
@@ -131,6 +133,8 @@ def create_target(force_field: ForceField, ensemble: Ensemble, config: Refinemen
         return BondedTarget(force_field, ensemble, config)
     if isinstance(config, PriorsRefinementConfig):
         return PriorsTarget(force_field, ensemble, config)
+    if isinstance(config, PressureRefinementConfig):
+        return PressureTarget(force_field, ensemble, config)
     if isinstance(config, PairRefinementConfig):
         return PairTarget(force_field, ensemble, config)
     if isinstance(config, NetworkRefinementConfig):

@@ -148,7 +148,7 @@ def _describe_settings(workplace: Workplace) -> dict[str, Any]:
         "time_step_fs": 1000 * recipe.simulation.time_step,
         "network_interval": recipe.simulation.network_interval,
         "refined": target == "network",
-        "refined_priors": target in ("bonded", "pair", "priors"),
+        "refined_priors": target in ("bonded", "pair", "priors", "pressure"),
     }
 
 

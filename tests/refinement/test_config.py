@@ -26,7 +26,8 @@ def test_the_target_says_which_settings_there_are(written):
 def test_a_file_without_a_target_is_refused_unless_one_is_given(written):
     path = written("rounds: 3\n")
     with pytest.raises(
-        InputError, match="target is missing; add one of target: bonded, target: pair, target: priors, target: network"
+        InputError,
+        match="target is missing; add one of target: bonded, target: pair, target: priors, target: pressure, target: network",
     ):
         read_refinement_config(path)
     assert isinstance(read_refinement_config(path, "network"), NetworkRefinementConfig)
@@ -36,9 +37,9 @@ def test_a_file_without_a_target_is_refused_unless_one_is_given(written):
 
 @pytest.mark.parametrize("name", ["bond", "", "Network"])
 def test_an_unknown_target_is_refused(name, written):
-    with pytest.raises(InputError, match="it must be one of bonded, pair, priors, network"):
+    with pytest.raises(InputError, match="it must be one of bonded, pair, priors, pressure, network"):
         config_of(name)
-    with pytest.raises(InputError, match="it must be one of bonded, pair, priors, network"):
+    with pytest.raises(InputError, match="it must be one of bonded, pair, priors, pressure, network"):
         read_refinement_config(written(f"target: '{name}'\n"))
 
 

@@ -10,7 +10,7 @@ from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
 from openmm_cgml.potentials import PairSpline, ThreeBodyConfig
 from openmm_cgml.priors import PriorSet, PriorTerm
-from openmm_cgml.refinement import PairRefinementConfig, refine
+from openmm_cgml.refinement import PairRefinementConfig, PressureRefinementConfig, refine
 from openmm_cgml.refinement.ensemble import Ensemble
 from openmm_cgml.refinement.pair import PairTarget
 from openmm_cgml.simulation import SimulationConfig
@@ -99,6 +99,22 @@ def test_a_spline_finds_structure_and_pressure(dataset, tmp_path):
     assert first["gr_judged"] > 0.1 and abs(first["pressure"] - pressure) > 250  # the control, before any change
     assert last["gr_judged"] < right["gr_judged"] + 0.015
     assert last["pressure"] == pytest.approx(pressure, abs=5 * last["pressure_error"] + 30)
+
+
+@pytest.mark.slow
+@pytest.mark.physics
+def test_the_pressure_alone_leaves_the_structure(dataset, tmp_path):
+    settings = {"duration": 12.0, "equilibration": 2.0, "first_equilibration": 5.0, "time_step": 0.005, "threads": 1}
+    wrong = spline_force_field(1.08 * SIGMA)
+    before = refine(wrong, dataset, tmp_path / "before", PairRefinementConfig(rounds=0, **settings)).history[0]
+    wanted = before["pressure"] - 300
+    result = refine(wrong, dataset, tmp_path / "out", PressureRefinementConfig(rounds=4, pressure=wanted, **settings))
+    last = result.history[-1]
+    assert last["pressure"] == pytest.approx(wanted, abs=3 * last["pressure_error"] + 15)
+    assert before["gr_judged"] > 2 * before["gr_floor"], "the control: there is a structure to be mended"
+    assert last["gr_judged"] == pytest.approx(before["gr_judged"], abs=before["gr_floor"]), "and it is not"
+    assert "right pressure" in ForceField.load(result.path).manifest.description
+    assert result.force_field.priors.provenance["refinement"]["target"] == "pressure"
 
 
 def test_sums_of_features_times_coefficients_are_the_energy(dataset):
