@@ -16,7 +16,6 @@ from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.topology import CGTopology
-from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 from openmm_cgml.validation import (
     QUANTITIES,
     ReferenceSummary,
@@ -31,6 +30,7 @@ from openmm_cgml.validation import (
     write_reference_summary,
 )
 from openmm_cgml.validation.metric import format_value
+from openmm_cgml.validation.quantities.density import DENSITY
 from openmm_cgml.validation.quantities.energy import ENERGY
 from openmm_cgml.validation.quantities.structure import (
     POLYMER_RMSE_RANGE,
@@ -39,17 +39,17 @@ from openmm_cgml.validation.quantities.structure import (
     Structure,
 )
 from openmm_cgml.validation.quantities.temperature import TEMPERATURE
-from openmm_cgml.validation.trajectory import take_trajectory
+from openmm_cgml.validation.trajectory import Trajectory, take_trajectory
 
 __all__ = [
     "ReferenceSummary",
     "compare_g",
     "compare_lengths",
     "compare_run",
-    "density_of",
+    "density_of_frames",
+    "density_of_run",
     "energy_per_bead",
     "format_value",
-    "g_of_r",
     "g_of_run",
     "half_difference",
     "judged_g",
@@ -119,13 +119,6 @@ def mean_temperature(path: Path, *, discard: float) -> tuple[float | None, float
     return (None, None) if temperature is None else (temperature.mean, temperature.standard_error)
 
 
-def g_of_r(path: Path, *, discard: float) -> RadialDistribution | None:
-    """The g(r) of the centers of mass in a simulation."""
-    summary = read_run(path, discard=discard).summary
-    structure = None if summary is None else summary.get(STRUCTURE)
-    return None if structure is None else structure.com
-
-
 def structure_of_frames(boxes: Sequence[Frames], topology: CGTopology, *, n_blocks: int = 10) -> RadialStructure:
     """Every g(r) of the frames of one or several boxes together.
 
@@ -138,10 +131,7 @@ def structure_of_frames(boxes: Sequence[Frames], topology: CGTopology, *, n_bloc
         positions=np.concatenate([box.positions for box in boxes]),
         box=np.concatenate([box.box for box in boxes if box.box is not None]),
     )
-    trajectory = take_trajectory(
-        frames, topology, time_scale=ATOMISTIC_TIME, degrees_of_freedom=None, max_structure_frames=len(frames)
-    )
-    return Structure(n_blocks=n_blocks).compute(trajectory)
+    return Structure(n_blocks=n_blocks).compute(_atomistic(frames, topology))
 
 
 def judged_g(structure: RadialStructure, *, chains: bool) -> RadialDistribution:
@@ -151,9 +141,15 @@ def judged_g(structure: RadialStructure, *, chains: bool) -> RadialDistribution:
     return found
 
 
-def g_of_run(path: Path, *, chains: bool) -> RadialDistribution | None:
-    """The same of a simulation after its energies have settled; None if too little was recorded."""
-    summary = read_run(path, quantities=(ENERGY, STRUCTURE)).summary
+def g_of_run(path: Path, *, chains: bool = False, discard: float | None = None) -> RadialDistribution | None:
+    """The same of a simulation; None if too little was recorded.
+
+    Args:
+        path: Folder of the simulation.
+        chains: Whether molecules are chains.
+        discard: Time to leave out at the start [ps]; by default what the energies need to settle.
+    """
+    summary = read_run(path, discard=discard, quantities=(STRUCTURE,)).summary
     structure = None if summary is None else summary.get(STRUCTURE)
     return None if structure is None else judged_g(structure, chains=chains)
 
@@ -173,11 +169,28 @@ def compare_g(g: RadialDistribution | NDArray[np.float64], reference: RadialDist
     return compute_gr_rmse(values[:n], reference.g[:n], reference.bin_edges[: n + 1], r_range=r_range)
 
 
-def density_of(frames: Frames, topology: CGTopology) -> float:
-    """Mean mass density of frames in a box [g/cm^3]."""
-    assert frames.box is not None  # simulations and references have one
-    volumes = np.abs(np.linalg.det(frames.box.astype(np.float64)))
-    return float(topology.masses.sum() * np.mean(1 / volumes) * DALTON_PER_NM3_IN_G_PER_CM3)
+def density_of_run(path: Path, *, discard: float) -> float | None:
+    """Mean mass density of a simulation [g/cm^3]; None if too little was recorded.
+
+    Args:
+        path: Folder of the simulation.
+        discard: Time to leave out at the start [ps].
+    """
+    summary = read_run(path, discard=discard, quantities=(DENSITY,)).summary
+    density = None if summary is None else summary.get(DENSITY)
+    return None if density is None else density.mean
+
+
+def density_of_frames(frames: Frames, topology: CGTopology) -> float:
+    """Mean mass density of mapped frames [g/cm^3]."""
+    return DENSITY.compute(_atomistic(frames, topology)).mean
+
+
+def _atomistic(frames: Frames, topology: CGTopology) -> Trajectory:
+    """Mapped frames, every one of which counts."""
+    return take_trajectory(
+        frames, topology, time_scale=ATOMISTIC_TIME, degrees_of_freedom=None, max_structure_frames=len(frames)
+    )
 
 
 def energy_per_bead(path: Path) -> float | None:

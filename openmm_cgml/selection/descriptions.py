@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-DESCRIPTIONS = {
+_COMMON = {
     "seeds": "simulations",
     "stable_seeds": "of them stable to the end",
     "simulated_ps_per_seed": "length of the shortest [ps]",
@@ -23,6 +23,9 @@ DESCRIPTIONS = {
     "density_1bar": "density at 1 bar [g/cm^3]",
     "density_1bar_error": "its standard error over the simulations [g/cm^3]",
     "density_reference": "density of the reference [g/cm^3]",
+}
+DESCRIPTIONS = {
+    **_COMMON,
     "gr_com_rmse": "g(r) of centers of mass, RMSE 0.3 to 1.2 nm",
     "gr_com_rmse_error": "its standard error over the seeds",
     "gr_com_rmse_reference_error": "the same between the halves of the reference",
@@ -41,23 +44,7 @@ DESCRIPTIONS = {
 }
 """Entries for molecules."""
 DESCRIPTIONS_OF_CHAINS = {
-    "seeds": "simulations",
-    "stable_seeds": "of them stable to the end",
-    "simulated_ps_per_seed": "length of the shortest [ps]",
-    "time_step_fs": "time step [fs]",
-    "network_interval": "steps per evaluation of the network",
-    "temperature_mean": "mean temperature, set to 300 K [K]",
-    "pressure_bar": "pressure at the density of the training data [bar]",
-    "pressure_bar_error": "its standard error over the simulations [bar]",
-    "pressure_reference_bar": "pressure of the reference [bar]",
-    "gr_judged": "g(r), RMSE on frames that no refinement saw",
-    "gr_judged_error": "its standard error over the simulations",
-    "gr_judged_pair_spline": "the same for a force-matched pair spline, runs of the same length",
-    "gr_floor": "the same for windows of the reference as long as the simulations",
-    "inter_force_r2": "R2 of the forces between molecules on held-out frames",
-    "density_1bar": "density at 1 bar [g/cm^3]",
-    "density_1bar_error": "its standard error over the simulations [g/cm^3]",
-    "density_reference": "density of the reference [g/cm^3]",
+    **_COMMON,
     "gr_inter_rmse": "g(r) between chains, all beads, RMSE up to 1.5 nm",
     "gr_inter_rmse_error": "its standard error over the simulations",
     "gr_intra_rmse": "g(r) within chains, RMSE over its peak height",

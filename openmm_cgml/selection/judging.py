@@ -18,8 +18,14 @@ from numpy.typing import NDArray
 
 from openmm_cgml.analysis import RadialDistribution
 from openmm_cgml.dataset import ForceMatchingDataset
-from openmm_cgml.runs import RunFolder
-from openmm_cgml.selection.comparison import compare_g, density_of, g_of_run, judged_g, structure_of_frames
+from openmm_cgml.selection.comparison import (
+    compare_g,
+    density_of_frames,
+    density_of_run,
+    g_of_run,
+    judged_g,
+    structure_of_frames,
+)
 from openmm_cgml.selection.refining import split_halves
 from openmm_cgml.selection.simulations import is_complete, read_outcome
 from openmm_cgml.selection.workplace import Workplace
@@ -98,21 +104,14 @@ def _span(dataset: ForceMatchingDataset) -> float:
 def _densities(workplace: Workplace, datasets: Sequence[ForceMatchingDataset]) -> dict[str, Any]:
     """Density of the reference, and of the model at the pressure of the system [g/cm^3]."""
     reference = _with_error(
-        "density_reference", [density_of(dataset.frames(np.array([0])), dataset.topology) for dataset in datasets]
+        "density_reference", [density_of_frames(dataset.frames(), dataset.topology) for dataset in datasets]
     )
     settings = workplace.recipe.constant_pressure
     if settings is None:
         return reference
     ended = [path for path in workplace.constant_pressure if is_complete(path)]
-    found = [_density_of_run(path, settings.discard) for path in ended]
+    found = [density_of_run(path, discard=settings.discard) for path in ended]
     return {**reference, **_with_error("density_1bar", found), "density_1bar_runs": len(ended)}
-
-
-def _density_of_run(path: Path, discard: float) -> float:
-    folder = RunFolder.at(path)
-    frames = folder.open_frames().read()
-    assert frames.times is not None  # every simulation records them
-    return density_of(frames[np.flatnonzero(frames.times >= discard)], folder.read_topology())
 
 
 def _with_error(key: str, values: Sequence[float | None]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from openmm_cgml.analysis.energy_drift import compute_energy_drift
 from openmm_cgml.builder import build_box
 from openmm_cgml.errors import SimulationError
 from openmm_cgml.force_field import ForceField
-from openmm_cgml.selection.comparison import compare_run, g_of_r, mean_temperature, read_reference_summary
+from openmm_cgml.selection.comparison import compare_run, g_of_run, mean_temperature, read_reference_summary
 from openmm_cgml.selection.recipe import TimeSteps
 from openmm_cgml.selection.simulations import (
     Structure,
@@ -212,4 +212,4 @@ def _discard(study: TimeSteps) -> float:
 
 def _g_of_r(workplace: Workplace, study: TimeSteps, row: Row) -> RadialDistribution | None:
     path = _folder(workplace, "NVT", row)
-    return g_of_r(path, discard=_discard(study)) if is_complete(path) else None
+    return g_of_run(path, discard=_discard(study)) if is_complete(path) else None
