@@ -15,7 +15,10 @@ from openmm_cgml.refinement.config import RefinementConfig, config_of, read_refi
 @with_options_of(RefinementConfig, panel="Settings, by default those of the target", without=["target"])
 def refine(
     model: Model,
-    data: Annotated[Path, typer.Option("--data", "-d", help="Mapped reference dataset.")],
+    data: Annotated[
+        list[Path],
+        typer.Option("--data", "-d", help="Mapped reference dataset; repeat it for several boxes of the same beads."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write into.")],
     config: Annotated[Path | None, typer.Option(help="YAML file with the settings; options go before it.")] = None,
     target: Annotated[
@@ -47,14 +50,14 @@ def refine(
     from openmm_cgml.refinement import refine as refine_force_field
 
     if overwrite:
-        refuse_to_lose(output, [folder, data])
+        refuse_to_lose(output, [folder, *data])
     force_field = ForceField.load(folder)
-    dataset = ForceMatchingDataset.open(data)
+    datasets = [ForceMatchingDataset.open(path) for path in data]
     arguments = {"model": model, "data": data, "output": output, "config": config, "target": settings.target}
     arguments |= given
     with recorded(output, "refine", arguments) as result:
         refined = refine_force_field(
-            force_field, dataset, output, settings, resume=resume, overwrite=overwrite, progress=_show
+            force_field, datasets, output, settings, resume=resume, overwrite=overwrite, progress=_show
         )
         result.update({"changes": refined.history[-1]["round"], "converged": refined.converged})
         for row in refined.last_rows:

@@ -28,7 +28,8 @@ class RefinementConfig(Config):
         network_interval: Steps of the priors per evaluation of the network.
         friction: Friction of the Langevin thermostat [1/ps].
         reference_frames: Frames that are used of each half of the reference: one is the target, the other judges.
-        starts: Independent simulations of each round, from different frames of the reference.
+        starts: Independent simulations of each round, from different frames of the reference; with several boxes a
+            multiple of their number.
         seed: Seed of the choice of frames and of the thermostat.
         threads: CPU threads; None leaves it to torch and OpenMM.
     """

@@ -32,37 +32,37 @@ class Ensemble:
     Attributes:
         topology: The beads.
         temperature: Temperature [K].
-        box: Box vectors [nm], shape (3, 3).
-        reference: Frames of one half of the reference, which the model is made like.
+        boxes: Box vectors of each dataset [nm], shape (n_boxes, 3, 3).
+        reference: Frames of one half of the reference, which the model is made like, box after box.
         judge: Frames of the other half, which it is judged by.
         pressure: Mean pressure of the last simulations and its standard error [bar]; NaN before the first.
 
     Args:
         force_field: Any force field of the beads.
-        dataset: Mapped reference frames.
+        datasets: Mapped reference frames of one box, or of several independent ones of the same beads, each at its own
+            volume. Every box counts alike: it has as many of the frames and of the simulations as each other.
         config: Settings.
 
     Raises:
-        InputError: If the dataset is no ensemble at constant volume.
+        InputError: If a dataset is no ensemble at constant volume, they differ in beads or temperature, or the
+            simulations cannot be shared out evenly among them.
     """
 
-    def __init__(self, force_field: ForceField, dataset: ForceMatchingDataset, config: RefinementConfig) -> None:
-        if dataset.kind != "instantaneous":
-            raise InputError(
-                f"{dataset.path} holds {dataset.kind} frames, which are no ensemble; give an ordinary dataset"
-            )
+    def __init__(
+        self, force_field: ForceField, datasets: Sequence[ForceMatchingDataset], config: RefinementConfig
+    ) -> None:
         self._config = config
-        self.topology = force_field.bead_topology(dataset.topology)
-        self.temperature = dataset.temperature
-        target, judge = halves(dataset)
-        self.reference, self.judge = (
-            dataset.frames(_choose(frames, config.reference_frames, config.seed)) for frames in (target, judge)
-        )
-        if self.reference.box is None or np.ptp(self.reference.box, axis=0).max() > 1e-6:
-            raise InputError(f"{dataset.path}: the box changes or is missing; give a run at constant volume")
-        self.box = self.reference.box[0].astype(np.float64)
-        first = np.linspace(0, len(self.reference) - 1, config.starts).round().astype(int)
-        self._positions = self.reference.positions[first].astype(np.float64)
+        _check(datasets, config)
+        self.topology = force_field.bead_topology(datasets[0].topology)
+        self.temperature = datasets[0].temperature
+        most = -(-config.reference_frames // len(datasets))
+        targets, judges = zip(*(_take_halves(dataset, most, config) for dataset in datasets), strict=True)
+        self.boxes = np.array([_constant_box(frames, each) for frames, each in zip(targets, datasets, strict=True)])
+        self.reference, self.judge = (Frames.concatenate(parts) for parts in (targets, judges))
+        self._positions = np.empty((config.starts, self.topology.n_beads, 3))
+        for number, frames in enumerate(targets):
+            own = self._positions[number :: len(targets)]  # a view: walkers take turns with the boxes
+            own[:] = frames.positions[np.linspace(0, len(frames) - 1, len(own)).round().astype(int)]
         self._velocities: NDArray[np.float64] | None = None
         self.pressure = (np.nan, np.nan)
 
@@ -78,12 +78,15 @@ class Ensemble:
         """
         settings = self._settings(force_field, number)
         platform = choose_platform(settings.platform, settings.threads).name
-        pairs = choose_pairs(force_field, self.topology, settings, platform)
-        system = force_field.create_system(self.topology, box=self.box, pair_backend=pairs.backend, platform=platform)
+        backend = choose_pairs(force_field, self.topology, settings, platform).backend
+        systems = [
+            force_field.create_system(self.topology, box=box, pair_backend=backend, platform=platform)
+            for box in self.boxes
+        ]
         ended: list[list[Snapshot]] = []
         for walker in range(self._config.starts):
             try:
-                ended.append(self._walk(system, settings, walker, number))
+                ended.append(self._walk(systems[walker % len(systems)], settings, walker, number))
             except SimulationError as error:
                 raise TrainingError(
                     f"after {number} changes the simulation is unstable ({error}); make smaller changes or lower "
@@ -94,9 +97,13 @@ class Ensemble:
         )
         snapshots = [snapshot for walk in ended for snapshot in walk]
         positions = np.array([snapshot.positions for snapshot in snapshots])
+        boxes = np.concatenate([np.tile(self._box_of(walker), (len(walk), 1, 1)) for walker, walk in enumerate(ended)])
         walks = [[each.pressure for each in walk if each.pressure is not None] for walk in ended]
         self.pressure = _average([np.array(walk) for walk in walks if walk])
-        return Frames(positions=positions, box=np.tile(self.box, (len(positions), 1, 1)))
+        return Frames(positions=positions, box=boxes)
+
+    def _box_of(self, walker: int) -> NDArray[np.float64]:
+        return np.asarray(self.boxes[walker % len(self.boxes)])
 
     def _walk(self, system: openmm.System, settings: SimulationConfig, walker: int, number: int) -> list[Snapshot]:
         """The states of one simulation."""
@@ -104,7 +111,7 @@ class Ensemble:
         velocities = None if self._velocities is None else self._velocities[walker]
         own = settings.model_copy(update={"seed": settings.seed + 1000 * walker})
         start = self._positions[walker]
-        sampler = Sampler.create(system, self.topology, start, self.box, own, velocities=velocities)
+        sampler = Sampler.create(system, self.topology, start, self._box_of(walker), own, velocities=velocities)
         wait = config.equilibration + (config.first_equilibration if number == 0 else 0.0)
         every = settings.network_interval
         sampler.step(round(wait / settings.time_step / every) * every)
@@ -134,7 +141,17 @@ class Ensemble:
         """Radial distribution function of centers of mass."""
         centers = compute_centers_of_mass(frames.positions, self.topology.masses, self.topology.molecules)
         assert frames.box is not None  # the reference has one, and the simulation its own
-        return compute_rdf(centers, frames.box, r_max=min(_R_MAX, 0.5 * float(np.diag(self.box).min())))
+        return compute_rdf(centers, frames.box, r_max=min(_R_MAX, 0.5 * self.smallest_width))
+
+    @property
+    def smallest_width(self) -> float:
+        """Of all boxes [nm]."""
+        return float(np.diagonal(self.boxes, axis1=1, axis2=2).min())
+
+    @property
+    def volume(self) -> float:
+        """Mean of all boxes [nm^3]."""
+        return float(np.abs(np.linalg.det(self.boxes)).mean())
 
     def state(self) -> dict[str, torch.Tensor]:
         """Where the simulation stands, as tensors; nothing before the first one."""
@@ -154,6 +171,42 @@ def halves(dataset: ForceMatchingDataset) -> tuple[NDArray[np.int64], NDArray[np
     """Frames of every other of twenty blocks of a dataset, the target, and of those between, the judge."""
     blocks = np.array_split(np.arange(dataset.n_frames), min(_BLOCKS, dataset.n_frames))
     return np.concatenate(blocks[::2]), np.concatenate(blocks[1::2] or blocks)
+
+
+def _check(datasets: Sequence[ForceMatchingDataset], config: RefinementConfig) -> None:
+    """Refuse datasets that are no ensembles, or not of the same beads at the same temperature."""
+    for dataset in datasets:
+        if dataset.kind != "instantaneous":
+            raise InputError(
+                f"{dataset.path} holds {dataset.kind} frames, which are no ensemble; give an ordinary dataset"
+            )
+        if dataset.topology.fingerprint != datasets[0].topology.fingerprint:
+            raise InputError(f"{dataset.path} and {datasets[0].path} have different beads; give boxes of the same ones")
+        if dataset.temperature != datasets[0].temperature:
+            raise InputError(
+                f"{dataset.path} is at {dataset.temperature:g} K and {datasets[0].path} at {datasets[0].temperature:g} "
+                "K; refine at one temperature"
+            )
+    if config.starts % len(datasets):
+        more = -(-config.starts // len(datasets)) * len(datasets)
+        raise InputError(
+            f"starts is {config.starts} and there are {len(datasets)} boxes, each of which has as many simulations; "
+            f"give starts: {more}"
+        )
+
+
+def _take_halves(dataset: ForceMatchingDataset, most: int, config: RefinementConfig) -> tuple[Frames, Frames]:
+    """Positions and boxes of so many frames of each half."""
+    taken = [dataset.frames(_choose(frames, most, config.seed)) for frames in halves(dataset)]
+    target, judge = (Frames(positions=frames.positions, box=frames.box) for frames in taken)
+    return target, judge
+
+
+def _constant_box(frames: Frames, dataset: ForceMatchingDataset) -> NDArray[np.float64]:
+    """The box of all frames [nm], shape (3, 3)."""
+    if frames.box is None or np.ptp(frames.box, axis=0).max() > 1e-6:
+        raise InputError(f"{dataset.path}: the box changes or is missing; give a run at constant volume")
+    return frames.box[0].astype(np.float64)
 
 
 def _choose(frames: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:

@@ -61,13 +61,13 @@ class NetworkTarget(Target):
         self._network = _copy(force_field.network)
         self.force_field = replace(force_field, network=self._network)
         self._energies = _EnsembleEnergy(self._network, ensemble, force_field.priors.exclude_bonds)
-        self._reference = [self._energies.pairs(x) for x in ensemble.reference.positions]
+        self._reference = self._energies.all_pairs(ensemble.reference)
         self._reference_g = ensemble.compute_gr(ensemble.reference)
         self._optimizer = torch.optim.Adam(self._network.parameters(), lr=config.learning_rate, betas=(0.5, 0.99))
 
     def measure(self, frames: Frames, number: int) -> list[Row]:
         """See `Target.measure`."""
-        generated = [self._energies.pairs(x) for x in frames.positions]
+        generated = self._energies.all_pairs(frames)
         with torch.no_grad():
             means = [self._mean(pairs, len(pairs)) for pairs in (self._reference, generated)]
         return [
@@ -80,7 +80,7 @@ class NetworkTarget(Target):
 
     def change(self, frames: Frames, number: int) -> None:
         """See `Target.change`."""
-        generated = [self._energies.pairs(x) for x in frames.positions]
+        generated = self._energies.all_pairs(frames)
         rate = self._config.learning_rate * math.cos(0.5 * math.pi * number / self._config.rounds)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
@@ -151,11 +151,11 @@ def _choose(ensemble: list[_Pairs], size: int, rng: np.random.Generator) -> list
 
 
 class _EnsembleEnergy:
-    """Network energies of frames of one topology in one box."""
+    """Network energies of frames of one topology."""
 
     def __init__(self, network: SchNet, ensemble: Ensemble, exclude_bonds: int) -> None:
         topology: CGTopology = ensemble.topology
-        self._network, self._box, self._n = network, ensemble.box, topology.n_beads
+        self._network, self._n = network, topology.n_beads
         self._types = torch.tensor(topology.bead_types)
         rule = PairRule(
             cutoff=network.cutoff,
@@ -164,11 +164,16 @@ class _EnsembleEnergy:
         )
         self._finder = PairFinder(topology, rule)
 
-    def pairs(self, positions: NDArray[np.floating]) -> _Pairs:
+    def all_pairs(self, frames: Frames) -> list[_Pairs]:
+        """The pairs of each frame and their distances."""
+        assert frames.box is not None  # refinement refuses references without one
+        return [self.pairs(x, box) for x, box in zip(frames.positions, frames.box, strict=True)]
+
+    def pairs(self, positions: NDArray[np.floating], box: NDArray[np.floating]) -> _Pairs:
         """The pairs of a frame and their distances."""
-        x = np.asarray(positions, np.float64)
-        found = self._finder.find(x, self._box)
-        inter, intra = (pair_distances(x, self._box, *pairs) for pairs in (found.inter, found.intra))
+        x, cell = np.asarray(positions, np.float64), np.asarray(box, np.float64)
+        found = self._finder.find(x, cell)
+        inter, intra = (pair_distances(x, cell, *pairs) for pairs in (found.inter, found.intra))
         return _Pairs(found.inter, inter, found.intra, intra)
 
     def __call__(self, frames: list[_Pairs]) -> torch.Tensor:

@@ -83,7 +83,7 @@ class PairTarget(Target):
         priors, topology = force_field.priors, ensemble.topology
         self._sites = Sites.of(topology, priors.sites, priors.exclude_bonds) if priors.sites else None
         self._kt = BOLTZMANN * ensemble.temperature
-        self._r_max = max(force_field.priors.cutoff, min(_R_MAX, 0.499 * float(np.diag(ensemble.box).min())))
+        self._r_max = max(force_field.priors.cutoff, min(_R_MAX, 0.499 * ensemble.smallest_width))
         self._reference, self._judge = (self._statistics(frames) for frames in (ensemble.reference, ensemble.judge))
         self._beads = self._reference, self._judge
         if self._sites is not None:
@@ -179,9 +179,8 @@ class PairTarget(Target):
             return None
         arms = simulated.arms.mean(axis=0, dtype=np.float64)
         row = np.concatenate([-arms[part.number] @ part.slopes for part in parts])
-        volume = abs(float(np.linalg.det(self._ensemble.box)))
         lacking = self._config.pressure - self._ensemble.pressure[0]
-        return row[None], np.array([3 * share * lacking * volume / KJ_PER_MOL_NM3_IN_BAR])
+        return row[None], np.array([3 * share * lacking * self._ensemble.volume / KJ_PER_MOL_NM3_IN_BAR])
 
     def _walls(self, parts: Sequence[_Part]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Rows and limits for the change that keep walls."""

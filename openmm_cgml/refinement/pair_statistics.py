@@ -74,8 +74,8 @@ class PairStatistics:
             counts[index] = np.bincount(place, minlength=size)
             arms[index] = np.bincount(place, along, minlength=size)
         shape = (len(frames), len(types), n_bins)
-        volume = float(np.abs(np.linalg.det(frames.box)).mean())
-        ideal = _pairs_of_types(points, types)[:, None] * _shells(n_bins) / volume
+        per_volume = float((1 / np.abs(np.linalg.det(frames.box))).mean())
+        ideal = _pairs_of_types(points, types)[:, None] * _shells(n_bins) * per_volume
         return cls(types=types, counts=counts.reshape(shape), arms=arms.reshape(shape), ideal=ideal)
 
     @property

@@ -72,7 +72,7 @@ class RefinementResult:
 
 def refine(
     force_field: ForceField,
-    dataset: ForceMatchingDataset,
+    data: ForceMatchingDataset | Sequence[ForceMatchingDataset],
     output: str | os.PathLike[str],
     config: RefinementConfig,
     *,
@@ -87,7 +87,7 @@ def refine(
 
     Args:
         force_field: A fitted force field; it is not changed.
-        dataset: Mapped reference frames at constant volume; the frames of its training blocks are used.
+        data: Mapped reference frames at constant volume, of one box or of several independent ones of the same beads.
         output: Folder to write into.
         config: Settings; their class says what is adjusted.
         resume: Go on after the last finished round.
@@ -95,18 +95,20 @@ def refine(
         progress: Called after each round with the changes before it, `config.rounds`, and the target's main number.
 
     Raises:
-        InputError: If there is nothing to refine, or the force field does not fit the dataset.
+        InputError: If there is nothing to refine, the force field does not fit the data, or the boxes not each other.
         OutputExistsError: If `output` holds something and neither flag is set, or another process works in it.
         TrainingError: If a simulation became unstable.
     """
-    place: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "inputs": [dataset.path]}
+    datasets = [data] if isinstance(data, ForceMatchingDataset) else list(data)
+    place: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "inputs": [each.path for each in datasets]}
     check_output(output, OUTPUT, **place)
     if config.threads:
         torch.set_num_threads(config.threads)
-    ensemble = Ensemble(force_field, dataset, config)  # refuses what does not fit before anything is written
+    ensemble = Ensemble(force_field, datasets, config)  # refuses what does not fit before anything is written
     target = create_target(force_field, ensemble, config)
     with hold_output(output, OUTPUT, **place) as folder, Interruption() as interruption:
-        identity = {"force_field": force_field.fingerprint, "dataset": dataset.fingerprint, **config.model_dump()}
+        fingerprints = ", ".join(dataset.fingerprint for dataset in datasets)
+        identity = {"force_field": force_field.fingerprint, "dataset": fingerprints, **config.model_dump()}
         _check_identity(folder / OUTPUT.marker, identity)
         history = _restore(folder, ensemble, target)
         while not _is_finished(history, target, config):

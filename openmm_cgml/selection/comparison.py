@@ -25,7 +25,7 @@ from openmm_cgml.validation import (
     compare_with_reference,
     read_reference_summary,
     read_run,
-    summarize_dataset,
+    summarize_boxes,
     validate,
     write_reference_summary,
 )
@@ -76,9 +76,9 @@ def make_limits(limits: Mapping[str, float]) -> ValidationLimits:
     return ValidationLimits(**limits)
 
 
-def summarize(dataset: ForceMatchingDataset, system: str, limits: Mapping[str, float]) -> ReferenceSummary:
-    """What simulations of a system are compared with."""
-    return summarize_dataset(dataset, system=system, limits=make_limits(limits))
+def summarize(datasets: Sequence[ForceMatchingDataset], system: str, limits: Mapping[str, float]) -> ReferenceSummary:
+    """What simulations of a system are compared with: the frames of all its boxes."""
+    return summarize_boxes(datasets, system=system, limits=make_limits(limits))
 
 
 def write_report(runs: Sequence[Path], reference: ReferenceSummary, output: Path) -> None:

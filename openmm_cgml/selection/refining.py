@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,18 @@ from openmm_cgml.refinement.config import read_refinement_config
 from openmm_cgml.refinement.ensemble import halves
 
 
-def refine_force_field(force_field: ForceField, dataset: ForceMatchingDataset, output: Path, settings: Path) -> None:
+def refine_force_field(
+    force_field: ForceField, datasets: Sequence[ForceMatchingDataset], output: Path, settings: Path
+) -> None:
     """Refine a force field, going on where that was interrupted.
 
     Args:
         force_field: The fitted force field.
-        dataset: Mapped reference frames.
+        datasets: Mapped reference frames of every box.
         output: Folder to write into.
         settings: File with the settings, which say what is adjusted.
     """
-    refine(force_field, dataset, output, read_refinement_config(settings), resume=output.exists())
+    refine(force_field, datasets, output, read_refinement_config(settings), resume=output.exists())
 
 
 def split_halves(dataset: ForceMatchingDataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -78,7 +78,7 @@ def make_refinement(workplace: Workplace) -> None:
     for plan in workplace.recipe.plans:
         if plan.refinement is not None and not workplace.has_force_field(plan.name):
             force_field, output = workplace.load_force_field(plan.fitted), workplace.fit_folder(plan.name)
-            refine_force_field(force_field, workplace.open_dataset(), output, workplace.system / plan.refinement)
+            refine_force_field(force_field, workplace.open_datasets(), output, workplace.system / plan.refinement)
 
 
 def make_simulations(workplace: Workplace) -> None:
@@ -136,7 +136,7 @@ def make_report(workplace: Workplace) -> None:
     """Write the report of the model's simulations."""
     recipe = workplace.recipe
     runs = [path for path in workplace.simulations(recipe.shipped, recipe.simulation.seeds) if is_finished(path)]
-    reference = summarize(workplace.open_dataset(), recipe.name, recipe.limits)
+    reference = summarize(workplace.open_datasets(), recipe.name, recipe.limits)
     write_report(runs, reference, workplace.report)
 
 

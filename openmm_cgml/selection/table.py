@@ -44,16 +44,16 @@ def write_table(workplace: Workplace) -> None:
 
 def make_table(workplace: Workplace) -> dict[str, Any]:
     """All that was measured of the model, as far as it has been."""
-    recipe, dataset = workplace.recipe, workplace.open_dataset()
-    reference = summarize(dataset, recipe.name, recipe.limits)
+    recipe, datasets = workplace.recipe, workplace.open_datasets()
+    reference = summarize(datasets, recipe.name, recipe.limits)
     runs = workplace.simulations(recipe.shipped, recipe.simulation.seeds)
     return {
         "command": f"python -m openmm_cgml.selection {workplace.system.name}",
         "configuration": f"systems/{workplace.system.name}/{recipe.fit}",
-        **_describe_reference(workplace, dataset, reference),
+        **_describe_reference(workplace, datasets, reference),
         **_describe_settings(workplace),
         **measure_runs(runs, reference),
-        **_measure_forces(workplace, dataset),
+        **_measure_forces(workplace, datasets[0]),
         **_measure_mean_forces(workplace),
         **_measure_sizes(workplace),
         **_measure_variants(workplace, reference),
@@ -115,13 +115,11 @@ def measure_energies(folders: dict[int, Path]) -> dict[str, Any]:
 
 
 def _describe_reference(
-    workplace: Workplace, dataset: ForceMatchingDataset, reference: ReferenceSummary
+    workplace: Workplace, datasets: Sequence[ForceMatchingDataset], reference: ReferenceSummary
 ) -> dict[str, Any]:
-    times = dataset.frames(np.arange(min(2, dataset.n_frames))).times
-    interval = 0.0 if times is None else float(np.ptp(times))
     described: dict[str, Any] = {
-        "reference_ns": dataset.n_frames * interval / 1000,
-        "frames": dataset.n_frames,
+        "reference_ns": sum(_span(dataset) for dataset in datasets) / 1000,
+        "frames": sum(dataset.n_frames for dataset in datasets),
         "effective_frames_energy": reference.effective_samples,
         "gr_com_rmse_reference_error": half_difference(reference),
     }
@@ -138,6 +136,12 @@ def _describe_reference(
             described["pressure_reference_bar"] = observables["pressure"].value
             described["pressure_reference_bar_error"] = observables["pressure"].standard_error
     return described
+
+
+def _span(dataset: ForceMatchingDataset) -> float:
+    """Time that the frames of a box stand for [ps]."""
+    times = dataset.frames(np.arange(min(2, dataset.n_frames))).times
+    return 0.0 if times is None else dataset.n_frames * float(np.ptp(times))
 
 
 def _describe_settings(workplace: Workplace) -> dict[str, Any]:

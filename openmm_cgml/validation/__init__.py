@@ -4,7 +4,7 @@ from openmm_cgml.validation.limits import ValidationLimits, collect_limits
 from openmm_cgml.validation.metric import Metric
 from openmm_cgml.validation.quantities import QUANTITIES
 from openmm_cgml.validation.quantity import Comparison, Quantity
-from openmm_cgml.validation.reference_source import load_reference, summarize_dataset
+from openmm_cgml.validation.reference_source import load_reference, summarize_boxes, summarize_dataset
 from openmm_cgml.validation.reference_summary import (
     ReferenceSummary,
     read_reference_summary,
@@ -42,6 +42,7 @@ __all__ = [
     "load_reference",
     "read_reference_summary",
     "read_run",
+    "summarize_boxes",
     "summarize_dataset",
     "summarize_reference",
     "summarize_trajectory",

@@ -46,7 +46,7 @@ def _dataset(folder, n_frames=24, *, network, seed=0):
 
 
 def _target(force_field, dataset, config):
-    ensemble = Ensemble(force_field, dataset, config)
+    ensemble = Ensemble(force_field, [dataset], config)
     return NetworkTarget(force_field, ensemble, config), ensemble
 
 
@@ -55,7 +55,7 @@ def test_energies_are_those_of_the_deployed_network(tmp_path):
     dataset = _dataset(tmp_path / "data", network=False)
     target, _ = _target(force_field, dataset, NetworkRefinementConfig(**SHORT))
     frames = dataset.frames(np.arange(2))
-    found = target._energies([target._energies.pairs(x) for x in frames.positions])
+    found = target._energies(target._energies.all_pairs(frames))
     deployed = force_field.deploy(dataset.topology)
     with torch.enable_grad():
         exact = [float(deployed(torch.tensor(x), torch.tensor(frames.box[0]))[0]) for x in frames.positions]

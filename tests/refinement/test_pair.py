@@ -119,12 +119,12 @@ def test_the_pressure_alone_leaves_the_structure(dataset, tmp_path):
 
 def test_sums_of_features_times_coefficients_are_the_energy(dataset):
     force_field, config = with_sigma(SIGMA), PairRefinementConfig(**SHORT)
-    ensemble = Ensemble(force_field, dataset, config)
+    ensemble = Ensemble(force_field, [dataset], config)
     target = PairTarget(force_field, ensemble, config)
     frames = ensemble.reference[:3]
     (potential,) = force_field.bind(ensemble.topology)
     (term,) = force_field.priors.terms
-    exact = [float(potential.energy(torch.tensor(x), torch.tensor(ensemble.box))) for x in frames.positions]
+    exact = [float(potential.energy(torch.tensor(x), torch.tensor(ensemble.boxes[0]))) for x in frames.positions]
     statistics = target._statistics(frames)
     (part,) = target._parts(statistics.distances)
     found = statistics.counts[:, 0] @ part.features @ term.potential.to_coefficients(term.parameters)
@@ -132,7 +132,7 @@ def test_sums_of_features_times_coefficients_are_the_energy(dataset):
 
 
 def test_the_half_that_judges_shares_no_frame_with_the_target(dataset):
-    ensemble = Ensemble(with_sigma(SIGMA), dataset, PairRefinementConfig(**SHORT))
+    ensemble = Ensemble(with_sigma(SIGMA), [dataset], PairRefinementConfig(**SHORT))
     times = [{frame.tobytes() for frame in half.positions} for half in (ensemble.reference, ensemble.judge)]
     assert len(times[0]) + len(times[1]) == dataset.n_frames and not times[0] & times[1]
 

@@ -50,7 +50,7 @@ def make_dataset(path, n_frames):
 def test_a_round_changes_the_splines_and_keeps_the_sites(tmp_path):
     dataset, force_field = make_dataset(tmp_path / "data", 12), with_depth(0.0)
     config = PairRefinementConfig(**SHORT)
-    target = PairTarget(force_field, Ensemble(force_field, dataset, config), config)
+    target = PairTarget(force_field, Ensemble(force_field, [dataset], config), config)
     assert target._reference.types == (("C", "C"), ("C", "H"), ("H", "H"))
     assert [statistics.types for statistics in target._beads] == [(("A", "A"),)] * 2
     result = refine(force_field, dataset, tmp_path / "out", config)

@@ -7,9 +7,11 @@ import pytest
 from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
 from openmm_cgml.shards import FrameWriter
 from openmm_cgml.storage import write_json
-from openmm_cgml.validation import compare_runs, load_reference, read_run, summarize_dataset, validate
+from openmm_cgml.validation import compare_runs, load_reference, read_run, summarize_boxes, summarize_dataset, validate
 from openmm_cgml.validation.quantities import TEMPERATURE
-from openmm_cgml.validation.reference_summary import write_reference_summary
+from openmm_cgml.validation.quantities.mobility import MOBILITY
+from openmm_cgml.validation.quantities.structure import STRUCTURE
+from openmm_cgml.validation.reference_summary import ReferenceSummary, write_reference_summary
 from openmm_cgml.validation.run_validation import name_apart
 
 
@@ -165,3 +167,34 @@ def test_a_reference_is_found_as_file_folder_or_dataset(tmp_path, reference, mak
     assert made.to_json() == summarize_dataset(dataset).to_json()
     with pytest.raises(InputError, match="no-such-system"):
         load_reference("no-such-system")
+
+
+def test_several_boxes_are_summarized_together(tmp_path, make_frames, make_topology):
+    from openmm_cgml.dataset import ForceMatchingDataset
+
+    def write(name, seed, temperature=300.0):
+        frames = make_frames(seed=seed)
+        forces = np.random.default_rng(seed).normal(size=frames.positions.shape)
+        return ForceMatchingDataset.create(
+            tmp_path / name,
+            [frames.replace(forces=forces)],
+            topology=make_topology(),
+            temperature=temperature,
+            mapping_fingerprint="m",
+            source={"system": "dumbbells"},
+            templates=[],
+        )
+
+    boxes = [write("a", 1), write("b", 2)]
+    alone, both = summarize_boxes(boxes[:1]), summarize_boxes(boxes)
+    assert alone.to_json() == summarize_dataset(boxes[0]).to_json()
+    other = summarize_dataset(boxes[1])
+    assert both.trajectory.n_frames == 60 and both.trajectory.duration == pytest.approx(2 * alone.trajectory.duration)
+    counts = [each.trajectory.get(STRUCTURE).com.counts for each in (both, alone, other)]
+    assert not np.array_equal(counts[1], counts[2]), "the control: the boxes differ"
+    np.testing.assert_allclose(counts[0], counts[1] + counts[2])
+    displacements = [each.trajectory.get(MOBILITY).to_dict() for each in (both, alone)]
+    assert displacements[0] == displacements[1], "what needs a course of time is that of the first box"
+    assert ReferenceSummary.from_dict(json.loads(both.to_json())).to_json() == both.to_json()
+    with pytest.raises(InputError, match="differ in beads or temperature"):
+        summarize_boxes([boxes[0], write("hot", 3, 310.0)])
