@@ -34,7 +34,8 @@ from openmm_cgml.potentials.three_body_features import ThreeBodyFeatures
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import BOLTZMANN
 
-PAIRS = PairSplineConfig(cutoff=1.2)
+CUTOFF = 1.2  # nm
+PAIRS = PairSplineConfig(cutoff=CUTOFF)
 PRESSURE = 1.01325  # bar
 CUTOFFS, MOST_RADIAL, MOST_ANGULAR = (0.6, 0.65, 0.7, 0.8, 0.9, 1.0), 4, 5
 N_FITTED, N_HELD_OUT, HELD_OUT_FROM = 120, 40, 0.7
@@ -90,7 +91,7 @@ def measure_cutoff(
         name: PairData(topology=topology, frames=frames, kt=kt, exclude_bonds=2, three_body=largest)
         for name, frames in split.items()
     }
-    blank = _blank_terms(data["fit"], PAIRS)
+    blank = _blank_terms(data["fit"], PAIRS, dict.fromkeys(data["fit"].types, CUTOFF))
     equations = {name: _Equations(PairSpline, blank, each) for name, each in data.items()}
     sizes = [(n, angular) for n in range(1, MOST_RADIAL + 1) for angular in range(MOST_ANGULAR + 1)]
     configs: list[ThreeBodyConfig | None] = [None] if with_pairs else []

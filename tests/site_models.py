@@ -105,3 +105,27 @@ def _fluid(kind: str, points: np.ndarray, box: np.ndarray, rng: np.random.Genera
         beads.append(new)
         placed = np.concatenate([placed, own])
     return np.concatenate(beads)
+
+
+CENTERS = {"R": ("molecules", (("R", "R"),)), "C": ("beads", (("E", "E"), ("E", "M"), ("M", "M")))}
+CENTER_CUTOFF = 0.9
+
+
+def center_terms(kind: str, depth: float = 1.0) -> tuple[PriorTerm, ...]:
+    """A smooth step beyond contact for each pair of types of centers."""
+    n = round((CENTER_CUTOFF - 0.3) / 0.025)
+    start = CENTER_CUTOFF - 0.025 * n
+    x = 1 - 0.025 * (np.arange(n) - 1) / (CENTER_CUTOFF - start)
+    values = tuple(6 * depth * x**3)
+    parameters = {"start": start, "coefficients": values, "spacing": 0.025, "cutoff": CENTER_CUTOFF}
+    return tuple(PriorTerm(form="pair_spline", types=types, parameters=parameters) for types in CENTERS[kind][1])
+
+
+def center_priors(kind: str, depth: float = 1.0, *, exclude_bonds: int = 2) -> PriorSet:
+    """Springs, splines between sites, and splines between centers of molecules (R) or of beads (C)."""
+    return PriorSet(
+        terms=(*bond_terms(kind), *site_terms(), *center_terms(kind, depth)),
+        exclude_bonds=exclude_bonds,
+        sites=SITES[kind],
+        centers=CENTERS[kind][0],
+    )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     )
     from openmm_cgml.engine.deployed import DeployedNetwork
     from openmm_cgml.engine.deployed_pairs import DeployedPairs
-    from openmm_cgml.engine.deployed_sites import DeployedSites
+    from openmm_cgml.engine.deployed_sites import DeployedCenters, DeployedSites, deploy_sites
     from openmm_cgml.engine.deployed_three_body import DeployedThreeBody
     from openmm_cgml.engine.neighbors import NeighborList
 
@@ -25,6 +25,7 @@ __all__ = [
     "BACKENDS",
     "PAIR_BACKENDS",
     "BackendChoice",
+    "DeployedCenters",
     "DeployedNetwork",
     "DeployedPairs",
     "DeployedSites",
@@ -33,6 +34,7 @@ __all__ = [
     "choose_backend",
     "choose_pair_backend",
     "create_ml_force",
+    "deploy_sites",
     "describe_evaluation",
     "is_tabulable",
 ]
@@ -43,6 +45,7 @@ __getattr__, __dir__ = lazy_names(
         "BACKENDS": "backends",
         "PAIR_BACKENDS": "backends",
         "BackendChoice": "backends",
+        "DeployedCenters": "deployed_sites",
         "DeployedNetwork": "deployed",
         "DeployedPairs": "deployed_pairs",
         "DeployedSites": "deployed_sites",
@@ -51,6 +54,7 @@ __getattr__, __dir__ = lazy_names(
         "choose_backend": "backends",
         "choose_pair_backend": "backends",
         "create_ml_force": "backends",
+        "deploy_sites": "deployed_sites",
         "describe_evaluation": "backends",
         "is_tabulable": "backends",
     },

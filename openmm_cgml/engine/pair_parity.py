@@ -87,10 +87,15 @@ def _overlapping(
     """Beads that feel pairs below the first knot of the tables; of sites all beads that tell where they are."""
     if not isinstance(deployed, DeployedSites):
         return find_pairs(positions, box, table.start, exclusions=table.exclusions).ravel()
-    sites = deployed.sites
-    placed = sites.place(sites.axes(np.asarray(positions, np.float64), box))
-    pairs = find_pairs(placed, box, table.start, exclusions=table.exclusions)
-    return sites.frames[sites.frame_of[pairs.ravel()]].ravel()
+    sites, beads = deployed.sites, np.asarray(positions, np.float64)
+    pairs = find_pairs(sites.place(sites.axes(beads, box)), box, table.start, exclusions=table.exclusions)
+    found = sites.frames[sites.frame_of[pairs.ravel()]].ravel()
+    if deployed.centers is None:
+        return found
+    centers, of_centers = deployed.centers.centers, deployed.centers.pair_table
+    placed = centers.place(centers.axes(beads, box))
+    near = find_pairs(placed, box, of_centers.start, exclusions=of_centers.exclusions)
+    return np.concatenate([found, np.flatnonzero(np.isin(centers.members, near.ravel()))])
 
 
 def _typical_force(table: PairTable) -> float:

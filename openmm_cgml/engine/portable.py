@@ -12,20 +12,22 @@ from torch import Tensor
 
 from openmm_cgml.engine.deployed import DeployedNetwork
 from openmm_cgml.engine.deployed_pairs import DeployedPairs
-from openmm_cgml.engine.deployed_sites import DeployedSites
+from openmm_cgml.engine.deployed_sites import DeployedCenters, DeployedSites
 from openmm_cgml.engine.deployed_three_body import DeployedThreeBody
 from openmm_cgml.engine.pair_tables import PairTable
 from openmm_cgml.networks import build_network
-from openmm_cgml.potentials import Sites, ThreeBody
+from openmm_cgml.potentials import Centers, Sites, ThreeBody
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
 _KEY, _PAIRS_KEY, _SITES_KEY = "deployed network", "deployed pairs", "deployed sites"
 _THREE_BODY_KEY = "deployed three-body priors"
 _TABLE, _SITES, _NETWORK = "pair table: ", "sites: ", "packed network"
+_CENTERS, _CENTER_TABLE = "centers: ", "pair table of centers: "
 _THREE_BODY, _FOREST = "three-body: ", "forest: "
 _ARRAYS = ("cutoffs", "knots", "bead_types", "exclusions")
 _SITE_ARRAYS = ("types", "molecules", "local", "frame_of", "frames", "weights", "exclusions")
+_CENTER_ARRAYS = ("types", "molecules", "members", "shares", "exclusions")
 _THREE_BODY_ARRAYS = ("bead_types", "coefficients")
 _FOREST_ARRAYS = ("bonds", "parents", "roots")
 
@@ -86,8 +88,8 @@ def unpack_pairs(data: bytes) -> DeployedPairs:
 
 
 def pack_sites(deployed: DeployedSites) -> bytes:
-    """The sites, their tables and, if there is one, the network, in safetensors' format."""
-    description = {
+    """The sites, their tables and, if there are some, centers and network, in safetensors' format."""
+    description: dict[str, Any] = {
         "skin": deployed.skin,
         "n_replicas": deployed.n_replicas,
         "pair_table": _describe(deployed.pair_table),
@@ -96,6 +98,11 @@ def pack_sites(deployed: DeployedSites) -> bytes:
     }
     arrays = _arrays_of(deployed.pair_table)
     arrays |= {f"{_SITES}{name}": torch.tensor(getattr(deployed.sites, name)) for name in _SITE_ARRAYS}
+    if deployed.centers is not None:
+        centers, table = deployed.centers.centers, deployed.centers.pair_table
+        description["centers"] = {"type_names": centers.type_names, "pair_table": _describe(table)}
+        arrays |= _arrays_of(table, _CENTER_TABLE)
+        arrays |= {f"{_CENTERS}{name}": torch.tensor(getattr(centers, name)) for name in _CENTER_ARRAYS}
     if deployed.network is not None:
         arrays[_NETWORK] = torch.frombuffer(bytearray(pack(deployed.network)), dtype=torch.uint8)
     return save(arrays, metadata={_SITES_KEY: json.dumps(description)})
@@ -110,10 +117,20 @@ def unpack_sites(data: bytes) -> DeployedSites:
     return DeployedSites(
         sites=Sites(n_beads=content["n_beads"], type_names=tuple(content["type_names"]), **arrays),
         pair_table=table,
+        centers=_centers_of(tensors, content.get("centers")),
         network=unpack(tensors[_NETWORK].numpy().tobytes()) if _NETWORK in tensors else None,
         n_replicas=content["n_replicas"],
         skin=content["skin"],
     )
+
+
+def _centers_of(tensors: Mapping[str, Tensor], content: Mapping[str, Any] | None) -> DeployedCenters | None:
+    if content is None:
+        return None
+    table = _table_of(tensors, content["pair_table"], _CENTER_TABLE)
+    assert table is not None  # pack_sites writes one
+    arrays: dict[str, Any] = {name: tensors[f"{_CENTERS}{name}"].numpy() for name in _CENTER_ARRAYS}
+    return DeployedCenters(centers=Centers(type_names=tuple(content["type_names"]), **arrays), pair_table=table)
 
 
 def pack_three_body(deployed: DeployedThreeBody) -> bytes:
@@ -152,14 +169,16 @@ def _read_description(data: bytes, key: str) -> Any:
     return json.loads(json.loads(data[8 : 8 + header_size])["__metadata__"][key])
 
 
-def _arrays_of(table: PairTable) -> dict[str, Tensor]:
-    return {f"{_TABLE}{name}": torch.tensor(getattr(table, name)) for name in _ARRAYS}
+def _arrays_of(table: PairTable, prefix: str = _TABLE) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": torch.tensor(getattr(table, name)) for name in _ARRAYS}
 
 
-def _table_of(tensors: Mapping[str, Tensor], description: Mapping[str, float] | None) -> PairTable | None:
+def _table_of(
+    tensors: Mapping[str, Tensor], description: Mapping[str, float] | None, prefix: str = _TABLE
+) -> PairTable | None:
     if description is None:
         return None
-    return PairTable(**{name: tensors[f"{_TABLE}{name}"].numpy() for name in _ARRAYS}, **description)  # type: ignore[arg-type]
+    return PairTable(**{name: tensors[f"{prefix}{name}"].numpy() for name in _ARRAYS}, **description)  # type: ignore[arg-type]
 
 
 def _describe(table: PairTable | None) -> dict[str, float] | None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from openmm_cgml.engine import site_kernels
 from openmm_cgml.engine.cell_list import find_places, has_moved, perpendicular_widths
+from openmm_cgml.engine.centers import TabulatedCenters
 from openmm_cgml.engine.cpu import suggest_threads
 from openmm_cgml.engine.crew import Crew
 from openmm_cgml.engine.deployed_sites import DeployedSites
@@ -112,7 +113,7 @@ class SiteLists:
 
 
 class TabulatedSites:
-    """Energy and forces of pair priors between sites, from their tables; a network beside them is not evaluated.
+    """Energy and forces of pair priors between sites, and centers, from their tables; a network is not evaluated.
 
     Attributes:
         lists: The neighbor list.
@@ -136,6 +137,11 @@ class TabulatedSites:
         self._forces = np.zeros((self._crew.size, sites.n_sites, 3))
         self._energies = np.zeros(self._crew.size)
         self._is_periodic = False
+        self._centers: TabulatedCenters | None = None
+        if deployed.centers is not None:
+            self._centers = TabulatedCenters(
+                deployed.centers, n_replicas=deployed.n_replicas, n_threads=self._crew.size
+            )
         self._lock = threading.Lock()
 
     def __call__(
@@ -152,6 +158,9 @@ class TabulatedSites:
         """
         with self._lock:
             energy, forces = self._evaluate(np.ascontiguousarray(positions, dtype=np.float64), box)
+        if self._centers is not None:
+            of_centers, on_beads = self._centers(positions, box)
+            energy, forces = energy + of_centers, forces + on_beads
         if not (np.isfinite(energy) and np.isfinite(forces.sum())):
             bad = np.flatnonzero(~np.isfinite(forces).all(axis=1))
             raise SimulationError(

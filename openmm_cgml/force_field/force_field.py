@@ -26,6 +26,7 @@ from openmm_cgml.engine import (
     DeployedSites,
     DeployedThreeBody,
     choose_pair_backend,
+    deploy_sites,
 )
 from openmm_cgml.engine.pair_tables import PairTable, tabulate_pairs
 from openmm_cgml.errors import ArtifactError, InputError
@@ -490,10 +491,7 @@ class ForceField:
     ) -> DeployedNetwork | DeployedPairs | DeployedSites | DeployedThreeBody | None:
         of_sites = site_potentials_of(priors)
         if of_sites:
-            site_table = tabulate_pairs([potential.pairs for potential in of_sites])
-            assert site_table is not None  # there are potentials
-            network = self._deploy(beads, replicas)
-            return DeployedSites(sites=of_sites[0].sites, pair_table=site_table, network=network, n_replicas=replicas)
+            return deploy_sites(of_sites, self._deploy(beads, replicas), replicas)
         table = tabulate_pairs(pair_potentials_of(priors))
         if three_body_potentials_of(priors):
             return self._with_three_body(self._deploy(beads, replicas), table, replicas, priors)
@@ -546,6 +544,8 @@ class ForceField:
             f"{term.form.replace('_', ' ')} {'-'.join(term.types)}: {term.describe()}" for term in self.priors.terms
         ]
         lines += [f"{template}: {template.describe()}" for template in self.priors.sites]
+        if self.priors.centers is not None:
+            lines.append(f"pair splines of types that are no sites: between centers of {self.priors.centers}")
         time_step = self.suggest_time_step(self._one_of_each)
         text = "" if time_step is None else str(time_step)
         return write_model_card(

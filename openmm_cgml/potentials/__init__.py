@@ -5,6 +5,7 @@ A form of your own is a final subclass of `BondedPotential` or `PairPotential`, 
 """
 
 from openmm_cgml.potentials.bonded import Basis, BondedConfig, BondedPotential
+from openmm_cgml.potentials.centers import CenterKind, Centers
 from openmm_cgml.potentials.contacts import closest_approach
 from openmm_cgml.potentials.coordinate import ANGLE, BOND, COORDINATES, TORSION, Coordinate, group_by_types, type_key
 from openmm_cgml.potentials.cosine_angle import CosineAngle, CosineAngleConfig
@@ -46,6 +47,8 @@ __all__ = [
     "Basis",
     "BondedConfig",
     "BondedPotential",
+    "CenterKind",
+    "Centers",
     "Coordinate",
     "CosineAngle",
     "CosineAngleConfig",

@@ -26,7 +26,6 @@ from openmm_cgml.periodic import find_pairs, minimum_image
 from openmm_cgml.potentials.least_squares import minimize_quadratic
 from openmm_cgml.potentials.pair import PairData, PairPotential
 from openmm_cgml.potentials.potential import Parameters
-from openmm_cgml.potentials.sites import Axes
 from openmm_cgml.potentials.three_body_features import ThreeBodyFeatures
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.units import KJ_PER_MOL_NM3_IN_BAR
@@ -52,7 +51,7 @@ class InterPairs:
         vectors: From first to second [nm], shape (n_pairs, 3).
         distances: [nm], shape (n_pairs,).
         arms: From the center of mass of the first's molecule to that of the second's [nm], shape (n_pairs, 3).
-        axes: Local frames of the sites; None where the points are the beads.
+        axes: What sites or centers are placed by; None where the points are the beads.
     """
 
     first: NDArray[np.int64]
@@ -60,7 +59,7 @@ class InterPairs:
     vectors: NDArray[np.float64]
     distances: NDArray[np.float64]
     arms: NDArray[np.float64]
-    axes: Axes | None = None
+    axes: Any = None
 
     def __getitem__(self, chosen: NDArray[np.integer]) -> InterPairs:
         """Some of the pairs."""
@@ -123,6 +122,15 @@ def match_forces(form: type[PairPotential], terms: Terms, data: PairData, *, pre
     )
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Layer:
+    """Terms between points of one kind: beads, sites or centers."""
+
+    data: PairData
+    places: Mapping[tuple[str, ...], slice]
+    cutoff: float
+
+
 class _Equations:
     """The normal equations of a fit, and the row of its pressure."""
 
@@ -142,9 +150,10 @@ class _Equations:
         frames = data.frames[chosen]
         labels = intermolecular_forces(frames, data.topology)
         self.n_frames, square = len(frames), 0.0
-        cutoff = max(form_cutoff(terms), 0.0 if data.three_body is None else data.three_body.cutoff)
-        for pairs, label in zip(inter_pairs(data, cutoff, chosen), labels, strict=True):
-            basis = self._basis(pairs)
+        layers = [self._layer(each) for each in (data, data.of_centers) if each is not None]
+        searches = [inter_pairs(layer.data, layer.cutoff, chosen) for layer in layers]
+        for *pairs, label in zip(*searches, labels, strict=True):
+            basis = np.sum([self._basis(*both) for both in zip(layers, pairs, strict=True)], axis=0)
             target = np.asarray(label, np.float64).ravel()
             self.matrix += basis.T @ basis
             self.vector += basis.T @ target
@@ -154,12 +163,21 @@ class _Equations:
         self.virial /= self.n_frames
         self._volume = None if frames.box is None else float(np.mean(np.abs(np.linalg.det(frames.box))))
 
-    def _basis(self, pairs: InterPairs) -> NDArray[np.float64]:
+    def _layer(self, data: PairData) -> _Layer:
+        """The terms between what the data see."""
+        places = {types: self.places[types] for types in data.types}
+        cutoff = form_cutoff({types: self._terms[types] for types in places})
+        return _Layer(
+            data=data, places=places, cutoff=cutoff if data.three_body is None else max(cutoff, data.three_body.cutoff)
+        )
+
+    def _basis(self, layer: _Layer, pairs: InterPairs) -> NDArray[np.float64]:
         """Forces on all beads by each coefficient, shape (3 n_beads, n); adds to the virial what they press."""
-        n_points = len(self._data.points.types)
+        data = layer.data
+        n_points = len(data.points.types)
         basis = np.zeros((3 * n_points, len(self.vector)))
-        for types, place in self.places.items():
-            of_types = self._data.points.are_of(types, pairs.first, pairs.second)
+        for types, place in layer.places.items():
+            of_types = data.points.are_of(types, pairs.first, pairs.second)
             own = pairs[np.flatnonzero(of_types & (pairs.distances < self._terms[types]["cutoff"]))]
             slopes = self._form.slopes(self._terms[types], own.distances)
             basis[:, place] = _on_points(own, slopes, n_points)
@@ -167,9 +185,9 @@ class _Equations:
             self.virial[place] -= np.einsum("px,px->p", directions, own.arms) @ slopes
         if self._three_body is not None:
             self._add_three_body(self._three_body, pairs, basis)
-        if self._data.sites is None or pairs.axes is None:
+        if data.sites is None or pairs.axes is None:
             return basis
-        on_beads = self._data.sites.carry(pairs.axes, basis.reshape(n_points, 3, -1))
+        on_beads = data.sites.carry(pairs.axes, basis.reshape(n_points, 3, -1))
         return on_beads.reshape(-1, len(self.vector))
 
     def _add_three_body(self, features: ThreeBodyFeatures, pairs: InterPairs, basis: NDArray[np.float64]) -> None:
@@ -255,9 +273,11 @@ class _Equations:
 
     def walls(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Rows and limits of all terms' walls."""
-        rows, limits = [], []
+        rows, limits, of_centers = [], [], self._data.of_centers
         for types, place in self.places.items():
             own, limit = self._form.walls(self._terms[types])
+            if of_centers is not None and types in of_centers.types:
+                limit = np.maximum(limit, 0.0)  # sites keep them apart
             padded = np.zeros((len(own), len(self.vector)))
             padded[:, place] = own
             rows.append(padded)

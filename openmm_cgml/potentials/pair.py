@@ -16,10 +16,11 @@ from openmm_cgml.config import Config
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
 from openmm_cgml.periodic import find_pairs, pair_distances
+from openmm_cgml.potentials.centers import CenterKind, Centers
 from openmm_cgml.potentials.coordinate import Lengths, invert_masses, type_key
-from openmm_cgml.potentials.points import Points
+from openmm_cgml.potentials.points import BuiltPoints, Points
 from openmm_cgml.potentials.potential import Parameters, Period, Potential, frozen_array, minimum_image, norm
-from openmm_cgml.potentials.sites import Sites, SiteTemplate
+from openmm_cgml.potentials.sites import SiteTemplate
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
@@ -50,6 +51,10 @@ class PairConfig(Config):
         """The sites that the form acts between; none where it acts between the beads themselves."""
         return ()
 
+    def center_kind(self) -> CenterKind | None:
+        """What the form acts between the centers of, beside the sites; None where there are no such terms."""
+        return None
+
     @property
     def takes_three_body(self) -> bool:
         """Whether a three-body term can be fitted with the form."""
@@ -69,7 +74,8 @@ class PairData:
         frames: Mapped frames, molecules whole.
         kt: Thermal energy [kJ/mol].
         exclude_bonds: Beads up to this many bonds apart do not interact.
-        sites: The sites that the form acts between; None where it acts between the beads themselves.
+        sites: The sites (or centers) that the form acts between; None where it acts between the beads themselves.
+        centers: The centers that it acts between beside the sites; None for none.
         three_body: Settings of a three-body term that is fitted with the form; None for none.
     """
 
@@ -77,7 +83,8 @@ class PairData:
     frames: Frames
     kt: float
     exclude_bonds: int
-    sites: Sites | None = None
+    sites: BuiltPoints | None = None
+    centers: Centers | None = None
     three_body: ThreeBodyConfig | None = None
 
     @cached_property
@@ -92,6 +99,11 @@ class PairData:
         """Every pair of types of points that occur."""
         present = [self.points.type_names[t] for t in np.unique(self.points.types)]
         return tuple(dict.fromkeys(type_key((a, b)) for i, a in enumerate(present) for b in present[i:]))
+
+    @property
+    def of_centers(self) -> PairData | None:
+        """The same as the terms between the centers see it; None without centers."""
+        return None if self.centers is None else dataclasses.replace(self, sites=self.centers, centers=None)
 
     def choose_frames(self, most: int | None = None) -> NDArray[np.int64]:
         """Frames to look at, evenly spread; of sites fewer, since many close pairs in each make up for it.

@@ -12,9 +12,10 @@ import openmm
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from openmm_cgml.config import Length, Pressure
+from openmm_cgml.config import Config, Length, Pressure
 from openmm_cgml.errors import InputError
 from openmm_cgml.potentials.cardinal_splines import spline_functions
+from openmm_cgml.potentials.centers import CenterKind
 from openmm_cgml.potentials.contacts import find_contacts
 from openmm_cgml.potentials.force_matching import Match, intermolecular_forces, match_forces
 from openmm_cgml.potentials.pair import PairConfig, PairData, PairFit, PairPotential
@@ -35,6 +36,18 @@ _STRAIGHT = math.radians(10)
 _LOOKED_AT = 50  # frames
 
 
+class CenterSplineConfig(Config):
+    """Splines between centers beside those between sites: few, and enough for what structure and pressure still lack.
+
+    Attributes:
+        of: "molecules" for the centers of mass of whole molecules of one residue, or "beads".
+        cutoff: Distance from which their energy is zero, with its first two derivatives.
+    """
+
+    of: CenterKind
+    cutoff: Length = Field(gt=0)
+
+
 class PairSplineConfig(PairConfig):
     """A cubic B-spline for each pair of bead types, fitted to the intermolecular forces of the data.
 
@@ -45,6 +58,7 @@ class PairSplineConfig(PairConfig):
         contacts_per_bead: The spline begins where a bead has this many neighbors of the other type; below is a wall.
         sites: The sites that the splines act between, by type of the bead that owns them and type of site: positions in
             the local frame of the bead (`openmm_cgml.potentials.sites`). None for splines between the beads.
+        centers: Further splines between centers of molecules or of beads, beside those between sites; None for none.
         pressure: Pressure that the fitted splines have in the data, a constraint of the fit; None for none. That of the
             run that the data are from is right: a force-matched model has a pressure of thousands of bar without it.
     """
@@ -55,10 +69,15 @@ class PairSplineConfig(PairConfig):
     contacts_per_bead: float = Field(default=0.0005, ge=0, lt=1)
     pressure: Pressure | None = None
     sites: dict[str, dict[str, list[tuple[Length, Length, Length]]]] | None = None
+    centers: CenterSplineConfig | None = None
 
     def site_templates(self) -> tuple[SiteTemplate, ...]:
         """See `PairConfig.site_templates`."""
         return templates_of(self.sites or {})
+
+    def center_kind(self) -> CenterKind | None:
+        """See `PairConfig.center_kind`."""
+        return None if self.centers is None else self.centers.of
 
     @property
     def takes_three_body(self) -> bool:
@@ -67,7 +86,11 @@ class PairSplineConfig(PairConfig):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        cutoffs = self.cutoff.values() if isinstance(self.cutoff, dict) else [self.cutoff]
+        cutoffs = list(self.cutoff.values()) if isinstance(self.cutoff, dict) else [self.cutoff]
+        if self.centers is not None:
+            if self.sites is None:
+                raise ValueError("centers stand beside sites; leave them out for splines between the beads alone")
+            cutoffs.append(self.centers.cutoff)
         shortest = min(cutoffs, default=math.inf)
         if 8 * self.spacing > shortest:
             raise ValueError(f"spacing {self.spacing:g} nm must be at most an eighth of the cutoff {shortest:g} nm")
@@ -308,9 +331,13 @@ class PairSpline(PairPotential):
         """
         assert isinstance(config, PairSplineConfig)  # the class that this form declares
         intermolecular_forces(data.frames, data.topology)  # refuses frames without, before anything is searched
-        if data.sites is not None:
+        if isinstance(data.sites, Sites):
             _refuse_straight_beads(data, data.sites)
-        blank = _blank_terms(data, config)
+        given = by_types({"cutoff": config.cutoff}, data.types, "pairs")
+        blank = _blank_terms(data, config, {types: float(given[types]["cutoff"]) for types in data.types})
+        of_centers = data.of_centers
+        if of_centers is not None and config.centers is not None:
+            blank |= _blank_terms(of_centers, config, dict.fromkeys(of_centers.types, config.centers.cutoff))
         match = match_forces(cls, blank, data, pressure=config.pressure)
         return PairFit(
             parameters=match.parameters,
@@ -371,14 +398,14 @@ def _check_wall(coefficients: NDArray[np.float64], spacing: float) -> None:
         )
 
 
-def _blank_terms(data: PairData, config: PairSplineConfig) -> dict[tuple[str, ...], dict[str, Any]]:
+def _blank_terms(
+    data: PairData, config: PairSplineConfig, cutoffs: Mapping[tuple[str, ...], float]
+) -> dict[tuple[str, ...], dict[str, Any]]:
     """Where the spline of each pair of bead types begins, without coefficients.
 
     Raises:
         InputError: If two types never come within their cutoff.
     """
-    given = by_types({"cutoff": config.cutoff}, data.types, "pairs")
-    cutoffs = {types: float(given[types]["cutoff"]) for types in data.types}
     found = find_contacts(data, cutoff=max(cutoffs.values()), contacts_per_bead=config.contacts_per_bead)
     contacts = supported_contacts(found, data.types, remedy="watch the pairs {} in a simulation")
     unseen = [types for types in data.types if contacts.get(types, math.inf) >= cutoffs[types]]

@@ -1,19 +1,24 @@
-"""What pair forms act between, beads or sites, as their data are seen."""
+"""What pair forms act between: beads, or points that are rebuilt from them, sites or centers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from openmm_cgml.periodic import box_widths
+from openmm_cgml.potentials.coordinate import Lengths
 from openmm_cgml.topology import CGTopology
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Points:
-    """Beads or sites, by type, and which pairs of them do not interact.
+    """Beads, sites or centers, by type, and which pairs of them do not interact.
 
     Attributes:
         types: Type of each, shape (n_points,).
@@ -45,3 +50,66 @@ class Points:
         a, b = sorted(self.type_names.index(name) for name in types)
         found = np.sort(self.types[np.stack([first, second])], axis=0)
         return np.asarray((found[0] == a) & (found[1] == b))
+
+
+class BuiltPoints(Protocol):
+    """Points that are rebuilt from beads: `Sites` or `Centers`. Their methods are described there."""
+
+    @property
+    def n_beads(self) -> int:
+        """Number of beads."""
+
+    @property
+    def n_sites(self) -> int:
+        """Number of points."""
+
+    @property
+    def points(self) -> Points:
+        """The points as pair forms see them."""
+
+    @property
+    def owners(self) -> NDArray[np.int64]:
+        """A bead of each point, shape (n_sites,)."""
+
+    def axes(self, positions: NDArray[np.float64], box: NDArray[np.float64] | None = None) -> Any:
+        """What the points of one configuration are placed by."""
+
+    def place(self, axes: Any) -> NDArray[np.float64]:
+        """Positions [nm], shape (n_sites, 3)."""
+
+    def place_torch(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
+        """Positions [nm], shape (..., n_sites, 3), differentiable by those of the beads."""
+
+    def carry(self, axes: Any, forces: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What forces on the points are on the beads, shape (n_beads, 3, n)."""
+
+    def is_intra(
+        self, whole: NDArray[np.float64], box: NDArray[np.float64] | None, pairs: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Which pairs are within a molecule, shape (n_pairs,)."""
+
+    def mobilities(self, masses: NDArray[np.float64], lengths: Lengths) -> NDArray[np.float64]:
+        """Largest inverse mass of each point along any direction [1/Da], shape (n_sites,)."""
+
+
+def are_within_molecules(
+    molecules: NDArray[np.int64],
+    whole: NDArray[np.float64],
+    box: NDArray[np.float64] | None,
+    pairs: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Which pairs are within a molecule, rather than of two molecules or two images of one, shape (n_pairs,).
+
+    Args:
+        molecules: Molecule of each point, shape (n,).
+        whole: Points of whole molecules [nm], shape (n, 3).
+        box: Box vectors [nm], shape (3, 3), or None.
+        pairs: Pairs whose nearest images are nearer than half the smallest width, shape (2, n_pairs).
+    """
+    i, j = pairs
+    intra = np.asarray(molecules[i] == molecules[j])
+    if box is not None:
+        chosen = np.flatnonzero(intra)
+        square = ((whole[i[chosen]] - whole[j[chosen]]) ** 2).sum(axis=1)
+        intra[chosen] = square < (box_widths(box).min() / 2) ** 2
+    return intra

@@ -1,4 +1,4 @@
-"""A pair form between sites, as a potential of the beads that the sites are rebuilt from."""
+"""A pair form between sites or centers, as a potential of the beads that these are rebuilt from."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from openmm_cgml.errors import InputError
 from openmm_cgml.potentials.coordinate import Lengths
 from openmm_cgml.potentials.pair import PairPotential
+from openmm_cgml.potentials.points import BuiltPoints
 from openmm_cgml.potentials.potential import Period, Potential
-from openmm_cgml.potentials.sites import Sites
 from openmm_cgml.wholeness import BondForest
 
 if TYPE_CHECKING:
@@ -28,20 +28,22 @@ NO_NATIVE_FORCE = (
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SitePairs(Potential):
-    """The energy of a pair form at the sites; forces act on all beads that tell where a site is.
+    """The energy of a pair form at sites or centers; forces act on all beads that tell where one is.
 
-    It is no form of its own: its terms are those of the pair form, keyed by site types.
+    It is no form of its own: its terms are those of the pair form, keyed by the types of the points.
 
     Attributes:
-        sites: The sites of the beads.
-        pairs: The pair form, bound to the sites as others are to beads.
+        sites: The sites of the beads, or the centers of molecules or beads.
+        pairs: The pair form, bound to the points as others are to beads.
+        between: What they are called.
     """
 
     key: ClassVar[str] = "site_pairs"
     is_native: ClassVar[bool] = False
 
-    sites: Sites
+    sites: BuiltPoints
     pairs: PairPotential
+    between: str = "sites"
 
     @classmethod
     def n_types(cls) -> int:
@@ -51,11 +53,11 @@ class SitePairs(Potential):
     @property
     def name(self) -> str:
         """What it is called in words."""
-        return f"{self.pairs.name} between sites"
+        return f"{self.pairs.name} between {self.between}"
 
     @property
     def cutoff(self) -> float:
-        """Distance between sites from which the energy is zero [nm]."""
+        """Distance between the points from which the energy is zero [nm]."""
         return self.pairs.cutoff
 
     def energy(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
@@ -96,7 +98,7 @@ class SitePairs(Potential):
         raise InputError(NO_NATIVE_FORCE)
 
     def period(self, masses: NDArray[np.float64], lengths: Lengths, kt: float) -> Period | None:
-        """The period of two sites that collide with 5 kT, each as light as it is in any direction."""
+        """The period of two points that collide with 5 kT, each as light as it is in any direction."""
         return self.pairs.collision_period(self.sites.mobilities(masses, lengths), kt)
 
 

@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.periodic import box_widths
 from openmm_cgml.periodic import minimum_image as nearest_image
 from openmm_cgml.potentials.coordinate import Lengths, invert_masses
-from openmm_cgml.potentials.points import Points
+from openmm_cgml.potentials.points import Points, are_within_molecules
 from openmm_cgml.potentials.potential import minimum_image
 from openmm_cgml.topology import CGTopology
 
@@ -270,13 +269,7 @@ class Sites:
             box: Box vectors [nm], shape (3, 3), or None.
             pairs: Pairs of sites whose nearest images are nearer than half the smallest width, shape (2, n_pairs).
         """
-        i, j = pairs
-        intra = np.asarray(self.molecules[i] == self.molecules[j])
-        if box is not None:
-            chosen = np.flatnonzero(intra)
-            square = ((whole[i[chosen]] - whole[j[chosen]]) ** 2).sum(axis=1)
-            intra[chosen] = square < (box_widths(box).min() / 2) ** 2
-        return intra
+        return are_within_molecules(self.molecules, whole, box, pairs)
 
     def straight_share(self, axes: Axes, within: float) -> float:
         """Share of the local frames that sites depend on whose three beads are so near to a straight line [rad]."""

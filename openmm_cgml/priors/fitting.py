@@ -18,6 +18,7 @@ from openmm_cgml.potentials import (
     TORSION,
     BondedConfig,
     BondedPotential,
+    Centers,
     PairConfig,
     PairData,
     Samples,
@@ -75,8 +76,14 @@ def fit_priors(config: PriorConfig, topology: CGTopology, frames: Frames, temper
         "config": config.model_dump(mode="json"),
         **found,
     }
-    sites = () if config.pair_form is None else config.pair_form.site_templates()
-    return PriorSet(terms=tuple(terms), exclude_bonds=config.exclude_bonds, provenance=provenance, sites=sites)
+    form = config.pair_form
+    return PriorSet(
+        terms=tuple(terms),
+        exclude_bonds=config.exclude_bonds,
+        provenance=provenance,
+        sites=() if form is None else form.site_templates(),
+        centers=None if form is None else form.center_kind(),
+    )
 
 
 def fit_bonded_priors(
@@ -146,13 +153,14 @@ def fit_pair_priors(
         InputError: If the data cannot give a value that is to be fitted.
     """
     form = next(form for form in pair_forms().values() if form.Config is type(config))
-    templates = config.site_templates()
+    templates, kind = config.site_templates(), config.center_kind()
     data = PairData(
         topology=topology,
         frames=frames,
         kt=BOLTZMANN * temperature,
         exclude_bonds=exclude_bonds,
         sites=Sites.of(topology, templates, exclude_bonds) if templates else None,
+        centers=None if kind is None else Centers.of(topology, kind, exclude_bonds),
         three_body=three_body,
     )
     found = form.fit(data, config)

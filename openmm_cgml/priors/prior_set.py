@@ -20,6 +20,8 @@ from openmm_cgml.potentials import (
     COORDINATES,
     POTENTIALS,
     BondedPotential,
+    CenterKind,
+    Centers,
     Coordinate,
     EnergyFunction,
     PairPotential,
@@ -41,7 +43,7 @@ from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
 SCHEMA = "openmm-cgml/priors"
-SCHEMA_VERSION = "1.4"
+SCHEMA_VERSION = "1.5"
 _BEADS_PER_CHUNK = 16_384  # bounds the memory of `evaluate` to some hundred MB
 _FEW_MOMENTS = 8  # of a neighbor of a bead; more make chunks smaller
 
@@ -58,16 +60,20 @@ class PriorSet:
         provenance: Where the numbers come from, plain JSON content.
         sites: The sites that pair forms act between, each type of site of a bead type once; none where they act between
             the beads themselves.
+        centers: What pair forms act between the centers of beside the sites, "molecules" or "beads"; terms of pair
+            forms whose types are no sites are theirs: of residues, or of bead types. None without such terms.
 
     Raises:
         InputError: If a term or sites appear twice, a coordinate has terms of two forms, a parameter differs that all
-            terms of a form share, or there are sites and no pair form, or three-body terms beside sites.
+            terms of a form share, or there are sites and no pair form, or three-body terms beside sites; or centers
+            without sites or without terms, or such terms without centers.
     """
 
     terms: tuple[PriorTerm, ...]
     exclude_bonds: int = 2
     provenance: Mapping[str, Any] = field(default_factory=dict)
     sites: tuple[SiteTemplate, ...] = ()
+    centers: CenterKind | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "terms", tuple(self.terms))
@@ -118,6 +124,24 @@ class PriorSet:
             raise InputError("there are sites, but no pair form that acts between them; leave them out, or add terms")
         if self.sites and self.has_three_body:
             raise InputError("there are sites and three-body terms, which act between beads; leave out one of them")
+        if self.sites or self.centers:
+            self._check_centers()
+
+    def _check_centers(self) -> None:
+        known, of_centers = {template.site_type for template in self.sites}, []
+        for term in (term for form in self._pair_forms for term in self._by_types(form).values()):
+            of_sites = [name in known for name in term.types]
+            if any(of_sites) and not all(of_sites):
+                raise InputError(f"{term} is between a site and something else; give pairs of sites, or of centers")
+            of_centers += [] if all(of_sites) else [term]
+        if of_centers and self.centers is None:
+            raise InputError(
+                f"{of_centers[0]} is not between sites, which are {', '.join(sorted(known))}; say with centers "
+                '("molecules" or "beads") whose centers it is between, or leave it out'
+            )
+        if self.centers is not None and not (self.sites and of_centers):
+            lacking = "terms of pair forms between them" if self.sites else "sites beside them"
+            raise InputError(f"there are centers of {self.centers}, but no {lacking}; add some, or leave centers out")
 
     @cached_property
     def _pair_forms(self) -> tuple[type[PairPotential], ...]:
@@ -265,6 +289,7 @@ class PriorSet:
             "units": _units(self.terms, self.sites),
             "exclude_bonds": int(self.exclude_bonds),
             **({"sites": [template.to_dict() for template in self.sites]} if self.sites else {}),
+            **({} if self.centers is None else {"centers": self.centers}),
             "terms": [term.to_dict() for term in self.terms],
             "provenance": dict(self.provenance),
         }
@@ -282,8 +307,8 @@ class PriorSet:
         """
         content = unseal(content, name=name)
         expected = {"schema", "version", "units", "exclude_bonds", "terms", "provenance"}
-        has_sites = isinstance(content, dict) and "sites" in content  # from version 1.3 on
-        _check_keys(content, expected | {"sites"} if has_sites else expected, name)
+        optional = {"sites", "centers"} & set(content) if isinstance(content, dict) else set()  # from 1.3, 1.5 on
+        _check_keys(content, expected | optional, name)
         if content["schema"] != SCHEMA:
             raise ArtifactError(f"{name}: schema is {content['schema']!r}; expected {SCHEMA!r}")
         if str(content["version"]).split(".")[0] != SCHEMA_VERSION.split(".")[0]:
@@ -295,13 +320,18 @@ class PriorSet:
         if not isinstance(content["terms"], list):
             raise ArtifactError(f"{name}: terms is {type(content['terms']).__name__}; expected a list")
         terms = tuple(_read_term(term, f"{name}, term {index}") for index, term in enumerate(content["terms"]))
-        sites = _read_sites(content["sites"], name) if has_sites else ()
+        sites = _read_sites(content["sites"], name) if "sites" in optional else ()
+        centers = _read_centers(content["centers"], name) if "centers" in optional else None
         units = _units(terms, sites)
         if content["units"] != units:
             raise ArtifactError(f"{name}: units are {content['units']}; expected {units}")
         try:
             return cls(
-                terms=terms, exclude_bonds=content["exclude_bonds"], provenance=content["provenance"], sites=sites
+                terms=terms,
+                exclude_bonds=content["exclude_bonds"],
+                provenance=content["provenance"],
+                sites=sites,
+                centers=centers,
             )
         except InputError as error:
             raise ArtifactError(f"{name}: {error}") from error
@@ -325,6 +355,8 @@ class PriorSet:
         if not issubclass(term.potential, PairPotential):
             return since
         cutoffs = {other.parameters.get("cutoff") for other in self._by_types(term.potential).values()}
+        if self.centers is not None:
+            return max(since, "1.5")
         return max(since, "1.3") if self.sites or len(cutoffs) > 1 else since
 
     def _by_types(self, form: type[Potential]) -> dict[tuple[str, ...], PriorTerm]:
@@ -378,7 +410,26 @@ class PriorSet:
         if not self.sites:
             return self._bind_points(Points.of_beads(topology, self.exclude_bonds))
         sites = Sites.of(topology, self.sites, self.exclude_bonds)
-        return [SitePairs(sites=sites, pairs=pairs) for pairs in self._bind_points(sites.points)]
+        bound = [SitePairs(sites=sites, pairs=pairs) for pairs in self._bind_points(sites.points)]
+        centers = self.bind_centers(topology)
+        if centers is None:
+            return bound
+        what = f"centers of {self.centers}"
+        of_centers = self._bind_points(centers.points)
+        return bound + [SitePairs(sites=centers, pairs=pairs, between=what) for pairs in of_centers]
+
+    def bind_centers(self, topology: CGTopology) -> Centers | None:
+        """The centers that pair forms act between beside the sites; None without such terms.
+
+        Raises:
+            InputError: If a site type and a type of centers have one name, or molecules have several residues.
+        """
+        if self.centers is None:
+            return None
+        centers = Centers.of(topology, self.centers, self.exclude_bonds)
+        if twice := sorted({template.site_type for template in self.sites} & set(centers.type_names)):
+            raise InputError(f"{twice[0]} is a type of sites and one of centers of {self.centers}; rename the sites")
+        return centers
 
     def _bind_points(self, points: Points) -> list[PairPotential]:
         """Each pair form, bound to beads or sites."""
@@ -460,6 +511,14 @@ def _read_sites(content: Any, name: str) -> tuple[SiteTemplate, ...]:
     if not isinstance(content, list) or not content:
         raise ArtifactError(f"{name}: sites is {content!r}; expected a list of them, or no such key")
     return tuple(_read_template(each, f"{name}, sites {index}") for index, each in enumerate(content))
+
+
+def _read_centers(content: Any, name: str) -> CenterKind:
+    if content == "molecules":
+        return "molecules"
+    if content == "beads":
+        return "beads"
+    raise ArtifactError(f'{name}: centers is {content!r}; expected "molecules" or "beads", or no such key')
 
 
 def _read_template(content: Any, name: str) -> SiteTemplate:

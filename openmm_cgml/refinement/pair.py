@@ -8,6 +8,9 @@ have K = sum over the pairs of the products of their features, which makes itera
 features (Reith, Puetz and Mueller-Plathe, J. Comput. Chem. 24, 1624 (2003)); short simulations know this better.
 The pressure is linear in the coefficients at given pairs, so a constraint of the step holds it, and the wall below the
 data is kept by others.
+
+Where pair priors act between centers beside sites, those between the centers are adjusted: they have one function for
+what the structure lacks, and the forces that the sites explain stay.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ from numpy.typing import NDArray
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
-from openmm_cgml.potentials import PairPotential, Sites
+from openmm_cgml.potentials import Centers, PairPotential, Sites
 from openmm_cgml.potentials.least_squares import minimize_quadratic
+from openmm_cgml.potentials.points import BuiltPoints
 from openmm_cgml.priors import PriorSet, PriorTerm
 from openmm_cgml.refinement.config import PairRefinementConfig
 from openmm_cgml.refinement.ensemble import Ensemble
@@ -81,19 +85,27 @@ class PairTarget(Target):
         if not force_field.priors.cutoff:
             raise InputError(f"{force_field.name} has no pair priors; there is nothing to refine")
         priors, topology = force_field.priors, ensemble.topology
-        self._sites = Sites.of(topology, priors.sites, priors.exclude_bonds) if priors.sites else None
+        centers = priors.bind_centers(topology)
+        self._points: BuiltPoints | None = centers
+        if centers is None and priors.sites:
+            self._points = Sites.of(topology, priors.sites, priors.exclude_bonds)
         self._kt = BOLTZMANN * ensemble.temperature
         self._r_max = max(force_field.priors.cutoff, min(_R_MAX, 0.499 * ensemble.smallest_width))
         self._reference, self._judge = (self._statistics(frames) for frames in (ensemble.reference, ensemble.judge))
         self._beads = self._reference, self._judge
-        if self._sites is not None:
+        if self._judges_beads:
             self._beads = self._of_beads(ensemble.reference), self._of_beads(ensemble.judge)
         self._last: list[float] = []
 
     def _statistics(self, frames: Frames) -> PairStatistics:
         """Pairs of what the pair priors act between."""
-        r_max = self._r_max if self._sites is None else self.force_field.priors.cutoff
-        return PairStatistics.of(self._ensemble.topology, frames, r_max, self._sites)
+        r_max = self.force_field.priors.cutoff if self._judges_beads else self._r_max
+        return PairStatistics.of(self._ensemble.topology, frames, r_max, self._points)
+
+    @property
+    def _judges_beads(self) -> bool:
+        """Whether the structure that judges is that of the beads, rather than of what the priors act between."""
+        return isinstance(self._points, Sites)
 
     def _of_beads(self, frames: Frames) -> PairStatistics:
         """Pairs of beads, whose structure is what judges, whatever the priors act between."""
@@ -115,7 +127,7 @@ class PairTarget(Target):
         """See `Target.measure`."""
         simulated = self._statistics(frames)
         pressure, error = self._ensemble.pressure
-        of_beads = simulated if self._sites is None else self._of_beads(frames)
+        of_beads = self._of_beads(frames) if self._judges_beads else simulated
         whole = _compare((of_beads, *self._beads), None)
         self._last = [*self._last, whole["gr_rmse"]][-_LAST:]
         common = {f"all_{name}": value for name, value in whole.items()}
@@ -187,6 +199,8 @@ class PairTarget(Target):
         rows, limits = [], []
         for part in parts:
             own, limit = part.form.walls(part.term.parameters)
+            if isinstance(self._points, Centers):
+                limit = np.maximum(limit, 0.0)  # sites keep them apart
             padded = np.zeros((len(own), parts[-1].place.stop))
             padded[:, part.place] = own
             rows.append(padded)

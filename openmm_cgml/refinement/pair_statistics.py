@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from openmm_cgml.engine.cell_list import find_pairs
 from openmm_cgml.frames import Frames
 from openmm_cgml.periodic import minimum_image
-from openmm_cgml.potentials import Sites
-from openmm_cgml.potentials.points import Points
+from openmm_cgml.potentials.points import BuiltPoints, Points
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
@@ -40,14 +39,14 @@ class PairStatistics:
     ideal: NDArray[np.float64]
 
     @classmethod
-    def of(cls, topology: CGTopology, frames: Frames, r_max: float, sites: Sites | None = None) -> Self:
+    def of(cls, topology: CGTopology, frames: Frames, r_max: float, sites: BuiltPoints | None = None) -> Self:
         """The statistics of frames in boxes at least twice as wide as `r_max` [nm].
 
         Args:
             topology: The beads.
             frames: Their positions and boxes.
             r_max: Range of the histograms [nm].
-            sites: The sites whose pairs are counted; None for those of the beads.
+            sites: The sites or centers whose pairs are counted; None for those of the beads.
         """
         assert frames.box is not None  # refinement refuses references without one
         points = Points.of_beads(topology, 0) if sites is None else sites.points

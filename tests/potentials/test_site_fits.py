@@ -8,7 +8,7 @@ import torch
 
 from openmm_cgml.config import read_config
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials import PairData, PairSpline, PairSplineConfig, Sites
+from openmm_cgml.potentials import PairData, PairSpline, PairSplineConfig, SitePairs, Sites
 from openmm_cgml.priors import PriorConfig, PriorSet, PriorTerm, fit_priors
 from openmm_cgml.priors.fitting import fit_pair_priors
 from openmm_cgml.units import BOLTZMANN, KJ_PER_MOL_NM3_IN_BAR
@@ -64,7 +64,7 @@ def test_forces_of_splines_between_sites_give_back_the_splines(kind):
 
 def measured_pressure(priors, topology, frames):
     """Pressure [bar] of molecules that move as a whole, from energies of boxes a little larger and smaller."""
-    (potential,) = priors.bind(topology)[1:]
+    potentials = [potential for potential in priors.bind(topology) if isinstance(potential, SitePairs)]
     pressures = []
     for positions, box in zip(frames.positions, frames.box, strict=True):
         centers = np.zeros((topology.n_beads, 3))
@@ -72,7 +72,10 @@ def measured_pressure(priors, topology, frames):
             own = topology.molecules == molecule
             centers[own] = np.average(positions[own], weights=topology.masses[own], axis=0)
         low, high = (
-            float(potential.energy(torch.tensor(positions + step * centers), torch.tensor(box * (1 + step))))
+            sum(
+                float(each.energy(torch.tensor(positions + step * centers), torch.tensor(box * (1 + step))))
+                for each in potentials
+            )
             for step in (-1e-6, 1e-6)
         )
         volume = np.linalg.det(box)

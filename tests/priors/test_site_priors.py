@@ -1,5 +1,6 @@
 """Prior sets with sites: files, binding, what is refused."""
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -11,7 +12,17 @@ from hypothesis import strategies as st
 from openmm_cgml.errors import ArtifactError, InputError
 from openmm_cgml.potentials import SitePairs, SiteTemplate
 from openmm_cgml.priors import PriorSet
-from tests.site_models import RING_SITES, bond_terms, site_fluid, site_priors, site_terms, site_topology
+from tests.site_models import (
+    RING_SITES,
+    SITES,
+    bond_terms,
+    center_priors,
+    center_terms,
+    site_fluid,
+    site_priors,
+    site_terms,
+    site_topology,
+)
 
 COORDINATE = st.floats(-0.5, 0.5, allow_nan=False)
 NAME = st.text("ABCXYZ12", min_size=1, max_size=4)
@@ -23,7 +34,11 @@ TEMPLATES = st.builds(
 
 @given(st.lists(TEMPLATES, min_size=1, max_size=5, unique_by=lambda t: (t.site_type, t.bead_type)))
 def test_files_give_sites_back(templates):
-    priors = PriorSet(terms=site_terms(), sites=tuple(templates))
+    names = sorted({template.site_type for template in templates})
+    pairs = [(a, b) for k, a in enumerate(names) for b in names[k:]]
+    cutoffs = itertools.cycle(site_terms()[:2])  # which differ
+    terms = [replace(term, types=types) for types, term in zip(pairs, cutoffs, strict=False)]
+    priors = PriorSet(terms=terms, sites=tuple(templates))
     again = PriorSet.from_json(priors.to_json())
     assert again.sites == priors.sites and again.terms == priors.terms
     assert again.to_dict() == priors.to_dict() and again.to_dict()["version"] == "1.3"
@@ -101,3 +116,38 @@ def test_collisions_of_sites_allow_a_shorter_step_than_those_of_beads():
     heavy = bound.pairs.collision_period(np.full(bound.sites.n_sites, 1 / 15), 2.5)
     assert 0 < period.period < heavy.period
     assert bound.period(np.zeros(topology.n_beads), lengths, 2.5) is None
+
+
+def test_centers_are_written_and_read_back():
+    priors = center_priors("C")
+    content = priors.to_dict()
+    assert content["version"] == "1.5" and content["centers"] == "beads"
+    again = PriorSet.from_json(priors.to_json())
+    assert again.to_dict() == content and again.centers == "beads"
+    with pytest.raises(ArtifactError, match='expected "molecules" or "beads", or no such key'):
+        PriorSet.from_json(json.dumps(content | {"centers": "atoms"}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"centers": None}, r"pair_spline R-R is not between sites, which are C, H; say with centers"),
+        ({"terms": (*bond_terms("R"), *site_terms())}, "no terms of pair forms between them"),
+        ({"sites": ()}, "no sites beside them"),
+        ({"terms": (*site_terms(), replace(site_terms()[0], types=("C", "R")))}, "between a site and something else"),
+    ],
+)
+def test_centers_that_do_not_go_with_the_terms_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        replace(center_priors("R"), **changes)
+
+
+def test_a_site_and_a_center_have_different_names():
+    site = SiteTemplate(site_type="M", bead_type="M", positions=((0.01, 0, 0),))
+    priors = PriorSet(
+        terms=(*bond_terms("C"), *site_terms(), *center_terms("C")[:1], *center_terms("C")[2:]),
+        sites=(*SITES["C"], site),
+        centers="beads",
+    )
+    with pytest.raises(InputError, match="M is a type of sites and one of centers of beads; rename the sites"):
+        priors.bind_centers(site_topology("C", 2))

@@ -13,7 +13,7 @@ from openmm_cgml.refinement.pair import PairTarget
 from openmm_cgml.simulation import SimulationConfig
 from openmm_cgml.simulation.sampler import Sampler
 from tests.fixtures import tiny_force_field
-from tests.site_models import RING, SITES, bond_terms, site_fluid, site_terms, site_topology
+from tests.site_models import RING, SITES, bond_terms, center_priors, site_fluid, site_terms, site_topology
 
 SIDE, STEP = 4, 0.003
 SHORT = {
@@ -75,3 +75,41 @@ def test_wrong_splines_between_sites_find_the_structure_of_the_reference(tmp_pat
     first, last = result.history[0], result.history[-1]
     assert first["all_gr_judged"] > 2 * right["all_gr_judged"], "the control, before any change"
     assert last["all_gr_judged"] < 0.6 * first["all_gr_judged"]
+
+
+def with_centers(depth):
+    force_field = with_depth(1.0)
+    priors = center_priors("R", depth)
+    return ForceField(
+        priors=priors, network=None, templates=(RING,), type_names=("A",), manifest=force_field.manifest
+    )  # fmt: skip
+
+
+def test_beside_sites_the_centers_are_adjusted_and_judged(tmp_path):
+    dataset, force_field = make_dataset(tmp_path / "data", 12), with_centers(1.0)
+    config = PairRefinementConfig(**SHORT, pressure=1.0)
+    target = PairTarget(force_field, Ensemble(force_field, [dataset], config), config)
+    assert target._reference.types == (("R", "R"),) and target._beads[0] is target._reference
+    result = refine(force_field, dataset, tmp_path / "out", config)
+    assert {row["term"] for row in result.history} == {"pair_spline R-R"}
+    again = ForceField.load(result.path)
+    assert (
+        again.priors.centers == "molecules"
+        and "between centers of molecules" in (result.path / "README.md").read_text()
+    )
+    before, after = (
+        {term.types: term.parameters["coefficients"] for term in each.priors.terms if term.form == "pair_spline"}
+        for each in (force_field, again)
+    )
+    assert {types for types in before if before[types] != after[types]} == {("R", "R")}
+
+
+@pytest.mark.slow
+@pytest.mark.physics
+def test_centers_mend_the_structure_that_sites_lack(tmp_path):
+    dataset = make_dataset(tmp_path / "data", 120)
+    settings = {"duration": 12.0, "equilibration": 2.0, "first_equilibration": 4.0, "time_step": STEP, "threads": 1}
+    result = refine(with_centers(3.0), dataset, tmp_path / "out", PairRefinementConfig(rounds=6, **settings))
+    first, last = result.history[0], result.history[-1]
+    assert first["all_gr_judged"] > 2 * first["all_gr_floor"], "the control, before any change"
+    assert last["all_gr_judged"] < 0.4 * first["all_gr_judged"]
