@@ -55,6 +55,10 @@ class PairConfig(Config):
         """What the form acts between the centers of, beside the sites; None where there are no such terms."""
         return None
 
+    def alike_types(self) -> Mapping[str, str]:
+        """Bead types whose pairs are those of another type."""
+        return {}
+
     @property
     def takes_three_body(self) -> bool:
         """Whether a three-body term can be fitted with the form."""
@@ -77,6 +81,7 @@ class PairData:
         sites: The sites (or centers) that the form acts between; None where it acts between the beads themselves.
         centers: The centers that it acts between beside the sites; None for none.
         three_body: Settings of a three-body term that is fitted with the form; None for none.
+        alike: Bead types whose pairs are those of another type.
     """
 
     topology: CGTopology
@@ -86,12 +91,13 @@ class PairData:
     sites: BuiltPoints | None = None
     centers: Centers | None = None
     three_body: ThreeBodyConfig | None = None
+    alike: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @cached_property
     def points(self) -> Points:
         """What the form acts between."""
         if self.sites is None:
-            return Points.of_beads(self.topology, self.exclude_bonds)
+            return Points.of_beads(self.topology, self.exclude_bonds).merged(self.alike)
         return self.sites.points
 
     @cached_property

@@ -58,6 +58,8 @@ class PairSplineConfig(PairConfig):
         contacts_per_bead: The spline begins where a bead has this many neighbors of the other type; below is a wall.
         sites: The sites that the splines act between, by type of the bead that owns them and type of site: positions in
             the local frame of the bead (`openmm_cgml.potentials.sites`). None for splines between the beads.
+        alike: Bead types that are too rare for splines of their own, such as those of chain ends, and the types whose
+            splines they have: {PF: P}.
         centers: Further splines between centers of molecules or of beads, beside those between sites; None for none.
         pressure: Pressure that the fitted splines have in the data, a constraint of the fit; None for none. That of the
             run that the data are from is right: a force-matched model has a pressure of thousands of bar without it.
@@ -70,6 +72,7 @@ class PairSplineConfig(PairConfig):
     pressure: Pressure | None = None
     sites: dict[str, dict[str, list[tuple[Length, Length, Length]]]] | None = None
     centers: CenterSplineConfig | None = None
+    alike: dict[str, str] = Field(default_factory=dict)
 
     def site_templates(self) -> tuple[SiteTemplate, ...]:
         """See `PairConfig.site_templates`."""
@@ -79,10 +82,14 @@ class PairSplineConfig(PairConfig):
         """See `PairConfig.center_kind`."""
         return None if self.centers is None else self.centers.of
 
+    def alike_types(self) -> Mapping[str, str]:
+        """See `PairConfig.alike_types`."""
+        return self.alike
+
     @property
     def takes_three_body(self) -> bool:
         """See `PairConfig.takes_three_body`; with splines between the beads."""
-        return self.sites is None
+        return self.sites is None and not self.alike
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -98,6 +105,8 @@ class PairSplineConfig(PairConfig):
             self.site_templates()
         except InputError as error:
             raise ValueError(str(error)) from error
+        if self.sites is not None and self.alike:
+            raise ValueError("alike says which beads are taken for others, and there are sites; leave it out")
         if self.sites is not None and not any(self.sites.values()):
             raise ValueError("sites names no site; leave it out for splines between the beads")
         return self

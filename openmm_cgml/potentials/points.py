@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -38,6 +39,18 @@ class Points:
             type_names=tuple(topology.type_names),
             exclusions=topology.exclusions(exclude_bonds),
         )
+
+    def merged(self, alike: Mapping[str, str]) -> Points:
+        """The same with the points of some types taken for those of others.
+
+        Args:
+            alike: Names of types, and those of the types that they are taken for; names that do not occur do not
+                matter.
+        """
+        names = list(self.type_names)
+        known = {name: names.index(other) for name, other in alike.items() if name in names and other in names}
+        table = np.array([known.get(name, number) for number, name in enumerate(names)])
+        return Points(types=table[self.types], type_names=self.type_names, exclusions=self.exclusions)
 
     def are_of(self, types: tuple[str, ...], first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which pairs are of two types, shape (n_pairs,).

@@ -101,7 +101,7 @@ class PriorConfig(Config):
         if self.three_body is not None and not (self.pairs is not None and self.pairs.takes_three_body):
             raise ValueError(
                 "three_body is fitted together with splines between beads, which keep these apart; give "
-                "pairs: {form: spline, ...} without sites, or leave three_body out"
+                "pairs: {form: spline, ...} without sites and alike, or leave three_body out"
             )
         return self
 

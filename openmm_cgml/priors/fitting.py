@@ -83,6 +83,7 @@ def fit_priors(config: PriorConfig, topology: CGTopology, frames: Frames, temper
         provenance=provenance,
         sites=() if form is None else form.site_templates(),
         centers=None if form is None else form.center_kind(),
+        alike={} if form is None else _checked_alike(form.alike_types(), topology),
     )
 
 
@@ -105,11 +106,9 @@ def fit_bonded_priors(
     """
     form, kt = _bonded_form_of(config), BOLTZMANN * temperature
     coordinate = form.coordinate
-    if coordinate is TORSION:
-        _warn_of_straight_angles(coordinate.members(topology), frames)
     groups = group_by_types(topology, coordinate.members(topology))
     given = by_types(config.settings(), groups, coordinate.section)
-    terms = []
+    terms, turned = [], []
     for types, members in groups.items():
         what = f"{form.key} {'-'.join(types)}"
         samples = None
@@ -122,9 +121,13 @@ def fit_bonded_priors(
         else:
             parameters = form.from_settings(given[types], config)
         terms.append(PriorTerm(form=form.key, types=types, parameters=parameters))
+        if coordinate is TORSION and not terms[-1].does_nothing:
+            turned.append(members)
         by_hand = any(value != "fit" for value in given[types].values())
         for doubt in form.doubts(parameters, None if by_hand else samples, kt):
             warnings.warn(f"{what} {doubt}", PriorWarning, stacklevel=2)
+    if turned:
+        _warn_of_straight_angles(np.concatenate(turned), frames)
     return tuple(terms)
 
 
@@ -162,6 +165,7 @@ def fit_pair_priors(
         sites=Sites.of(topology, templates, exclude_bonds) if templates else None,
         centers=None if kind is None else Centers.of(topology, kind, exclude_bonds),
         three_body=three_body,
+        alike=config.alike_types(),
     )
     found = form.fit(data, config)
     terms = [PriorTerm(form=form.key, types=types, parameters=values) for types, values in found.parameters.items()]
@@ -169,6 +173,20 @@ def fit_pair_priors(
         PriorTerm(form=ThreeBody.key, types=types, parameters=values) for types, values in found.three_body.items()
     ]
     return tuple(terms), found.provenance
+
+
+def _checked_alike(alike: Mapping[str, str], topology: CGTopology) -> Mapping[str, str]:
+    """The same, if all names are bead types.
+
+    Raises:
+        InputError: If one is not.
+    """
+    unknown = [name for name in (*alike, *alike.values()) if name not in topology.type_names]
+    if unknown:
+        raise InputError(
+            f"pairs.alike names {unknown[0]!r}, which is no bead type; there are {', '.join(topology.type_names)}"
+        )
+    return alike
 
 
 def _bonded_form_of(config: BondedConfig) -> type[BondedPotential]:
@@ -211,7 +229,8 @@ def _warn_of_straight_angles(turned: NDArray[np.int64], frames: Frames) -> None:
     if share > 0.01:
         warnings.warn(
             f"{100 * share:.0f} % of the angles along the torsions are within {math.degrees(_STRAIGHT):.0f} degrees of "
-            "a straight line, where the force of a torsion grows without limit; leave torsions out of the priors",
+            "a straight line, where the force of a torsion grows without limit; leave torsions out of the priors, or "
+            "give coefficients of [0 kJ/mol] to those around such angles",
             PriorWarning,
             stacklevel=3,
         )

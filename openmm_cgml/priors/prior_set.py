@@ -62,11 +62,13 @@ class PriorSet:
             the beads themselves.
         centers: What pair forms act between the centers of beside the sites, "molecules" or "beads"; terms of pair
             forms whose types are no sites are theirs: of residues, or of bead types. None without such terms.
+        alike: Bead types that have no terms of pair forms of their own, and the types whose terms they have.
 
     Raises:
         InputError: If a term or sites appear twice, a coordinate has terms of two forms, a parameter differs that all
             terms of a form share, or there are sites and no pair form, or three-body terms beside sites; or centers
-            without sites or without terms, or such terms without centers.
+            without sites or without terms, or such terms without centers; or a type that is taken for another has
+            terms, or sites, or three-body terms beside it.
     """
 
     terms: tuple[PriorTerm, ...]
@@ -74,11 +76,13 @@ class PriorSet:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     sites: tuple[SiteTemplate, ...] = ()
     centers: CenterKind | None = None
+    alike: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "terms", tuple(self.terms))
         object.__setattr__(self, "sites", tuple(self.sites))
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+        object.__setattr__(self, "alike", MappingProxyType(dict(self.alike)))
         if (
             isinstance(self.exclude_bonds, bool)
             or self.exclude_bonds != int(self.exclude_bonds)
@@ -96,6 +100,7 @@ class PriorSet:
             self._check_shared(form)
         self._check_shared(ThreeBody)
         self._check_sites()
+        self._check_alike()
 
     def _check_one_form_each(self, coordinate: Coordinate) -> None:
         found: dict[tuple[str, ...], PriorTerm] = {}
@@ -142,6 +147,20 @@ class PriorSet:
         if self.centers is not None and not (self.sites and of_centers):
             lacking = "terms of pair forms between them" if self.sites else "sites beside them"
             raise InputError(f"there are centers of {self.centers}, but no {lacking}; add some, or leave centers out")
+
+    def _check_alike(self) -> None:
+        if self.alike and (self.sites or self.has_three_body):
+            raise InputError(
+                "types are taken for others in pairs of beads only; leave alike, or sites and three-body terms"
+            )
+        for name, other in self.alike.items():
+            if other in self.alike:
+                raise InputError(
+                    f"{name} is taken for {other}, which is taken for {self.alike[other]}; name the last one"
+                )
+            own = [term for form in self._pair_forms for term in self._by_types(form).values() if name in term.types]
+            if own:
+                raise InputError(f"{name} is taken for {other}, but there is {own[0]}; leave it out")
 
     @cached_property
     def _pair_forms(self) -> tuple[type[PairPotential], ...]:
@@ -255,7 +274,7 @@ class PriorSet:
             InputError: If a pair form has terms, but none for these types.
         """
         energy = np.zeros(len(distance))
-        types = type_key((type_a, type_b))
+        types = type_key((self.alike.get(type_a, type_a), self.alike.get(type_b, type_b)))
         for form in self._pair_forms:
             terms = self._by_types(form)
             if types not in terms:
@@ -290,6 +309,7 @@ class PriorSet:
             "exclude_bonds": int(self.exclude_bonds),
             **({"sites": [template.to_dict() for template in self.sites]} if self.sites else {}),
             **({} if self.centers is None else {"centers": self.centers}),
+            **({"alike": dict(self.alike)} if self.alike else {}),
             "terms": [term.to_dict() for term in self.terms],
             "provenance": dict(self.provenance),
         }
@@ -307,7 +327,9 @@ class PriorSet:
         """
         content = unseal(content, name=name)
         expected = {"schema", "version", "units", "exclude_bonds", "terms", "provenance"}
-        optional = {"sites", "centers"} & set(content) if isinstance(content, dict) else set()  # from 1.3, 1.5 on
+        optional = (
+            {"sites", "centers", "alike"} & set(content) if isinstance(content, dict) else set()
+        )  # from 1.3, 1.5 on
         _check_keys(content, expected | optional, name)
         if content["schema"] != SCHEMA:
             raise ArtifactError(f"{name}: schema is {content['schema']!r}; expected {SCHEMA!r}")
@@ -332,6 +354,7 @@ class PriorSet:
                 provenance=content["provenance"],
                 sites=sites,
                 centers=centers,
+                alike=_read_alike(content["alike"], name) if "alike" in optional else {},
             )
         except InputError as error:
             raise ArtifactError(f"{name}: {error}") from error
@@ -355,7 +378,7 @@ class PriorSet:
         if not issubclass(term.potential, PairPotential):
             return since
         cutoffs = {other.parameters.get("cutoff") for other in self._by_types(term.potential).values()}
-        if self.centers is not None:
+        if self.centers is not None or self.alike:
             return max(since, "1.5")
         return max(since, "1.3") if self.sites or len(cutoffs) > 1 else since
 
@@ -408,7 +431,7 @@ class PriorSet:
         if not self._pair_forms:
             return []
         if not self.sites:
-            return self._bind_points(Points.of_beads(topology, self.exclude_bonds))
+            return self._bind_points(Points.of_beads(topology, self.exclude_bonds).merged(self.alike))
         sites = Sites.of(topology, self.sites, self.exclude_bonds)
         bound = [SitePairs(sites=sites, pairs=pairs) for pairs in self._bind_points(sites.points)]
         centers = self.bind_centers(topology)
@@ -519,6 +542,12 @@ def _read_centers(content: Any, name: str) -> CenterKind:
     if content == "beads":
         return "beads"
     raise ArtifactError(f'{name}: centers is {content!r}; expected "molecules" or "beads", or no such key')
+
+
+def _read_alike(content: Any, name: str) -> Mapping[str, str]:
+    if not isinstance(content, dict) or not content or not all(isinstance(each, str) for each in content.values()):
+        raise ArtifactError(f"{name}: alike is {content!r}; expected names of bead types by name, or no such key")
+    return content
 
 
 def _read_template(content: Any, name: str) -> SiteTemplate:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from openmm_cgml.errors import InputError
 from openmm_cgml.potentials import BondedPotential, Potential, Value, find_form, type_key
 
@@ -57,6 +59,11 @@ class PriorTerm:
     def potential(self) -> type[Potential]:
         """Its form."""
         return find_form(self.form)
+
+    @property
+    def does_nothing(self) -> bool:
+        """Whether it is a bonded term whose every parameter is zero, which says that there is none of its kind."""
+        return issubclass(self.potential, BondedPotential) and not any(np.any(v) for v in self.parameters.values())
 
     @property
     def bonded(self) -> type[BondedPotential]:

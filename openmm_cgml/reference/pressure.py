@@ -221,7 +221,9 @@ def _recorded_system(store: FrameStore, specification: SystemSpecification) -> o
     assert box is not None
     n_molecules = len(np.unique(atoms.molecules))
     monomers = len(np.unique(atoms.residues)) // n_molecules if specification.chains else None
-    plan = make_plan(specification, ReferenceConfig(molecules=n_molecules, monomers=monomers, frame_interval=1.0))
+    reference = specification.reference
+    step = 1.0 if reference is None else reference.time_step  # an interval that no plan can refuse; nothing is recorded
+    plan = make_plan(specification, ReferenceConfig(molecules=n_molecules, monomers=monomers, frame_interval=step))
     system = plan.box.create_system(plan.settings, float(box[0, 0, 0]))
     if system.getNumParticles() != atoms.n_atoms:
         raise InputError(

@@ -46,7 +46,7 @@ class _Reference:
 
 
 class BondedTarget(Target):
-    """The bonded priors.
+    """The bonded priors. Terms whose coefficients are zero, such as torsions around straight angles, stay so.
 
     Its rows are one for each type of bond, angle or torsion: relative difference of the means (torsions by their
     magnitude), ratio of standard deviations, Jensen-Shannon divergence [bit], the largest difference of the mean of a
@@ -72,6 +72,8 @@ class BondedTarget(Target):
         self._kt = BOLTZMANN * ensemble.temperature
         self._reference: dict[str, _Reference] = {}
         for members, term in force_field.priors.bonded_members(ensemble.topology):
+            if term.does_nothing:
+                continue
             coordinate = term.bonded.coordinate
             values = coordinate.measure(ensemble.reference.positions, ensemble.reference.box, members)
             distribution = _distribution(coordinate, values)

@@ -100,7 +100,8 @@ class PairTarget(Target):
     def _statistics(self, frames: Frames) -> PairStatistics:
         """Pairs of what the pair priors act between."""
         r_max = self.force_field.priors.cutoff if self._judges_beads else self._r_max
-        return PairStatistics.of(self._ensemble.topology, frames, r_max, self._points)
+        alike = self.force_field.priors.alike
+        return PairStatistics.of(self._ensemble.topology, frames, r_max, self._points, alike=alike)
 
     @property
     def _judges_beads(self) -> bool:
@@ -157,7 +158,7 @@ class PairTarget(Target):
         step = self._step(simulated, parts, self._share(number))
         terms = {str(term): term for term in self.force_field.priors.terms}
         for part in parts:
-            terms[str(part.term)] = _changed(part, self._limited(part, step[part.place], simulated))
+            terms[str(part.term)] = _changed(part, step[part.place])
         priors = replace(self.force_field.priors, terms=tuple(terms.values()))
         self.force_field = replace(self.force_field, priors=priors)
 
@@ -175,9 +176,35 @@ class PairTarget(Target):
         matrix = weight * covariance + (1 - weight) * _uncorrelated(simulated, self._reference, parts)
         matrix = (matrix + _roughness(parts, matrix)) / self._kt
         vector = share * self._excess(sums.mean(axis=0), parts)
-        return minimize_quadratic(
-            matrix, vector, equal=self._pressure_row(simulated, parts, share), at_most=self._walls(parts)
+        pressure = self._pressure_row(simulated, parts, share)
+        at_most = self._walls(parts, np.zeros_like(vector))
+        step = minimize_quadratic(matrix, vector, equal=pressure, at_most=at_most)
+        limited, much = self._limited(parts, step, simulated)
+        free = [part for part in parts if part.place.start not in much]
+        if pressure is None or len(free) in (0, len(parts)):
+            return limited
+        # What rare pairs were to bring of the pressure, since they cost little relative entropy, the others have to.
+        rows, lacking = pressure[0], pressure[1] - pressure[0] @ limited
+        kept = np.concatenate([np.eye(len(vector))[part.place] for part in parts if part.place.start in much])
+        more = minimize_quadratic(
+            matrix,
+            np.zeros_like(vector),
+            equal=(np.concatenate([rows, kept]), np.concatenate([lacking, np.zeros(len(kept))])),
+            at_most=self._walls(free, limited),
         )
+        return self._limited(parts, limited + more, simulated)[0]
+
+    def _limited(
+        self, parts: Sequence[_Part], step: NDArray[np.float64], simulated: PairStatistics
+    ) -> tuple[NDArray[np.float64], set[int]]:
+        """The step, smaller in parts that it would change too much at once, and where the places of these begin."""
+        result, much = step.copy(), set()
+        for part in parts:
+            factor = self._factor(part, step[part.place], simulated)
+            result[part.place] *= factor
+            if factor < 1:
+                much.add(part.place.start)
+        return result, much
 
     def _excess(self, simulated: NDArray[np.float64], parts: Sequence[_Part]) -> NDArray[np.float64]:
         """Mean sums of the features in the simulation above those of the reference, shape (n,)."""
@@ -194,24 +221,27 @@ class PairTarget(Target):
         lacking = self._config.pressure - self._ensemble.pressure[0]
         return row[None], np.array([3 * share * lacking * self._ensemble.volume / KJ_PER_MOL_NM3_IN_BAR])
 
-    def _walls(self, parts: Sequence[_Part]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Rows and limits for the change that keep walls."""
-        rows, limits = [], []
+    def _walls(
+        self, parts: Sequence[_Part], step: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Rows and limits for what is added to a step that keep walls of some parts."""
+        rows, limits = [np.zeros((0, len(step)))], [np.zeros(0)]
         for part in parts:
             own, limit = part.form.walls(part.term.parameters)
             if isinstance(self._points, Centers):
                 limit = np.maximum(limit, 0.0)  # sites keep them apart
-            padded = np.zeros((len(own), parts[-1].place.stop))
+            padded = np.zeros((len(own), len(step)))
             padded[:, part.place] = own
             rows.append(padded)
-            limits.append(np.maximum(limit - own @ part.form.to_coefficients(part.term.parameters), 0.0))
+            present = part.form.to_coefficients(part.term.parameters) + step[part.place]
+            limits.append(np.maximum(limit - own @ present, 0.0))
         return np.concatenate(rows), np.concatenate(limits)
 
-    def _limited(self, part: _Part, step: NDArray[np.float64], simulated: PairStatistics) -> NDArray[np.float64]:
-        """The step, made smaller where it would change the energy of the pairs that are there too much at once."""
+    def _factor(self, part: _Part, step: NDArray[np.float64], simulated: PairStatistics) -> float:
+        """What to multiply a step by that would change the energy of the pairs that are there too much at once."""
         counts, ideal = simulated.counts[:, part.number].mean(axis=0), simulated.ideal[part.number]
         change = np.abs(part.features @ step) * np.minimum(counts / ideal, 1.0)
-        return step * min(1.0, _MOST * self._kt / max(float(change.max(initial=0.0)), 1e-300))
+        return min(1.0, _MOST * self._kt / max(float(change.max(initial=0.0)), 1e-300))
 
     def is_converged(self, rows: Sequence[Row]) -> bool:
         """See `Target.is_converged`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -39,7 +40,15 @@ class PairStatistics:
     ideal: NDArray[np.float64]
 
     @classmethod
-    def of(cls, topology: CGTopology, frames: Frames, r_max: float, sites: BuiltPoints | None = None) -> Self:
+    def of(
+        cls,
+        topology: CGTopology,
+        frames: Frames,
+        r_max: float,
+        sites: BuiltPoints | None = None,
+        *,
+        alike: Mapping[str, str] | None = None,
+    ) -> Self:
         """The statistics of frames in boxes at least twice as wide as `r_max` [nm].
 
         Args:
@@ -47,9 +56,10 @@ class PairStatistics:
             frames: Their positions and boxes.
             r_max: Range of the histograms [nm].
             sites: The sites or centers whose pairs are counted; None for those of the beads.
+            alike: Bead types that are taken for others.
         """
         assert frames.box is not None  # refinement refuses references without one
-        points = Points.of_beads(topology, 0) if sites is None else sites.points
+        points = Points.of_beads(topology, 0).merged(alike or {}) if sites is None else sites.points
         types, number_of = _number_types(points)
         n_bins = round(r_max / BIN_WIDTH)
         size = len(types) * n_bins

@@ -295,3 +295,47 @@ def test_damaged_json_is_refused_by_name(damage, message: str) -> None:
 def test_json_with_a_repeated_key_is_refused() -> None:
     with pytest.raises(ArtifactError, match="twice"):
         PriorSet.from_json('{"schema": "a", "schema": "b"}')
+
+
+def spline_term(types, scale=1.0):
+    values = tuple(scale * x for x in (9, 5, 2, 1, 0.5, 0.1))
+    parameters = {"start": 0.3, "spacing": 0.1, "cutoff": 0.9, "coefficients": values}
+    return PriorTerm(form="pair_spline", types=types, parameters=parameters)
+
+
+def test_types_that_are_taken_for_others_have_their_pairs():
+    ends = ResidueTemplate(
+        name="E", bead_names=("B1", "B2"), bead_type_names=("A", "X"), masses=(10.0, 12.0), bonds=((0, 1),)
+    )
+    topology = CGTopology.from_residues([(ends, 4)])
+    bond = PriorTerm(form="harmonic_bond", types=("A", "X"), parameters={"length": 0.2, "stiffness": 1000.0})
+    priors = PriorSet(terms=(bond, spline_term(("A", "A"))), alike={"X": "A"})
+    content = priors.to_dict()
+    assert content["version"] == "1.5" and content["alike"] == {"X": "A"}
+    assert PriorSet.from_json(priors.to_json()).to_dict() == content
+    positions = np.random.default_rng(0).uniform(0, 2, (1, 8, 3))
+    frames = Frames(positions=positions, box=np.eye(3)[None] * 2.0)
+    kinds = (("A", "A"), ("A", "X"), ("X", "X"))
+    written_out = PriorSet(terms=(bond, *map(spline_term, kinds)))
+    for part in ("all", "inter"):
+        found, wanted = (each.evaluate(topology, frames, part=part) for each in (priors, written_out))
+        np.testing.assert_allclose(found[0], wanted[0])
+        np.testing.assert_allclose(found[1], wanted[1])
+    other = PriorSet(terms=(bond, *(spline_term(types, 1.0 + ("X" in types)) for types in kinds)))
+    assert np.abs(other.forces(topology, frames) - found[1]).max() > 1, "the control: other splines of X"
+    r = np.array([0.4, 0.7])
+    np.testing.assert_array_equal(priors.pair_energy("X", "A", r), priors.pair_energy("A", "A", r))
+    with pytest.raises(ArtifactError, match="expected names of bead types by name"):
+        PriorSet.from_dict({**content, "alike": {}})
+
+
+@pytest.mark.parametrize(
+    ("alike", "message"),
+    [
+        ({"A": "X"}, r"A is taken for X, but there is pair_spline A-A; leave it out"),
+        ({"X": "Y", "Y": "A"}, "Y, which is taken for A; name the last one"),
+    ],
+)
+def test_types_that_cannot_be_taken_for_others_are_refused(alike, message):
+    with pytest.raises(InputError, match=message):
+        PriorSet(terms=(spline_term(("A", "A")),), alike=alike)

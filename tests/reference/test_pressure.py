@@ -165,6 +165,15 @@ def test_recorded_pressures_are_those_of_the_frames(recording):
     assert RecordedPressure.from_json(found.to_json()).average.standard_error == found.average.standard_error
 
 
+def test_pressures_are_measured_whatever_the_time_step(recording):
+    specification = liquids.specification()
+    assert specification.reference is not None
+    other = specification.model_copy(
+        update={"reference": specification.reference.model_copy(update={"time_step": 0.003})}
+    )
+    assert len(measure_pressure(recording, other, every=2, platform="CPU", threads=1).pressures) == 5
+
+
 def test_report_has_the_pressure_with_its_error(recording):
     report = report_reference(recording, liquids.specification())
     pressures = FrameStore.open(recording).read_pressures()

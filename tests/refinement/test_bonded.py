@@ -164,3 +164,14 @@ def test_a_force_field_without_bonded_priors_is_refused(dataset, tmp_path):
     with pytest.raises(InputError, match="no bonded priors"):
         refine(bare, dataset, tmp_path / "out", BondedRefinementConfig())
     assert not (tmp_path / "out").exists()
+
+
+def test_terms_of_zeros_stay_zero(dataset, tmp_path):
+    wrong = chain_force_field(WRONG[0], WRONG[1], [0.0])
+    result = refine(wrong, dataset, tmp_path / "out", BondedRefinementConfig(**SHORT))
+    assert {row["term"] for row in result.history} == {"harmonic_bond A-A", "cosine_angle A-A-A"}
+    before, after = (
+        {term.form: term.parameters for term in force_field.priors.terms} for force_field in (wrong, result.force_field)
+    )
+    assert before["cosine_torsion"] == after["cosine_torsion"]
+    assert before["cosine_angle"] != after["cosine_angle"]

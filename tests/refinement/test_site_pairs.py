@@ -112,4 +112,4 @@ def test_centers_mend_the_structure_that_sites_lack(tmp_path):
     result = refine(with_centers(3.0), dataset, tmp_path / "out", PairRefinementConfig(rounds=6, **settings))
     first, last = result.history[0], result.history[-1]
     assert first["all_gr_judged"] > 2 * first["all_gr_floor"], "the control, before any change"
-    assert last["all_gr_judged"] < 0.4 * first["all_gr_judged"]
+    assert last["all_gr_judged"] < 1.5 * last["all_gr_floor"]
