@@ -92,7 +92,8 @@ def measure(name: str, specification: SystemSpecification, reference: Path, roun
 
 def atomistic_steps(specification: SystemSpecification, reference: Path) -> tuple[Callable[[], object], float]:
     """Ten steps of the atomistic run from its last frame, and the length of one [ps]."""
-    plan = make_plan(specification, ReferenceConfig())
+    assert specification.reference is not None  # shipped systems have one
+    plan = make_plan(specification, ReferenceConfig(frame_interval=specification.reference.time_step))
     store = open_recording(reference)
     frame = store.read(store.n_frames - 1)
     assert frame.box is not None
