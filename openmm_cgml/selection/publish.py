@@ -52,7 +52,7 @@ def publish(workplace: Workplace, table: Mapping[str, Any], root: Path) -> Path:
     images.mkdir(exist_ok=True)
     if workplace.has_force_field(workplace.recipe.shipped):
         force_field = workplace.load_force_field(workplace.recipe.shipped)
-        reference = summarize(workplace.open_datasets(), workplace.recipe.name, workplace.recipe.limits)
+        reference = summarize(workplace.open_datasets(), workplace.specification.name, workplace.recipe.limits)
         write_reference_summary(root / "systems" / workplace.system.name / "reference.json", reference)
         _draw_box(workplace, images)
     else:

@@ -54,7 +54,7 @@ def test_the_network_is_evaluated_as_often_as_the_recipe_says(tmp_path):
 
 
 def test_the_shipped_force_field_is_simulated_with_all_seeds(tmp_path):
-    recipe = Workplace.open("pim-1", tmp_path).recipe
+    recipe = Workplace.open("pim-1-schnet", tmp_path).recipe
     assert recipe.simulated[0] == ("refined", (1, 2, 3))
     assert dict(recipe.simulated)["published-sigma-9"] == (1, 2, 3)
 
