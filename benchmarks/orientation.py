@@ -28,9 +28,9 @@ from openmm_cgml.training.config import read_fit_config
 
 ROOT = Path(__file__).parents[1]
 N_BLOCKS, CALLS = 8, 300
-BEADS = (0.7, 1.0)
-SITES = ((0.66, 0.5, 0.38), (0.52, 0.42, 0.32), (0.42, 0.36, 0.28))
-CENTERS = ((0.66, 0.5, 0.38, 1.0), (0.52, 0.42, 0.32, 1.0), (0.42, 0.36, 0.28, 1.0), (0.42, 0.32, 0.26, 0.8))
+BEADS = (1.0,)
+SITES = ((0.66, 0.5, 0.38), (0.42, 0.36, 0.28))
+CENTERS = ((0.66, 0.5, 0.38, 1.0), (0.46, 0.4, 0.3, 1.2), (0.42, 0.32, 0.26, 1.0))
 PRESSURE = 1.01325  # bar
 SYSTEMS = ("benzene-3bead", "polyethylene-2bead")
 

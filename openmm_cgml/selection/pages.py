@@ -158,7 +158,8 @@ def format_candidates(tables: Mapping[str, Mapping[str, Any]]) -> str:
     """
     rows = []
     for model, table in tables.items():
-        rows.append((f"**{model}**", *_candidate(table, table, "")))
+        as_long = {**table, **table.get("shorter_runs", {})}  # as those of the others
+        rows.append((f"**{model}**", *_candidate(table, as_long, "")))
         for name, variant in table.get("variants", {}).items():
             rows.append((name, *_candidate(table, variant, f"_{name.replace('-', '_')}")))
         floor = _format(table, ("gr_floor",))

@@ -66,6 +66,10 @@ def test_candidates_stand_below_one_another_with_the_floor():
         "| windows of the reference, 100 ps | 0.008 |  |",
         "| the two halves of the reference | 0.011 |  |",
     ]
+    longer = {"pressure_bar": 9.0, "shorter_runs": {"pressure_bar": 3.0}}
+    assert format_candidates({"a": {**table, **longer, "variants": variants}}).splitlines() == lines, (
+        "equally long runs"
+    )
     text = "<!-- candidates a: begin --><!-- candidates a: end -->"
     assert "pair-spline" in fill_page(text, {"a": {**table, "variants": variants}}, name="page")
 
