@@ -128,7 +128,7 @@ def test_yaml_with_units_asks_for_it(tmp_path):
         ("pairs: {form: power}\nthree_body: {cutoff: 0.6 nm}", "fitted together with splines between beads"),
         (
             "pairs: {form: spline, sites: {A: {C: [[0 nm, 0 nm, 0 nm]]}}}\nthree_body: {cutoff: 0.6 nm}",
-            "without sites, or leave three_body out",
+            "without sites and alike, or leave three_body out",
         ),
         ("pairs: {form: spline}\nthree_body: {cutoff: 0.6}", "unit"),
         ("pairs: {form: spline}\nthree_body: {l_max: 7}", "l_max"),

@@ -37,7 +37,7 @@ def test_results_of_shipped_polymers_keep_their_keys(made, tmp_path):
     table = read_json(made.table)
     assert set(shipped["polyethylene-2bead-schnet"]) <= set(table)
     assert set(shipped["polyethylene-2bead-schnet"]["transfer"]) == set(table["transfer"])
-    assert set(shipped["pim-1"]["variants"]["fit"]) <= set(table["variants"]["fit"])
+    assert set(shipped["pim-1-schnet"]["variants"]["fit"]) <= set(table["variants"]["fit"])
 
 
 @pytest.mark.physics

@@ -20,7 +20,7 @@ from tests.fixtures import BENZENE_3, benzene_box, tiny_force_field
 @pytest.mark.slow
 def test_an_unstable_simulation_is_counted_with_its_reason(made, tmp_path):
     runs = [shutil.copytree(path, tmp_path / path.name) for path in made.simulations("refined", (1, 2))]
-    reference = summarize(made.open_dataset(), "toy", {})
+    reference = summarize(made.open_datasets(), "toy", {})
     assert measure_runs(runs, reference)["stable_seeds"] == 2
     folder = RunFolder.at(runs[1])
     replace(folder.read_result(), status="unstable", reason="a bond broke").write()
