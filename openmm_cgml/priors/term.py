@@ -84,6 +84,8 @@ class PriorTerm:
 
     def describe(self) -> str:
         """The parameters with their units, for people."""
+        if self.does_nothing:
+            return "none"
         known = self.potential.parameters
         return ", ".join(f"{name} {known[name].text(value)}" for name, value in self.parameters.items())
 

@@ -98,3 +98,12 @@ def test_what_is_not_ours_is_said_so(tmp_path):
 def test_an_unknown_name_lists_the_shipped_ones():
     with pytest.raises(InputError, match="benzene-1bead"):
         describe("benzene-7bead")
+
+
+def test_what_pairs_act_between_is_told(capsys):
+    info("benzene-3bead")
+    assert "between centers of molecules" in capsys.readouterr().out
+    info("pim-1")
+    text = capsys.readouterr().out
+    assert re.search(r"PF in pairs +taken for P", text)
+    assert re.search(r"cosine_torsion S2-P-S1-S2 +none", text)
