@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine_rates import describe_machine
+from benchmarks.three_body import time_call
 from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.engine import DeployedPairs, deploy_sites
 from openmm_cgml.engine.cpu import TabulatedPairs
@@ -27,7 +28,7 @@ from openmm_cgml.topology import CGTopology
 from openmm_cgml.training.config import read_fit_config
 
 ROOT = Path(__file__).parents[1]
-N_BLOCKS, CALLS = 8, 300
+N_BLOCKS = 8
 BEADS = (1.0,)
 SITES = ((0.66, 0.5, 0.38), (0.42, 0.36, 0.28))
 CENTERS = ((0.66, 0.5, 0.38, 1.0), (0.46, 0.4, 0.3, 1.2), (0.42, 0.32, 0.26, 1.0))
@@ -90,13 +91,11 @@ def measure(config: PairSplineConfig, dataset: ForceMatchingDataset, fitted: Fra
     found = priors.forces(topology, held, part="inter")
     settings = config.model_dump(include={"cutoff", "centers"}, exclude_none=True)
     r2 = 1 - float(np.square(found - labels).sum()) / float(np.square(labels, dtype=np.float64).sum())
-    return {**settings, "inter_force_r2": round(r2, 4), "ms": round(time_call(priors, topology, held), 3)}
+    return {**settings, "inter_force_r2": round(r2, 4), "ms": round(time_priors(priors, topology, held), 3)}
 
 
-def time_call(priors: PriorSet, topology: CGTopology, frames: Frames) -> float:
-    """Time of a call of the engine [ms]: that which one of ten calls is faster than."""
-    import time
-
+def time_priors(priors: PriorSet, topology: CGTopology, frames: Frames) -> float:
+    """Time of a call of the engine for the pair priors [ms]."""
     bound = priors.bind(topology)
     of_sites = [potential for potential in bound if isinstance(potential, SitePairs)]
     engine: TabulatedSites | TabulatedPairs
@@ -107,14 +106,7 @@ def time_call(priors: PriorSet, topology: CGTopology, frames: Frames) -> float:
         assert table is not None  # the configuration has pairs
         engine = TabulatedPairs(DeployedPairs(pair_table=table), n_threads=1)
     assert frames.box is not None  # the datasets have one
-    positions, box = frames.positions[0].astype(float), frames.box[0].astype(float)
-    engine(positions, box)
-    times = []
-    for _ in range(CALLS):
-        start = time.perf_counter()
-        engine(positions, box)
-        times.append(time.perf_counter() - start)
-    return 1000 * float(np.percentile(times, 10))
+    return time_call(engine, frames.positions[0].astype(float), frames.box[0].astype(float))
 
 
 if __name__ == "__main__":

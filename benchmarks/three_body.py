@@ -14,7 +14,7 @@ import argparse
 import copy
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ PRESSURE = 1.01325  # bar
 CUTOFFS, MOST_RADIAL, MOST_ANGULAR = (0.6, 0.65, 0.7, 0.8, 0.9, 1.0), 4, 5
 N_FITTED, N_HELD_OUT, HELD_OUT_FROM = 120, 40, 0.7
 CALLS = 400
+Engine = Callable[[np.ndarray, np.ndarray], object]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -174,7 +175,7 @@ def neighbors(frames: Frames, cutoff: float) -> float:
     return 2 * pairs.shape[1] / frames.n_particles
 
 
-def time_call(engine: TabulatedPairs, positions: np.ndarray, box: np.ndarray) -> float:
+def time_call(engine: Engine, positions: np.ndarray, box: np.ndarray) -> float:
     """Time of a call [ms]: that which one of ten calls is faster than, since others may use the machine."""
     engine(positions, box)
     times = []

@@ -133,12 +133,7 @@ def _describe_model(path: Path, manifest: dict[str, Any], verify: bool) -> Descr
             )
         facts["cutoffs [nm]"] = force_field.cutoffs
         facts["priors"] = {f"{term.form} {'-'.join(term.types)}": term.describe() for term in force_field.priors.terms}
-        facts["priors"] |= {str(template): template.describe() for template in force_field.priors.sites}
-        if force_field.priors.centers is not None:
-            facts["priors"]["of types that are no sites"] = f"between centers of {force_field.priors.centers}"
-        facts["priors"] |= {
-            f"{name} in pairs": f"taken for {other}" for name, other in force_field.priors.alike.items()
-        }
+        facts["priors"] |= force_field.priors.describe_points()
     network = read_json(path / "network.json") if (path / "network.json").is_file() else None
     facts["network"] = network if network is not None else "none, priors only"
     for name in ("training", "validation"):

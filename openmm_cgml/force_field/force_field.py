@@ -543,10 +543,7 @@ class ForceField:
         lines = [
             f"{term.form.replace('_', ' ')} {'-'.join(term.types)}: {term.describe()}" for term in self.priors.terms
         ]
-        lines += [f"{template}: {template.describe()}" for template in self.priors.sites]
-        if self.priors.centers is not None:
-            lines.append(f"pair splines of types that are no sites: between centers of {self.priors.centers}")
-        lines += [f"{name}: in pairs taken for {other}" for name, other in self.priors.alike.items()]
+        lines += [f"{name}: {text}" for name, text in self.priors.describe_points().items()]
         time_step = self.suggest_time_step(self._one_of_each)
         text = "" if time_step is None else str(time_step)
         return write_model_card(

@@ -18,7 +18,7 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.periodic import box_widths
 from openmm_cgml.periodic import minimum_image as nearest_image
 from openmm_cgml.potentials.coordinate import Lengths, invert_masses
-from openmm_cgml.potentials.points import Points, are_within_molecules
+from openmm_cgml.potentials.points import BuiltPoints
 from openmm_cgml.potentials.potential import minimum_image
 from openmm_cgml.topology import CGTopology
 
@@ -29,7 +29,7 @@ CenterKind = Literal["molecules", "beads"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Centers:
+class Centers(BuiltPoints):
     """Centers of mass of groups of beads, whole molecules or single beads, every bead being in one.
 
     Attributes:
@@ -93,20 +93,15 @@ class Centers:
         """Number of beads."""
         return len(self.members)
 
-    @property
-    def n_sites(self) -> int:
-        """Number of centers."""
-        return len(self.types)
-
-    @property
-    def points(self) -> Points:
-        """The centers as pair forms see them."""
-        return Points(types=self.types, type_names=self.type_names, exclusions=self.exclusions)
-
     @cached_property
     def owners(self) -> NDArray[np.int64]:
         """First bead of each center, shape (n_centers,)."""
         return np.unique(self.members, return_index=True)[1]
+
+    @cached_property
+    def _first_members(self) -> NDArray[np.int64]:
+        """First bead of the center of each bead, shape (n_beads,)."""
+        return np.asarray(self.owners[self.members])
 
     @cached_property
     def _weights(self) -> Any:
@@ -125,7 +120,7 @@ class Centers:
         """
         if box is None or self.n_sites == self.n_beads:
             return positions
-        first = positions[self.owners][self.members]
+        first = positions[self._first_members]
         moved = positions - first
         if 4 * np.einsum("ix,ix->i", moved, moved).max() < box_widths(box).min() ** 2:
             return positions  # whole molecules, as OpenMM keeps them
@@ -157,12 +152,6 @@ class Centers:
             forces: Forces on the centers, of n kinds, shape (n_centers, 3, n).
         """
         return np.asarray(forces[self.members] * self.shares[:, None, None])
-
-    def is_intra(
-        self, whole: NDArray[np.float64], box: NDArray[np.float64] | None, pairs: NDArray[np.int64]
-    ) -> NDArray[np.bool_]:
-        """Which pairs are within a molecule, shape (n_pairs,). See `Sites.is_intra`."""
-        return are_within_molecules(self.molecules, whole, box, pairs)
 
     def mobilities(self, masses: NDArray[np.float64], lengths: Lengths) -> NDArray[np.float64]:
         """Inverse mass of each center [1/Da], shape (n_centers,).

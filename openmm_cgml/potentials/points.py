@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,64 +66,70 @@ class Points:
         return np.asarray((found[0] == a) & (found[1] == b))
 
 
-class BuiltPoints(Protocol):
-    """Points that are rebuilt from beads: `Sites` or `Centers`. Their methods are described there."""
+class BuiltPoints(abc.ABC):
+    """Points that are rebuilt from beads: `Sites` or `Centers`.
 
-    @property
-    def n_beads(self) -> int:
-        """Number of beads."""
+    Attributes:
+        type_names: Names of the types.
+        types: Type of each point, shape (n_sites,).
+        molecules: Molecule of each point, shape (n_sites,).
+        exclusions: Pairs i < j of points that do not interact, shape (n_exclusions, 2).
+    """
+
+    type_names: tuple[str, ...]
+    types: NDArray[np.int64]
+    molecules: NDArray[np.int64]
+    exclusions: NDArray[np.int64]
 
     @property
     def n_sites(self) -> int:
         """Number of points."""
+        return len(self.types)
 
     @property
     def points(self) -> Points:
         """The points as pair forms see them."""
+        return Points(types=self.types, type_names=self.type_names, exclusions=self.exclusions)
 
     @property
+    @abc.abstractmethod
     def owners(self) -> NDArray[np.int64]:
         """A bead of each point, shape (n_sites,)."""
 
+    @abc.abstractmethod
     def axes(self, positions: NDArray[np.float64], box: NDArray[np.float64] | None = None) -> Any:
         """What the points of one configuration are placed by."""
 
+    @abc.abstractmethod
     def place(self, axes: Any) -> NDArray[np.float64]:
         """Positions [nm], shape (n_sites, 3)."""
 
+    @abc.abstractmethod
     def place_torch(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
         """Positions [nm], shape (..., n_sites, 3), differentiable by those of the beads."""
 
+    @abc.abstractmethod
     def carry(self, axes: Any, forces: NDArray[np.float64]) -> NDArray[np.float64]:
         """What forces on the points are on the beads, shape (n_beads, 3, n)."""
+
+    @abc.abstractmethod
+    def mobilities(self, masses: NDArray[np.float64], lengths: Lengths) -> NDArray[np.float64]:
+        """Largest inverse mass of each point along any direction [1/Da], shape (n_sites,)."""
 
     def is_intra(
         self, whole: NDArray[np.float64], box: NDArray[np.float64] | None, pairs: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
-        """Which pairs are within a molecule, shape (n_pairs,)."""
+        """Which pairs are within a molecule, as `BondForest.is_intra` tells it for beads, shape (n_pairs,).
 
-    def mobilities(self, masses: NDArray[np.float64], lengths: Lengths) -> NDArray[np.float64]:
-        """Largest inverse mass of each point along any direction [1/Da], shape (n_sites,)."""
-
-
-def are_within_molecules(
-    molecules: NDArray[np.int64],
-    whole: NDArray[np.float64],
-    box: NDArray[np.float64] | None,
-    pairs: NDArray[np.int64],
-) -> NDArray[np.bool_]:
-    """Which pairs are within a molecule, rather than of two molecules or two images of one, shape (n_pairs,).
-
-    Args:
-        molecules: Molecule of each point, shape (n,).
-        whole: Points of whole molecules [nm], shape (n, 3).
-        box: Box vectors [nm], shape (3, 3), or None.
-        pairs: Pairs whose nearest images are nearer than half the smallest width, shape (2, n_pairs).
-    """
-    i, j = pairs
-    intra = np.asarray(molecules[i] == molecules[j])
-    if box is not None:
-        chosen = np.flatnonzero(intra)
-        square = ((whole[i[chosen]] - whole[j[chosen]]) ** 2).sum(axis=1)
-        intra[chosen] = square < (box_widths(box).min() / 2) ** 2
-    return intra
+        Args:
+            whole: Points of whole molecules [nm], shape (n_sites, 3).
+            box: Box vectors [nm], shape (3, 3), or None.
+            pairs: Pairs of points whose nearest images are nearer than half the smallest width, shape (2, n_pairs).
+        """
+        i, j = pairs
+        intra = np.asarray(self.molecules[i] == self.molecules[j])
+        if box is not None:
+            chosen = np.flatnonzero(intra)
+            square = ((whole[i[chosen]] - whole[j[chosen]]) ** 2).sum(axis=1)
+            intra[chosen] = square < (box_widths(box).min() / 2) ** 2
+        return intra

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from openmm_cgml.errors import InputError
 from openmm_cgml.periodic import minimum_image as nearest_image
 from openmm_cgml.potentials.coordinate import Lengths, invert_masses
-from openmm_cgml.potentials.points import Points, are_within_molecules
+from openmm_cgml.potentials.points import BuiltPoints
 from openmm_cgml.potentials.potential import minimum_image
 from openmm_cgml.topology import CGTopology
 
@@ -123,7 +123,7 @@ class Axes:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Sites:
+class Sites(BuiltPoints):
     """The sites of the beads of a topology, those of a bead one after the other.
 
     Attributes:
@@ -188,16 +188,6 @@ class Sites:
             exclusions=_expand(topology.exclusions(exclude_bonds), np.array(owners), np.array(sizes)),
         )
 
-    @property
-    def n_sites(self) -> int:
-        """Number of sites."""
-        return len(self.types)
-
-    @property
-    def points(self) -> Points:
-        """The sites as pair forms see them."""
-        return Points(types=self.types, type_names=self.type_names, exclusions=self.exclusions)
-
     @cached_property
     def owners(self) -> NDArray[np.int64]:
         """Bead that owns each site, shape (n_sites,)."""
@@ -258,18 +248,6 @@ class Sites:
         for beads, share in zip(self.frames.T, shares, strict=True):
             np.add.at(result, beads, share)
         return result
-
-    def is_intra(
-        self, whole: NDArray[np.float64], box: NDArray[np.float64] | None, pairs: NDArray[np.int64]
-    ) -> NDArray[np.bool_]:
-        """Which pairs are within a molecule, as `BondForest.is_intra` tells it for beads, shape (n_pairs,).
-
-        Args:
-            whole: Sites of whole molecules [nm], shape (n_sites, 3).
-            box: Box vectors [nm], shape (3, 3), or None.
-            pairs: Pairs of sites whose nearest images are nearer than half the smallest width, shape (2, n_pairs).
-        """
-        return are_within_molecules(self.molecules, whole, box, pairs)
 
     def straight_share(self, axes: Axes, within: float) -> float:
         """Share of the local frames that sites depend on whose three beads are so near to a straight line [rad]."""

@@ -83,7 +83,7 @@ def fit_priors(config: PriorConfig, topology: CGTopology, frames: Frames, temper
         provenance=provenance,
         sites=() if form is None else form.site_templates(),
         centers=None if form is None else form.center_kind(),
-        alike={} if form is None else _checked_alike(form.alike_types(), topology),
+        alike={} if form is None else form.alike_types(),
     )
 
 
@@ -165,7 +165,7 @@ def fit_pair_priors(
         sites=Sites.of(topology, templates, exclude_bonds) if templates else None,
         centers=None if kind is None else Centers.of(topology, kind, exclude_bonds),
         three_body=three_body,
-        alike=config.alike_types(),
+        alike=_checked_alike(config.alike_types(), topology),
     )
     found = form.fit(data, config)
     terms = [PriorTerm(form=form.key, types=types, parameters=values) for types, values in found.parameters.items()]

@@ -283,6 +283,13 @@ class PriorSet:
             energy += _alone(terms[types]).pair_energy(given, 0, 0).numpy()
         return energy
 
+    def describe_points(self) -> dict[str, str]:
+        """What pair forms act between where that is not beads, each of its own type: for people, text by name."""
+        found = {str(template): template.describe() for template in self.sites}
+        if self.centers is not None:
+            found["pairs of types that are no sites"] = f"between centers of {self.centers}"
+        return {**found, **{f"{name} in pairs": f"taken for {other}" for name, other in self.alike.items()}}
+
     def bond_moments(self, types: tuple[str, ...], kt: float) -> tuple[float, float]:
         """Mean and standard deviation of the length of a bond under its prior alone [nm].
 

@@ -85,7 +85,7 @@ def _floor(datasets: Sequence[ForceMatchingDataset], length: float, chains: bool
     differences, window = [], 0.0
     for dataset in datasets:
         g = judged_g(structure_of_frames([dataset.frames()], dataset.topology, n_blocks=_BLOCKS), chains=chains)
-        n_blocks, span = len(g.block_g), _span(dataset)
+        n_blocks, span = len(g.block_g), span_of(dataset)
         width = min(max(1, round(length / span * n_blocks)), max(1, n_blocks // 2))
         window = width * span / n_blocks
         for begin in range(0, n_blocks - width + 1, max(1, width // 2)):
@@ -94,11 +94,11 @@ def _floor(datasets: Sequence[ForceMatchingDataset], length: float, chains: bool
     return {"gr_floor": float(np.mean(differences)), "gr_floor_window_ps": float(window)}
 
 
-def _span(dataset: ForceMatchingDataset) -> float:
+def span_of(dataset: ForceMatchingDataset) -> float:
     """Time that the frames of a box stand for [ps]."""
-    times = dataset.frames().times
+    times = dataset.frames(np.array([0, dataset.n_frames - 1])).times
     assert times is not None  # recordings have them
-    return float(times[-1] - times[0]) * len(times) / max(1, len(times) - 1)
+    return float(times[-1] - times[0]) * dataset.n_frames / max(1, dataset.n_frames - 1)
 
 
 def _densities(workplace: Workplace, datasets: Sequence[ForceMatchingDataset]) -> dict[str, Any]:

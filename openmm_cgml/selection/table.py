@@ -24,7 +24,7 @@ from openmm_cgml.selection.comparison import (
     summarize,
 )
 from openmm_cgml.selection.intermolecular import compute_intermolecular_forces, has_intermolecular_part, score
-from openmm_cgml.selection.judging import judge
+from openmm_cgml.selection.judging import judge, span_of
 from openmm_cgml.selection.recipe import FITTED, PAIR_SPLINE, Plan
 from openmm_cgml.selection.refining import target_of
 from openmm_cgml.selection.simulations import is_complete, is_finished, read_outcome
@@ -118,7 +118,7 @@ def _describe_reference(
     workplace: Workplace, datasets: Sequence[ForceMatchingDataset], reference: ReferenceSummary
 ) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "reference_ns": sum(_span(dataset) for dataset in datasets) / 1000,
+        "reference_ns": sum(span_of(dataset) for dataset in datasets) / 1000,
         "frames": sum(dataset.n_frames for dataset in datasets),
         "effective_frames_energy": reference.effective_samples,
         "gr_com_rmse_reference_error": half_difference(reference),
@@ -136,12 +136,6 @@ def _describe_reference(
             described["pressure_reference_bar"] = observables["pressure"].value
             described["pressure_reference_bar_error"] = observables["pressure"].standard_error
     return described
-
-
-def _span(dataset: ForceMatchingDataset) -> float:
-    """Time that the frames of a box stand for [ps]."""
-    times = dataset.frames(np.arange(min(2, dataset.n_frames))).times
-    return 0.0 if times is None else dataset.n_frames * float(np.ptp(times))
 
 
 def _describe_settings(workplace: Workplace) -> dict[str, Any]:

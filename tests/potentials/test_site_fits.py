@@ -178,3 +178,14 @@ def test_a_site_at_every_bead_is_the_bead():
     assert PairData(topology=topology, frames=frames, kt=KT, exclude_bonds=2, sites=sites).types == (("C", "C"),)
     assert {term.types for term in fits[0]} == {("E", "E"), ("E", "M"), ("M", "M")}
     assert all(isinstance(term, PriorTerm) for term in fits[0])
+
+
+def test_types_taken_for_others_are_fitted_together_and_must_be_known():
+    topology, frames = labelled("C", 8)
+    config = PairSplineConfig(cutoff=0.75, contacts_per_bead=0.002, alike={"E": "M"})
+    terms, _ = fit_pair_priors(config, topology, frames, 300.0, 2)
+    assert [term.types for term in terms] == [("M", "M")]
+    apart, _ = fit_pair_priors(config.model_copy(update={"alike": {}}), topology, frames, 300.0, 2)
+    assert [term.types for term in apart] == [("E", "E"), ("E", "M"), ("M", "M")], "the control"
+    with pytest.raises(InputError, match=r"pairs\.alike names 'X', which is no bead type; there are"):
+        fit_pair_priors(config.model_copy(update={"alike": {"X": "M"}}), topology, frames, 300.0, 2)

@@ -113,3 +113,29 @@ def test_centers_mend_the_structure_that_sites_lack(tmp_path):
     first, last = result.history[0], result.history[-1]
     assert first["all_gr_judged"] > 2 * first["all_gr_floor"], "the control, before any change"
     assert last["all_gr_judged"] < 1.5 * last["all_gr_floor"]
+
+
+def test_what_limited_pairs_lack_of_the_pressure_others_bring(tmp_path, monkeypatch):
+    dataset, force_field = make_dataset(tmp_path / "data", 12), with_depth(1.0)
+    config = PairRefinementConfig(**SHORT, pressure=1.0, step_size=1.0)
+    ensemble = Ensemble(force_field, [dataset], config)
+    target = PairTarget(force_field, ensemble, config)
+    ensemble.pressure = (-200.0, 1.0)
+    simulated = target._statistics(ensemble.reference)
+    parts = list(target._parts(simulated.distances))
+    row, wanted = target._pressure_row(simulated, parts, 1.0)
+
+    def smaller(part, step, _):
+        size = abs(step).max()
+        return min(1.0, 1e-3 / size) if part.number == 1 and size > 0 else 1.0
+
+    monkeypatch.setattr(PairTarget, "_factor", staticmethod(smaller))
+    step = target._step(simulated, parts, 1.0)
+    assert row[0] @ step == pytest.approx(wanted[0], rel=1e-6)
+    assert abs(step[parts[1].place]).max() <= 1e-3 * (1 + 1e-9)
+    # The control: the limited step alone does not bring it.
+    monkeypatch.setattr(PairTarget, "_factor", staticmethod(lambda *_: 1.0))
+    free = target._step(simulated, parts, 1.0)
+    monkeypatch.setattr(PairTarget, "_factor", staticmethod(smaller))
+    limited, much = target._limited(parts, free, simulated)
+    assert much == {parts[1].place.start} and abs(row[0] @ limited - wanted[0]) > 1e-3 * abs(wanted[0])
