@@ -27,7 +27,7 @@ from openmm_cgml.engine.pair_tables import tabulate_pairs
 from openmm_cgml.engine.three_body import EvaluatedThreeBody
 from openmm_cgml.frames import Frames
 from openmm_cgml.potentials import PairData, PairSpline, PairSplineConfig, ThreeBody, ThreeBodyConfig
-from openmm_cgml.potentials.force_matching import _Equations
+from openmm_cgml.potentials.force_matching import NormalEquations
 from openmm_cgml.potentials.least_squares import minimize_quadratic
 from openmm_cgml.potentials.pair_spline import _blank_terms
 from openmm_cgml.potentials.three_body_features import ThreeBodyFeatures
@@ -93,7 +93,7 @@ def measure_cutoff(
         for name, frames in split.items()
     }
     blank = _blank_terms(data["fit"], PAIRS, dict.fromkeys(data["fit"].types, CUTOFF))
-    equations = {name: _Equations(PairSpline, blank, each) for name, each in data.items()}
+    equations = {name: NormalEquations(PairSpline, blank, each) for name, each in data.items()}
     sizes = [(n, angular) for n in range(1, MOST_RADIAL + 1) for angular in range(MOST_ANGULAR + 1)]
     configs: list[ThreeBodyConfig | None] = [None] if with_pairs else []
     configs += [ThreeBodyConfig(cutoff=cutoff, n_max=n, l_max=angular) for n, angular in sizes]
@@ -102,7 +102,7 @@ def measure_cutoff(
 
 def measure(
     config: ThreeBodyConfig | None,
-    equations: dict[str, _Equations],
+    equations: dict[str, NormalEquations],
     split: dict[str, Frames],
     topology: CGTopology,
     blank: dict[tuple[str, ...], dict[str, Any]],
@@ -142,7 +142,7 @@ def measure(
     return row
 
 
-def restricted(equations: _Equations, config: ThreeBodyConfig | None, topology: CGTopology) -> _Equations:
+def restricted(equations: NormalEquations, config: ThreeBodyConfig | None, topology: CGTopology) -> NormalEquations:
     """The equations of fewer functions."""
     known, n_pair = equations._three_body, equations._n_pair
     assert known is not None  # all hold the largest term
@@ -161,7 +161,7 @@ def restricted(equations: _Equations, config: ThreeBodyConfig | None, topology: 
     return result
 
 
-def r2(equations: _Equations, solution: np.ndarray) -> float:
+def r2(equations: NormalEquations, solution: np.ndarray) -> float:
     """Share of the square of the forces that a solution explains."""
     return 1 - equations.rmse(solution) ** 2 / equations.mean_square
 

@@ -18,9 +18,18 @@ from openmm_cgml.engine import (
     DeployedThreeBody,
     choose_backend,
     create_ml_force,
+    create_torsion_force,
 )
 from openmm_cgml.errors import InputError
-from openmm_cgml.potentials import BOND, BondedPotential, PairPotential, Potential, SitePairs, ThreeBody
+from openmm_cgml.potentials import (
+    BOND,
+    BondedPotential,
+    FadingTorsion,
+    PairPotential,
+    Potential,
+    SitePairs,
+    ThreeBody,
+)
 from openmm_cgml.units import BOLTZMANN
 
 _STEPS_PER_PERIOD = 20
@@ -55,6 +64,7 @@ def create_forces(
     exact: bool = False,
     periodic: bool = True,
     n_replicas: int = 1,
+    bonded_in_engine: bool = False,
 ) -> list[openmm.Force]:
     """One named OpenMM force per prior and one ML force, which comes last.
 
@@ -68,6 +78,7 @@ def create_forces(
         exact: Evaluate the network itself instead of tables of its filters.
         periodic: Whether the System has a periodic box.
         n_replicas: Number of copies of one system that the beads are.
+        bonded_in_engine: Evaluate bonded priors whose native force is slow on the CPU, fading torsions, by the engine.
     """
     taken: Sequence[Potential] = ()
     if deployed is not None and deployed.pair_table is not None:
@@ -75,7 +86,8 @@ def create_forces(
         taken = site_potentials_of(potentials) if of_sites else pair_potentials_of(potentials)
     if isinstance(deployed, DeployedThreeBody):
         taken = (*taken, *three_body_potentials_of(potentials))
-    forces = [potential.to_openmm(periodic=periodic) for potential in potentials if potential not in taken]
+    left = [potential for potential in potentials if potential not in taken]
+    forces = [_bonded_or_native(potential, periodic, bonded_in_engine) for potential in left]
     if n_replicas > 1:
         for force in forces:
             _keep_replicas_apart(force, n_replicas)
@@ -91,6 +103,13 @@ def create_forces(
         backend = choose_backend(ml_backend).name
         forces.append(create_ml_force(deployed, backend=backend, periodic=periodic, exact=exact))
     return forces
+
+
+def _bonded_or_native(potential: Potential, periodic: bool, in_engine: bool) -> openmm.Force:
+    """The native force of a prior, or a `PythonForce` where that is asked for, can be had and is faster."""
+    if in_engine and isinstance(potential, FadingTorsion) and hasattr(openmm, "PythonForce"):
+        return create_torsion_force(potential, periodic=periodic)
+    return potential.to_openmm(periodic=periodic)
 
 
 def pair_potentials_of(potentials: Sequence[Potential]) -> tuple[PairPotential, ...]:

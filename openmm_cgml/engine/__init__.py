@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from openmm_cgml.engine.deployed_sites import DeployedCenters, DeployedSites, deploy_sites
     from openmm_cgml.engine.deployed_three_body import DeployedThreeBody
     from openmm_cgml.engine.neighbors import NeighborList
+    from openmm_cgml.engine.torsions import create_torsion_force
 
 __all__ = [
     "BACKENDS",
@@ -34,6 +35,7 @@ __all__ = [
     "choose_backend",
     "choose_pair_backend",
     "create_ml_force",
+    "create_torsion_force",
     "deploy_sites",
     "describe_evaluation",
     "is_tabulable",
@@ -54,6 +56,7 @@ __getattr__, __dir__ = lazy_names(
         "choose_backend": "backends",
         "choose_pair_backend": "backends",
         "create_ml_force": "backends",
+        "create_torsion_force": "torsions",
         "deploy_sites": "deployed_sites",
         "describe_evaluation": "backends",
         "is_tabulable": "backends",

@@ -471,7 +471,14 @@ class ForceField:
             deployed = self._deploy_with_pairs(beads, replicas, priors)
         else:
             deployed = self._with_three_body(self._deploy(beads, replicas), None, replicas, priors)
-        return create_forces(priors, deployed, ml_backend=ml_backend, exact=exact, n_replicas=replicas)
+        return create_forces(
+            priors,
+            deployed,
+            ml_backend=ml_backend,
+            exact=exact,
+            n_replicas=replicas,
+            bonded_in_engine=pairs_in_engine,
+        )
 
     def _with_three_body(
         self,

@@ -10,6 +10,7 @@ from openmm_cgml.potentials.contacts import closest_approach
 from openmm_cgml.potentials.coordinate import ANGLE, BOND, COORDINATES, TORSION, Coordinate, group_by_types, type_key
 from openmm_cgml.potentials.cosine_angle import CosineAngle, CosineAngleConfig
 from openmm_cgml.potentials.cosine_torsion import CosineTorsion, CosineTorsionConfig
+from openmm_cgml.potentials.fading_torsion import FadingTorsion, FadingTorsionConfig
 from openmm_cgml.potentials.force_matching import intermolecular_forces
 from openmm_cgml.potentials.forms import POTENTIALS, bonded_forms, find_form, pair_forms
 from openmm_cgml.potentials.harmonic_angle import HarmonicAngle, HarmonicAngleConfig
@@ -55,6 +56,8 @@ __all__ = [
     "CosineTorsion",
     "CosineTorsionConfig",
     "EnergyFunction",
+    "FadingTorsion",
+    "FadingTorsionConfig",
     "HarmonicAngle",
     "HarmonicAngleConfig",
     "HarmonicBond",

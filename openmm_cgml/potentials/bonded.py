@@ -66,6 +66,8 @@ class BondedPotential(Potential):
     """Its settings in a configuration of priors."""
     indices: NDArray[np.int64]
     """Beads of each term, shape (n_terms, coordinate.n_beads)."""
+    straight_angles: ClassVar[bool] = False
+    """Whether a torsion may have beads in line."""
 
     @classmethod
     def n_types(cls) -> int:
@@ -81,6 +83,22 @@ class BondedPotential(Potential):
             values: Values of the coordinate [nm or rad], any shape.
             basis: Of `basis_for` or `basis_of`.
         """
+
+    @classmethod
+    def weights(
+        cls, positions: NDArray[Any], box: NDArray[Any] | None, members: NDArray[np.int64]
+    ) -> NDArray[np.float64] | None:
+        """What the energy is multiplied by, from other coordinates of the beads; by default None, for nothing.
+
+        Args:
+            positions: Positions [nm], shape (..., n_beads, 3).
+            box: Box vectors [nm], shape (..., 3, 3), or None.
+            members: Beads of each term, shape (n, coordinate.n_beads).
+
+        Returns:
+            Shape (..., n).
+        """
+        return None
 
     @classmethod
     @abc.abstractmethod

@@ -105,7 +105,7 @@ def match_forces(form: type[PairPotential], terms: Terms, data: PairData, *, pre
     """
     if pressure is not None and data.frames.box is None:
         raise InputError("the frames have no box, so there is no pressure to hold; leave it out of the fit")
-    equations = _Equations(form, terms, data)
+    equations = NormalEquations(form, terms, data)
     solution = free = equations.solve()
     if pressure is not None:
         solution = equations.solve((equations.virial[None], np.array([equations.virial_at(pressure)])))
@@ -131,8 +131,25 @@ class _Layer:
     cutoff: float
 
 
-class _Equations:
-    """The normal equations of a fit, and the row of its pressure."""
+class NormalEquations:
+    """The normal equations of a fit, and the row of its pressure.
+
+    Attributes:
+        places: Where the coefficients of each term stand among all, which are n.
+        matrix: Sums over frames and forces of the products of each two coefficients' forces, shape (n, n).
+        vector: Sums of their products with the forces of the data [kJ/mol], shape (n,).
+        virial: Mean over the frames of the sum of forces times arms by each coefficient, shape (n,).
+        n_frames: Frames fitted to.
+        mean_square: Of the forces of the data [(kJ/mol/nm)^2].
+
+    Args:
+        form: The form.
+        terms: See `match_forces`.
+        data: See `match_forces`.
+
+    Raises:
+        InputError: If the frames have no forces.
+    """
 
     def __init__(self, form: type[PairPotential], terms: Terms, data: PairData) -> None:
         self._form, self._terms, self._data = form, terms, data

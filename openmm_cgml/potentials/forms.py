@@ -7,6 +7,7 @@ from openmm_cgml.potentials.bonded import BondedPotential
 from openmm_cgml.potentials.coordinate import Coordinate
 from openmm_cgml.potentials.cosine_angle import CosineAngle
 from openmm_cgml.potentials.cosine_torsion import CosineTorsion
+from openmm_cgml.potentials.fading_torsion import FadingTorsion
 from openmm_cgml.potentials.harmonic_angle import HarmonicAngle
 from openmm_cgml.potentials.harmonic_bond import HarmonicBond
 from openmm_cgml.potentials.pair import PairPotential
@@ -28,6 +29,7 @@ POTENTIALS: list[type[Potential]] = [
     SplineBond,
     SplineAngle,
     SplineTorsion,
+    FadingTorsion,
     ThreeBody,
 ]
 """Every form there is; nothing else lists them."""

@@ -40,18 +40,25 @@ class Samples:
     size: float = math.inf
 
     @classmethod
-    def of(cls, coordinate: Coordinate, samples: NDArray[np.float64]) -> Samples:
-        """The histogram of samples, shape (n,), over all that the coordinate can be.
+    def of(
+        cls, coordinate: Coordinate, samples: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+    ) -> Samples:
+        """The histogram of samples over all that the coordinate can be.
 
         Without a limit it reaches twelve standard deviations from the mean.
+
+        Args:
+            coordinate: What was sampled.
+            samples: Shape (n,) [nm or rad].
+            weights: What each counts, shape (n,); None for all alike.
         """
         mean, reach = float(samples.mean()), 12 * float(samples.std())
         low, high = coordinate.limits
         if not math.isfinite(high):
             low, high = max(low, min(mean - reach, samples.min())), max(mean + reach, samples.max())
-        counts, edges = np.histogram(samples, bins=_N_BINS, range=(low, high))
+        counts, edges = np.histogram(samples, bins=_N_BINS, range=(low, high), weights=weights)
         values = (edges[1:] + edges[:-1]) / 2
-        return cls(coordinate=coordinate, values=values, shares=counts / counts.sum(), size=len(samples))
+        return cls(coordinate=coordinate, values=values, shares=counts / counts.sum(), size=float(counts.sum()))
 
     @property
     def mean(self) -> float:

@@ -37,19 +37,22 @@ class TermFeatures:
             many local features of a spline that of the largest among them, 2 ln n.
     """
 
-    def __init__(self, term: PriorTerm, reference: NDArray[np.float64]) -> None:
+    def __init__(
+        self, term: PriorTerm, reference: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+    ) -> None:
         """Features of a term.
 
         Args:
             term: The term, of a bonded form.
             reference: Samples of its coordinate in the data [nm or rad], any shape.
+            weights: What its energy is multiplied by in each, see `BondedPotential.weights`; None for nothing.
 
         Raises:
             InputError: If the samples are too few or too much alike, or the term is of no bonded form.
         """
         self.term, self._form = term, term.bonded
         self._basis = self._form.basis_of(term.parameters, float(reference.mean()))
-        plain = self._plain(reference.ravel())
+        plain = self._plain(reference.ravel(), None if weights is None else weights.ravel())
         self._mean = plain.mean(axis=0)
         centered, rough = plain - self._mean, self._form.roughness(self._basis)
         self._mix = _independent(centered) if rough is None else _determined(centered, rough)
@@ -59,17 +62,20 @@ class TermFeatures:
         self.chance = 1.0 if rough is None else max(1.0, 2 * math.log(self.n))
         self._project = (centered @ self._mix).T @ centered / len(centered)
 
-    def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The features at values of the coordinate [nm or rad], shape (*values.shape, n)."""
-        plain = self._plain(values) - self._mean
+    def __call__(self, values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """The features at values of the coordinate [nm or rad], with their weights, shape (*values.shape, n)."""
+        plain = self._plain(values, weights) - self._mean
         return np.asarray(plain @ self._mix)
 
-    def _plain(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self._form.features(values, self._basis)
+    def _plain(self, values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        features = self._form.features(values, self._basis)
+        return features if weights is None else features * weights[..., None]
 
-    def invert(self, samples: NDArray[np.float64], kt: float) -> NDArray[np.float64]:
+    def invert(
+        self, samples: NDArray[np.float64], kt: float, weights: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         """Coefficients of the features [kJ/mol] in the energy whose distribution is nearest to samples, shape (n,)."""
-        histogram = Samples.of(self._form.coordinate, samples.ravel())
+        histogram = Samples.of(self._form.coordinate, samples.ravel(), None if weights is None else weights.ravel())
         return np.asarray(self._project @ self._form.invert(histogram, kt, self._basis))
 
     def changed(self, change: NDArray[np.float64]) -> PriorTerm:
@@ -109,6 +115,7 @@ def correct_term(
     simulated: NDArray[np.float64],
     kt: float,
     *,
+    weights: tuple[NDArray[np.float64] | None, NDArray[np.float64] | None] = (None, None),
     error: NDArray[np.float64] | None = None,
     step_size: float = 1.0,
 ) -> PriorTerm:
@@ -121,13 +128,14 @@ def correct_term(
         reference: Samples of its coordinate in the data [nm or rad], any shape.
         simulated: Samples of its coordinate in the simulation, any shape.
         kt: Thermal energy [kJ/mol].
+        weights: What the energy is multiplied by in the samples of the data and of the simulation, of their shapes.
         error: Standard errors of the differences of the mean features, shape (n,): a difference loses the share of its
             square that its error explains, so that noise is not followed. By default they are exact.
         step_size: Share of the correction that is made.
     """
-    difference = features(simulated).reshape(-1, features.n).mean(axis=0)
+    difference = features(simulated, weights[1]).reshape(-1, features.n).mean(axis=0)
     try:
-        change = features.invert(reference, kt) - features.invert(simulated, kt)
+        change = features.invert(reference, kt, weights[0]) - features.invert(simulated, kt, weights[1])
     except InputError:  # far from the data, or of few samples; its first order is always known
         change = kt * difference
     if error is not None:

@@ -114,14 +114,16 @@ def fit_bonded_priors(
         samples = None
         if not given[types] or "fit" in given[types].values():
             samples = _checked(coordinate.samples(frames, members), what)
+            weights = form.weights(frames.positions, frames.box, members)
             try:
-                parameters = form.fit(Samples.of(coordinate, samples), kt, given[types], config)
+                histogram = Samples.of(coordinate, samples, None if weights is None else weights.ravel())
+                parameters = form.fit(histogram, kt, given[types], config)
             except InputError as error:
                 raise InputError(f"{what} {error}") from error
         else:
             parameters = form.from_settings(given[types], config)
         terms.append(PriorTerm(form=form.key, types=types, parameters=parameters))
-        if coordinate is TORSION and not terms[-1].does_nothing:
+        if coordinate is TORSION and not form.straight_angles and not terms[-1].does_nothing:
             turned.append(members)
         by_hand = any(value != "fit" for value in given[types].values())
         for doubt in form.doubts(parameters, None if by_hand else samples, kt):

@@ -43,7 +43,7 @@ from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
 SCHEMA = "openmm-cgml/priors"
-SCHEMA_VERSION = "1.5"
+SCHEMA_VERSION = "1.6"
 _BEADS_PER_CHUNK = 16_384  # bounds the memory of `evaluate` to some hundred MB
 _FEW_MOMENTS = 8  # of a neighbor of a bead; more make chunks smaller
 

@@ -190,10 +190,15 @@ def report_priors(priors: PriorSet, topology: CGTopology, frames: Frames, temper
 
 def _bonded_fits(priors: PriorSet, topology: CGTopology, frames: Frames, kt: float) -> Iterator[BondedFit]:
     for members, term in priors.bonded_members(topology):
-        yield _bonded_fit(term, term.bonded.coordinate.samples(frames, members), kt)
+        weights = term.bonded.weights(frames.positions, frames.box, members)
+        flat = None if weights is None else weights.ravel()
+        yield _bonded_fit(term, term.bonded.coordinate.samples(frames, members), flat, kt)
 
 
-def _bonded_fit(term: PriorTerm, samples: NDArray[np.float64], kt: float) -> BondedFit:
+def _bonded_fit(
+    term: PriorTerm, samples: NDArray[np.float64], weights: NDArray[np.float64] | None, kt: float
+) -> BondedFit:
+    """The fit of one type, from samples of its coordinate and what its energy is multiplied by in each."""
     form, coordinate = term.bonded, term.bonded.coordinate
     n_bins = int(np.clip(len(samples) // _SAMPLES_PER_BIN, 20, _N_BINS[coordinate.kind]))
     edges = np.linspace(*_range(form, term, samples, kt), n_bins + 1)
@@ -204,7 +209,7 @@ def _bonded_fit(term: PriorTerm, samples: NDArray[np.float64], kt: float) -> Bon
     fitted = weight * np.exp(-(energies - energies.min()) / kt)
     fitted, weight = (values.reshape(-1, _FINE).sum(axis=1) for values in (fitted, weight))
     fitted /= fitted.sum()
-    counts = np.histogram(samples, bins=edges)[0]
+    counts = np.histogram(samples, bins=edges, weights=weights)[0]
     shares = counts / counts.sum()
     values = (edges[1:] + edges[:-1]) / 2
     energy = form.energy_of(term.parameters, values) - energies.min()

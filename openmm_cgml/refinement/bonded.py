@@ -23,7 +23,7 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
 from openmm_cgml.potentials import Coordinate
-from openmm_cgml.priors import PriorSet
+from openmm_cgml.priors import PriorSet, PriorTerm
 from openmm_cgml.priors.correction import TermFeatures, correct_term
 from openmm_cgml.refinement.config import BondedRefinementConfig
 from openmm_cgml.refinement.ensemble import Ensemble
@@ -35,13 +35,27 @@ _BIN_WIDTHS = {"nm": 0.001, "rad": np.pi / 180}
 _WITHIN = 2.0  # standard errors
 
 
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """Values of one type of bond, angle or torsion in frames, and what the energy is multiplied by, if by anything."""
+
+    values: NDArray[np.float64]
+    weights: NDArray[np.float64] | None
+
+    @classmethod
+    def of(cls, term: PriorTerm, frames: Frames, members: NDArray[np.int64]) -> _Measured:
+        form = term.bonded
+        measured, box = frames.positions, frames.box
+        return cls(form.coordinate.measure(measured, box, members), form.weights(measured, box, members))
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Reference:
     """One type of bond, angle or torsion in the reference."""
 
     coordinate: Coordinate
     members: NDArray[np.int64]
-    values: NDArray[np.float64]
+    samples: _Measured
     distribution: Distribution
 
 
@@ -75,10 +89,10 @@ class BondedTarget(Target):
             if term.does_nothing:
                 continue
             coordinate = term.bonded.coordinate
-            values = coordinate.measure(ensemble.reference.positions, ensemble.reference.box, members)
-            distribution = _distribution(coordinate, values)
+            samples = _Measured.of(term, ensemble.reference, members)
+            distribution = _distribution(coordinate, samples.values)
             self._reference[str(term)] = _Reference(
-                coordinate=coordinate, members=members, values=values, distribution=distribution
+                coordinate=coordinate, members=members, samples=samples, distribution=distribution
             )
         if not self._reference:
             raise InputError(f"{force_field.name} has no bonded priors for these beads; there is nothing to refine")
@@ -89,16 +103,18 @@ class BondedTarget(Target):
         """See `Target.measure`."""
         rows = []
         for name, reference in self._reference.items():
-            values = reference.coordinate.measure(frames.positions, frames.box, reference.members)
-            self._present[name] = _distribution(reference.coordinate, values)
-            deviation, error = _compare(self._features(name), reference.values, values)
+            features = self._features(name)
+            present = _Measured.of(features.term, frames, reference.members)
+            self._present[name] = _distribution(reference.coordinate, present.values)
+            deviation, error = _compare(features, reference.samples, present)
             rows.append(self._row(number, name, deviation, error))
         self._first = self._first or dict(self._present)
         return rows
 
     def _features(self, name: str) -> TermFeatures:
         terms = {str(term): term for term in self.force_field.priors.terms}
-        return TermFeatures(terms[name], self._reference[name].values)
+        samples = self._reference[name].samples
+        return TermFeatures(terms[name], samples.values, samples.weights)
 
     def _row(self, number: int, name: str, deviation: NDArray[np.float64], error: NDArray[np.float64]) -> Row:
         present, reference = self._present[name], self._reference[name].distribution
@@ -118,11 +134,17 @@ class BondedTarget(Target):
         """See `Target.change`."""
         corrected = {str(term): term for term in self.force_field.priors.terms}
         for name, reference in self._reference.items():
-            values = reference.coordinate.measure(frames.positions, frames.box, reference.members)
-            features = self._features(name)
-            _, error = _compare(features, reference.values, values)
+            features, samples = self._features(name), reference.samples
+            present = _Measured.of(features.term, frames, reference.members)
+            _, error = _compare(features, samples, present)
             corrected[name] = correct_term(
-                features, reference.values, values, self._kt, error=error, step_size=self._config.step_size
+                features,
+                samples.values,
+                present.values,
+                self._kt,
+                weights=(samples.weights, present.weights),
+                error=error,
+                step_size=self._config.step_size,
             )
         priors = replace(self.force_field.priors, terms=tuple(corrected.values()))
         self.force_field = replace(self.force_field, priors=priors)
@@ -170,9 +192,9 @@ def _distribution(coordinate: Coordinate, values: NDArray[np.float64]) -> Distri
 
 
 def _compare(
-    features: TermFeatures, reference: NDArray[np.float64], simulated: NDArray[np.float64]
+    features: TermFeatures, reference: _Measured, simulated: _Measured
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean features of the simulation less those of the reference, and the standard errors, shape (n,) each."""
-    both = [features(values) for values in (reference, simulated)]
+    both = [features(samples.values, samples.weights) for samples in (reference, simulated)]
     errors = [[find_standard_error(white[..., k]) or 0.0 for k in range(features.n)] for white in both]
     return both[1].mean(axis=(0, 1)) - both[0].mean(axis=(0, 1)), np.linalg.norm(errors, axis=0)

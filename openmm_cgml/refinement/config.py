@@ -77,6 +77,10 @@ class PairRefinementConfig(RefinementConfig):
             covariance of the features from the simulation, the Newton step of the relative entropy, which needs long
             ones.
         pressure: Pressure that the simulation is to have, held by every correction; None lets it go.
+        force_weight: What the forces between molecules in the data count beside the structure. 0: only structure and
+            pressure matter. 1: a frame's forces count as their likelihood does, their errors being independent of each
+            other. Pairs that are too rare to tell in simulations keep what force matching found of them, and splines
+            between sites follow those between centers.
     """
 
     target: Literal["pair"] = "pair"
@@ -88,6 +92,7 @@ class PairRefinementConfig(RefinementConfig):
     step_size: float = pydantic.Field(default=0.7, gt=0, le=1)
     covariance_weight: float = pydantic.Field(default=0.5, ge=0, le=1)
     pressure: Pressure | None = None
+    force_weight: float = pydantic.Field(default=0.0, ge=0)
 
 
 class PriorsRefinementConfig(PairRefinementConfig):

@@ -33,7 +33,7 @@ class Ensemble:
         topology: The beads.
         temperature: Temperature [K].
         boxes: Box vectors of each dataset [nm], shape (n_boxes, 3, 3).
-        reference: Frames of one half of the reference, which the model is made like, box after box.
+        reference: Frames of one half of the reference, which the model is made like, box after box, with their forces.
         judge: Frames of the other half, which it is judged by.
         pressure: Mean pressure of the last simulations and its standard error [bar]; NaN before the first.
 
@@ -196,9 +196,11 @@ def _check(datasets: Sequence[ForceMatchingDataset], config: RefinementConfig) -
 
 
 def _take_halves(dataset: ForceMatchingDataset, most: int, config: RefinementConfig) -> tuple[Frames, Frames]:
-    """Positions and boxes of so many frames of each half."""
-    taken = [dataset.frames(_choose(frames, most, config.seed)) for frames in halves(dataset)]
-    target, judge = (Frames(positions=frames.positions, box=frames.box) for frames in taken)
+    """Positions, boxes and forces of so many frames of each half."""
+    target, judge = (
+        Frames(positions=frames.positions, box=frames.box, forces=frames.forces, forces_inter=frames.forces_inter)
+        for frames in (dataset.frames(_choose(half, most, config.seed)) for half in halves(dataset))
+    )
     return target, judge
 
 

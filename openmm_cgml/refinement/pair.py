@@ -1,22 +1,15 @@
 """Pair priors adjusted until a simulation has the pairs and the pressure of the reference.
 
-The energy of a pair form is linear in coefficients, U = sum of c_i F_i, where F_i sums a feature over the pairs of a
-frame. The relative entropy of the two ensembles is smallest where the mean of every F_i is that of the reference; its
-Newton step is kT K^-1 (<F>_model - <F>_reference), K being the covariance of the F_i in the model's ensemble (Shell,
-J. Chem. Phys. 129, 144108 (2008); Chaimovich and Shell, J. Chem. Phys. 134, 094112 (2011)). Pairs without correlations
-have K = sum over the pairs of the products of their features, which makes iterative Boltzmann inversion in the
-features (Reith, Puetz and Mueller-Plathe, J. Comput. Chem. 24, 1624 (2003)); short simulations know this better.
-The pressure is linear in the coefficients at given pairs, so a constraint of the step holds it, and the wall below the
-data is kept by others.
-
-Where pair priors act between centers beside sites, those between the centers are adjusted: they have one function for
-what the structure lacks, and the forces that the sites explain stay.
+A round of simulation tells how the mean sums of all features differ from those of the reference, and `PairStep` what
+to change. Where pair priors act between centers beside sites, those between the centers are adjusted: they have one
+function for what the structure lacks, and the forces that the sites explain stay. With a weight of the forces in the
+data (`refinement.forces`) the sites follow the centers, so that both together explain these forces as well as they can.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,33 +20,19 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
 from openmm_cgml.potentials import Centers, PairPotential, Sites
-from openmm_cgml.potentials.least_squares import minimize_quadratic
 from openmm_cgml.potentials.points import BuiltPoints
 from openmm_cgml.priors import PriorSet, PriorTerm
 from openmm_cgml.refinement.config import PairRefinementConfig
 from openmm_cgml.refinement.ensemble import Ensemble
+from openmm_cgml.refinement.forces import ForceLikelihood
 from openmm_cgml.refinement.pair_statistics import PairStatistics, compare_gr
+from openmm_cgml.refinement.pair_step import PairStep, Part
 from openmm_cgml.refinement.target import Row, Target, with_refined_priors
 from openmm_cgml.units import BOLTZMANN, KJ_PER_MOL_NM3_IN_BAR
 
 _R_MAX = 1.5  # nm, of g(r)
-_MOST = 0.5  # kT: the largest change of a pair's energy at once, times its own g(r) where that is below 1
-_SMOOTHING = 1e-4  # of the mean curvature, for the squares of second differences
 _SETTLING = 2 / 3  # of the rounds, after which steps become smaller
 _LAST = 3  # rounds that a decision to stop looks at
-_HALVINGS = 10
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """One term, where its coefficients stand among those of all terms, and its features by distance."""
-
-    form: type[PairPotential]
-    term: PriorTerm
-    number: int
-    place: slice
-    features: NDArray[np.float64]
-    slopes: NDArray[np.float64]
 
 
 class PairTarget(Target):
@@ -71,7 +50,7 @@ class PairTarget(Target):
         config: Settings.
 
     Raises:
-        InputError: If the force field has no pair priors.
+        InputError: If the force field has no pair priors, or forces are to count that its priors alone do not make.
     """
 
     provenance_key: ClassVar[str] = "pair_refinement"
@@ -95,6 +74,9 @@ class PairTarget(Target):
         self._beads = self._reference, self._judge
         if self._judges_beads:
             self._beads = self._of_beads(ensemble.reference), self._of_beads(ensemble.judge)
+        self._forces: ForceLikelihood | None = None
+        if config.force_weight:
+            self._forces = ForceLikelihood.of(force_field, topology, ensemble.reference, ensemble.temperature)
         self._last: list[float] = []
 
     def _statistics(self, frames: Frames) -> PairStatistics:
@@ -112,17 +94,21 @@ class PairTarget(Target):
         """Pairs of beads, whose structure is what judges, whatever the priors act between."""
         return PairStatistics.of(self._ensemble.topology, frames, self._r_max)
 
-    def _parts(self, distances: NDArray[np.float64]) -> Iterator[_Part]:
-        """The terms of pair forms whose bead types (or site types) occur."""
-        begin = 0
+    def _parts(self, distances: NDArray[np.float64]) -> list[Part]:
+        """The terms of pair forms whose types occur, and behind them those that follow the forces."""
+        found: list[tuple[PriorTerm, int | None]] = []
         for term in self.force_field.priors.terms:
-            form, types = term.potential, tuple(sorted(term.types))
-            if issubclass(form, PairPotential) and types in self._reference.types:
-                place = slice(begin, begin + len(form.to_coefficients(term.parameters)))
-                within = (distances < term.parameters["cutoff"])[:, None]
-                features, slopes = (of(term.parameters, distances) * within for of in (form.features, form.slopes))
-                yield _Part(form, term, self._reference.types.index(types), place, features, slopes)
-                begin = place.stop
+            types = tuple(sorted(term.types))
+            if not issubclass(term.potential, PairPotential):
+                continue
+            if types in self._reference.types:
+                found.append((term, self._reference.types.index(types)))
+            elif self._forces is not None and term.types in self._forces.places:
+                found.append((term, None))
+        parts: list[Part] = []
+        for term, number in sorted(found, key=lambda entry: entry[1] is None):
+            parts.append(Part.of(term, number, parts[-1].place.stop if parts else 0, distances))
+        return parts
 
     def measure(self, frames: Frames, number: int) -> list[Row]:
         """See `Target.measure`."""
@@ -143,6 +129,7 @@ class PairTarget(Target):
                 "converged": self._is_at_floor(whole["gr_floor"]),
             }
             for part in self._parts(simulated.distances)
+            if not part.follows
         ]
 
     def _is_at_floor(self, floor: float) -> bool:
@@ -153,95 +140,43 @@ class PairTarget(Target):
 
     def change(self, frames: Frames, number: int) -> None:
         """See `Target.change`."""
-        simulated = self._statistics(frames)
-        parts = list(self._parts(simulated.distances))
-        step = self._step(simulated, parts, self._share(number))
+        step = self._prepare(self._statistics(frames))
+        share = self._share(number)
+        changes = step.solve(self._excess(step), share=share, virial=self._lacking(share))
         terms = {str(term): term for term in self.force_field.priors.terms}
-        for part in parts:
-            terms[str(part.term)] = _changed(part, step[part.place])
+        for part in step.parts:
+            terms[str(part.term)] = part.changed(changes[part.place])
         priors = replace(self.force_field.priors, terms=tuple(terms.values()))
         self.force_field = replace(self.force_field, priors=priors)
+
+    def _prepare(self, simulated: PairStatistics) -> PairStep:
+        """All that the next change is made from."""
+        return PairStep(
+            parts=self._parts(simulated.distances),
+            simulated=simulated,
+            reference=self._reference,
+            kt=self._kt,
+            covariance_weight=self._config.covariance_weight,
+            kept_apart=isinstance(self._points, Centers),  # by the sites
+            forces=self._forces,
+            force_weight=self._config.force_weight,
+        )
+
+    def _excess(self, step: PairStep) -> NDArray[np.float64]:
+        """Mean sums of the features that are to go, shape (n,)."""
+        return step.excess()
 
     def _share(self, number: int) -> float:
         """Share of a correction that is made: all of it at first, then less and less, which averages."""
         late = number - int(_SETTLING * self._config.rounds)
         return self._config.step_size / max(1, late + 1)
 
-    def _step(self, simulated: PairStatistics, parts: Sequence[_Part], share: float) -> NDArray[np.float64]:
-        """Change of all coefficients [kJ/mol], shape (n,)."""
-        sums = _sum_features(simulated, parts)
-        # A single function of all distances is no set of local ones: only its covariance says how far to go.
-        weight = 1.0 if sums.shape[1] == len(parts) else self._config.covariance_weight
-        covariance = np.cov(sums.T).reshape(sums.shape[1], -1)
-        matrix = weight * covariance + (1 - weight) * _uncorrelated(simulated, self._reference, parts)
-        matrix = (matrix + _roughness(parts, matrix)) / self._kt
-        vector = share * self._excess(sums.mean(axis=0), parts)
-        pressure = self._pressure_row(simulated, parts, share)
-        at_most = self._walls(parts, np.zeros_like(vector))
-        step = minimize_quadratic(matrix, vector, equal=pressure, at_most=at_most)
-        limited, much = self._limited(parts, step, simulated)
-        free = [part for part in parts if part.place.start not in much]
-        if pressure is None or len(free) in (0, len(parts)):
-            return limited
-        # What rare pairs were to bring of the pressure, since they cost little relative entropy, the others have to.
-        rows, lacking = pressure[0], pressure[1] - pressure[0] @ limited
-        kept = np.concatenate([np.eye(len(vector))[part.place] for part in parts if part.place.start in much])
-        more = minimize_quadratic(
-            matrix,
-            np.zeros_like(vector),
-            equal=(np.concatenate([rows, kept]), np.concatenate([lacking, np.zeros(len(kept))])),
-            at_most=self._walls(free, limited),
-        )
-        return self._limited(parts, limited + more, simulated)[0]
-
-    def _limited(
-        self, parts: Sequence[_Part], step: NDArray[np.float64], simulated: PairStatistics
-    ) -> tuple[NDArray[np.float64], set[int]]:
-        """The step, smaller in parts that it would change too much at once, and where the places of these begin."""
-        result, much = step.copy(), set()
-        for part in parts:
-            factor = self._factor(part, step[part.place], simulated)
-            result[part.place] *= factor
-            if factor < 1:
-                much.add(part.place.start)
-        return result, much
-
-    def _excess(self, simulated: NDArray[np.float64], parts: Sequence[_Part]) -> NDArray[np.float64]:
-        """Mean sums of the features in the simulation above those of the reference, shape (n,)."""
-        return np.asarray(simulated - _sum_features(self._reference, parts).mean(axis=0))
-
-    def _pressure_row(
-        self, simulated: PairStatistics, parts: Sequence[_Part], share: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """What a change of coefficients does to the sum of forces times arms, and what it should do [kJ/mol]."""
+    def _lacking(self, share: float) -> float | None:
+        """What to add to the sum of forces times arms [kJ/mol] for the pressure that is wanted, if there is one."""
         if self._config.pressure is None:
             return None
-        arms = simulated.arms.mean(axis=0, dtype=np.float64)
-        row = np.concatenate([-arms[part.number] @ part.slopes for part in parts])
         lacking = self._config.pressure - self._ensemble.pressure[0]
-        return row[None], np.array([3 * share * lacking * self._ensemble.volume / KJ_PER_MOL_NM3_IN_BAR])
-
-    def _walls(
-        self, parts: Sequence[_Part], step: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Rows and limits for what is added to a step that keep walls of some parts."""
-        rows, limits = [np.zeros((0, len(step)))], [np.zeros(0)]
-        for part in parts:
-            own, limit = part.form.walls(part.term.parameters)
-            if isinstance(self._points, Centers):
-                limit = np.maximum(limit, 0.0)  # sites keep them apart
-            padded = np.zeros((len(own), len(step)))
-            padded[:, part.place] = own
-            rows.append(padded)
-            present = part.form.to_coefficients(part.term.parameters) + step[part.place]
-            limits.append(np.maximum(limit - own @ present, 0.0))
-        return np.concatenate(rows), np.concatenate(limits)
-
-    def _factor(self, part: _Part, step: NDArray[np.float64], simulated: PairStatistics) -> float:
-        """What to multiply a step by that would change the energy of the pairs that are there too much at once."""
-        counts, ideal = simulated.counts[:, part.number].mean(axis=0), simulated.ideal[part.number]
-        change = np.abs(part.features @ step) * np.minimum(counts / ideal, 1.0)
-        return min(1.0, _MOST * self._kt / max(float(change.max(initial=0.0)), 1e-300))
+        return float(3 * share * lacking * self._ensemble.volume / KJ_PER_MOL_NM3_IN_BAR)
 
     def is_converged(self, rows: Sequence[Row]) -> bool:
         """See `Target.is_converged`."""
@@ -270,47 +205,3 @@ def _compare(statistics: tuple[PairStatistics, PairStatistics, PairStatistics], 
     here, target, judge = (each.gr(number) for each in statistics)
     pairs = {"gr_rmse": (here, target), "gr_judged": (here, judge), "gr_floor": (target, judge)}
     return {name: compare_gr(*both) for name, both in pairs.items()}
-
-
-def _sum_features(statistics: PairStatistics, parts: Sequence[_Part]) -> NDArray[np.float64]:
-    """Sum of every feature over the pairs of each frame, shape (n_frames, n)."""
-    return np.concatenate([statistics.counts[:, part.number] @ part.features for part in parts], axis=1)
-
-
-def _uncorrelated(simulated: PairStatistics, reference: PairStatistics, parts: Sequence[_Part]) -> NDArray[np.float64]:
-    """Covariance of the sums if pairs knew nothing of each other, shape (n, n).
-
-    It takes the pairs of the ensemble that has more of them at a distance, so that a step is at most kT where the other
-    has none.
-    """
-    n = parts[-1].place.stop
-    matrix = np.zeros((n, n))
-    counts = np.maximum(*(each.counts.mean(axis=0, dtype=np.float64) for each in (simulated, reference)))
-    for part in parts:
-        for other in parts:
-            if other.number == part.number:
-                weighted = counts[part.number][:, None] * other.features
-                matrix[part.place, other.place] = part.features.T @ weighted
-    return matrix
-
-
-def _roughness(parts: Sequence[_Part], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What keeps neighboring coefficients from changing in opposite directions, and rare ones from changing at all."""
-    result = np.zeros_like(matrix)
-    for part in parts:
-        own = float(np.trace(matrix[part.place, part.place])) / (part.place.stop - part.place.start)
-        bends = np.diff(np.eye(part.place.stop - part.place.start), n=2, axis=0)
-        result[part.place, part.place] = own * (_SMOOTHING * bends.T @ bends + 1e-8 * np.eye(bends.shape[1]))
-    return result
-
-
-def _changed(part: _Part, step: NDArray[np.float64]) -> PriorTerm:
-    """The term with a step of its coefficients, or the largest half, quarter, ... of it that the form allows."""
-    before = part.form.to_coefficients(part.term.parameters)
-    for share in 0.5 ** np.arange(_HALVINGS):
-        try:
-            parameters = part.form.from_coefficients(before + share * step, part.term.parameters)
-        except InputError:
-            continue
-        return replace(part.term, parameters=parameters)
-    return part.term

@@ -1,19 +1,19 @@
 """Pair priors adjusted until a simulation has the right pressure, and changed as little as that takes.
 
 Among all changes of the coefficients that bring the pressure, the one with the smallest relative entropy to the
-ensemble before is taken: the step of `refinement.pair` without its part that follows the structure. What force matching
-found of the forces stays, where a refinement of the pairs would follow each kind of pair by itself.
+ensemble before is taken: the step of `refinement.pair_step` without its part that follows the structure. What force
+matching found of the forces stays, where a refinement of the pairs would follow each kind of pair by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openmm_cgml.refinement.pair import PairTarget
+from openmm_cgml.refinement.pair_step import PairStep
 
 
 class PressureTarget(PairTarget):
@@ -25,9 +25,9 @@ class PressureTarget(PairTarget):
         'errors of forces under "Training" are those before this step.'
     )
 
-    def _excess(self, simulated: NDArray[np.float64], parts: Sequence[Any]) -> NDArray[np.float64]:
+    def _excess(self, step: PairStep) -> NDArray[np.float64]:
         """Nothing: the structure is left to itself."""
-        return np.zeros_like(simulated)
+        return np.zeros_like(step.excess())
 
     def _is_at_floor(self, floor: float) -> bool:
         """Whether the pressure of the last simulations is right within its error."""

@@ -14,6 +14,7 @@ from openmm_cgml.potentials import (
     POTENTIALS,
     CosineAngle,
     CosineTorsion,
+    FadingTorsion,
     HarmonicAngle,
     HarmonicBond,
     PairSpline,
@@ -162,6 +163,20 @@ def spline_torsions(rng: np.random.Generator, n: int, box: np.ndarray | None, st
     return splined(SplineTorsion, rng, cosine_torsions(rng, n, box, straightest), [(0.0, np.pi)] * 3)
 
 
+def fading_torsions(rng: np.random.Generator, n: int, box: np.ndarray | None, straightest: float) -> Case:
+    """Many of them within the range of angles where they fade."""
+    case = cosine_torsions(rng, n, box, straightest)
+    assert isinstance(case.potential, CosineTorsion)
+    indices, coefficients = case.potential.indices, case.potential.coefficients
+    bent = case.positions.reshape(n, 4, 3).copy()
+    some = slice(20, min(40, n))
+    along = bent[some, 2] - bent[some, 1]
+    bent[some, 0] = bent[some, 1] - along - 0.12 * directions(rng, len(along))
+    potential = FadingTorsion(indices=indices, coefficients=coefficients)
+    wrong = replace(potential, coefficients=coefficients * [1, 1, 1, 0.998])
+    return Case(potential, bent.reshape(-1, 3), wrong)
+
+
 def liquid(rng: np.random.Generator, n: int, box: np.ndarray | None, shortest: float) -> np.ndarray:
     """Random points no closer than 0.3 nm to each other, but for a few pairs at the shortest distance."""
     cell = BOXES["cubic"] if box is None else box
@@ -248,6 +263,7 @@ CASES: dict[str, tuple[type[Potential], Callable[..., Case], int, float, float]]
     "spline bond": (SplineBond, spline_bonds, 10_000, 1e-3, 0.2),
     "spline angle": (SplineAngle, spline_angles, 10_000, 1e-3, 0.2),
     "spline torsion": (SplineTorsion, spline_torsions, 10_000, 1e-2, 0.2),
+    "fading torsion": (FadingTorsion, fading_torsions, 10_000, 1e-2, 0.2),
     "cosine torsion, six harmonics": (CosineTorsion, partial(cosine_torsions, harmonics=6), 10_000, 1e-2, 0.2),
     "power repulsion": (PowerRepulsion, repulsion, 300, 0.05, 0.3),
     "power repulsion, one type": (PowerRepulsion, single_type_repulsion, 300, 0.05, 0.3),

@@ -272,7 +272,7 @@ def test_json_round_trip_is_readable_and_exact() -> None:
         (lambda c: c.pop("units"), r"priors.json: keys missing: \['units'\]"),
         (lambda c: c.update(extra=1), r"unknown: \['extra'\]"),
         (lambda c: c.update(schema="other"), "schema is 'other'"),
-        (lambda c: c.update(version="2.0"), "version is '2.0'; this program reads 1.5"),
+        (lambda c: c.update(version="2.0"), "version is '2.0'; this program reads 1.6"),
         (lambda c: c["units"]["harmonic_bond"].update(length="angstrom"), "units are"),
         (lambda c: c["terms"][1]["parameters"].pop("angle"), "term 1: harmonic_angle A-B-A: parameters missing: angle"),
         (lambda c: c["terms"][0]["parameters"].update(stiffness=-1), "term 0: .* stiffness is -1"),

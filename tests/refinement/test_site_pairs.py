@@ -10,6 +10,7 @@ from openmm_cgml.priors import PriorSet
 from openmm_cgml.refinement import PairRefinementConfig, refine
 from openmm_cgml.refinement.ensemble import Ensemble
 from openmm_cgml.refinement.pair import PairTarget
+from openmm_cgml.refinement.pair_step import PairStep
 from openmm_cgml.simulation import SimulationConfig
 from openmm_cgml.simulation.sampler import Sampler
 from tests.fixtures import tiny_force_field
@@ -122,20 +123,21 @@ def test_what_limited_pairs_lack_of_the_pressure_others_bring(tmp_path, monkeypa
     target = PairTarget(force_field, ensemble, config)
     ensemble.pressure = (-200.0, 1.0)
     simulated = target._statistics(ensemble.reference)
-    parts = list(target._parts(simulated.distances))
-    row, wanted = target._pressure_row(simulated, parts, 1.0)
+    problem = target._prepare(simulated)
+    row, wanted, excess = problem.virial_row(), target._lacking(1.0), problem.excess()
+    second = problem.parts[1]
 
-    def smaller(part, step, _):
+    def smaller(self, part, step):
         size = abs(step).max()
         return min(1.0, 1e-3 / size) if part.number == 1 and size > 0 else 1.0
 
-    monkeypatch.setattr(PairTarget, "_factor", staticmethod(smaller))
-    step = target._step(simulated, parts, 1.0)
-    assert row[0] @ step == pytest.approx(wanted[0], rel=1e-6)
-    assert abs(step[parts[1].place]).max() <= 1e-3 * (1 + 1e-9)
+    monkeypatch.setattr(PairStep, "_factor", smaller)
+    step = problem.solve(excess, virial=wanted)
+    assert row @ step == pytest.approx(wanted, rel=1e-6)
+    assert abs(step[second.place]).max() <= 1e-3 * (1 + 1e-9)
     # The control: the limited step alone does not bring it.
-    monkeypatch.setattr(PairTarget, "_factor", staticmethod(lambda *_: 1.0))
-    free = target._step(simulated, parts, 1.0)
-    monkeypatch.setattr(PairTarget, "_factor", staticmethod(smaller))
-    limited, much = target._limited(parts, free, simulated)
-    assert much == {parts[1].place.start} and abs(row[0] @ limited - wanted[0]) > 1e-3 * abs(wanted[0])
+    monkeypatch.setattr(PairStep, "_factor", lambda *_: 1.0)
+    free = problem.solve(excess, virial=wanted)
+    monkeypatch.setattr(PairStep, "_factor", smaller)
+    limited, much = problem.limited(free)
+    assert much == {second.place.start} and abs(row @ limited - wanted) > 1e-3 * abs(wanted)

@@ -1,0 +1,79 @@
+"""Torsions that fade out where beads come into line, evaluated by the engine.
+
+OpenMM has a force of their form, a `CustomCompoundBondForce`, whose evaluation on the CPU takes some hundred times as
+long as a compiled loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load, save
+
+from openmm_cgml.engine import torsion_kernels
+from openmm_cgml.potentials.fading_torsion import FULL_SQUARE, LOST, FadingTorsion, powers_of_cosine
+
+
+class TorsionFunction:
+    """The callable that `PythonForce` holds for fading torsions: `State` in, energy and forces out.
+
+    OpenMM copies and serializes it with the System; what is stored are beads and coefficients, so a copy works in
+    another process that has this package.
+    """
+
+    def __init__(self, torsions: FadingTorsion, *, periodic: bool) -> None:
+        """Args:
+        torsions: The torsions bound to the beads of the System.
+        periodic: Whether to use the State's box.
+        """
+        self.torsions, self.periodic = torsions, periodic
+        self._indices = np.array(torsions.indices, np.int64)
+        self._powers = powers_of_cosine(torsions.coefficients)
+        self._work = np.zeros((10, 3))
+
+    def __call__(self, state: Any) -> tuple[float, NDArray[np.float64]]:
+        """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3), at an OpenMM state."""
+        box = state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None
+        return self.evaluate(state.getPositions(asNumpy=True)._value, box)
+
+    def evaluate(
+        self, positions: NDArray[np.float64], box: NDArray[np.float64] | None
+    ) -> tuple[float, NDArray[np.float64]]:
+        """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3).
+
+        Args:
+            positions: Bead positions [nm], shape (n_beads, 3).
+            box: Reduced box vectors [nm], shape (3, 3), or None.
+        """
+        forces = np.zeros(positions.shape)
+        energy = torsion_kernels.add_torsions(
+            self._indices,
+            self._powers,
+            FULL_SQUARE,
+            LOST,
+            np.asarray(positions, np.float64),
+            np.zeros((3, 3)) if box is None else np.asarray(box, np.float64),
+            box is not None,
+            self._work,
+            forces,
+        )
+        return float(energy), forces
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arrays = {name: torch.tensor(getattr(self.torsions, name)) for name in ("indices", "coefficients")}
+        return _rebuild, (save(arrays), self.periodic)
+
+
+def _rebuild(packed: bytes, periodic: bool) -> TorsionFunction:
+    arrays = {name: tensor.numpy() for name, tensor in load(packed).items()}
+    return TorsionFunction(FadingTorsion(**arrays), periodic=periodic)
+
+
+def create_torsion_force(torsions: FadingTorsion, *, periodic: bool) -> Any:
+    """A `PythonForce` of torsions, named as their native force."""
+    import openmm
+
+    return torsions.named(openmm.PythonForce(TorsionFunction(torsions, periodic=periodic)), periodic=periodic)

@@ -1,0 +1,101 @@
+"""What forces between molecules say of pair coefficients, beside the structure that simulations are compared by.
+
+Configurations of the reference and its forces are two things that a force field explains. The relative entropy is minus
+the logarithm of the likelihood of the first; that of forces with independent normal errors of variance s^2 is minus
+half their squared residual over s^2. Both are known to second order in the coefficients, so a step may follow their
+sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openmm_cgml.errors import InputError
+from openmm_cgml.force_field import ForceField
+from openmm_cgml.frames import Frames
+from openmm_cgml.potentials import PairPotential, Sites
+from openmm_cgml.potentials.force_matching import NormalEquations
+from openmm_cgml.potentials.pair import PairData
+from openmm_cgml.topology import CGTopology
+from openmm_cgml.units import BOLTZMANN
+
+_LEAST = 1e-6  # of the mean square of the forces, for the variance of errors that a model makes of its own forces
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ForceLikelihood:
+    """Minus the logarithm of the likelihood of a frame's forces, c @ matrix @ c / 2 - vector @ c for coefficients c.
+
+    Attributes:
+        places: Where the coefficients of each term stand, by its types.
+        matrix: [mol^2/kJ^2], shape (n, n).
+        vector: [mol/kJ], shape (n,).
+        virial: Sum of forces times arms in a frame by each coefficient, shape (n,).
+    """
+
+    places: Mapping[tuple[str, ...], slice]
+    matrix: NDArray[np.float64]
+    vector: NDArray[np.float64]
+    virial: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, force_field: ForceField, topology: CGTopology, frames: Frames, temperature: float) -> Self:
+        """That of the pair priors of a force field, of whose residual the variance of the errors is taken.
+
+        Args:
+            force_field: The force field.
+            topology: Its beads.
+            frames: Frames with forces.
+            temperature: Of the frames [K].
+
+        Raises:
+            InputError: If the frames have no forces, or something else than splines of one form acts between molecules.
+        """
+        priors = force_field.priors
+        forms = {term.potential for term in priors.terms if issubclass(term.potential, PairPotential)}
+        if force_field.network is not None or priors.has_three_body or len(forms) > 1:
+            raise InputError(
+                f"{force_field.name}: force_weight holds the forces of pair priors of one form, and there is a "
+                "network, a three-body term or a second form between its molecules; leave it 0"
+            )
+        terms = {term.types: term.parameters for term in priors.terms if issubclass(term.potential, PairPotential)}
+        data = PairData(
+            topology=topology,
+            frames=frames,
+            kt=BOLTZMANN * temperature,
+            exclude_bonds=priors.exclude_bonds,
+            sites=Sites.of(topology, priors.sites, priors.exclude_bonds) if priors.sites else None,
+            centers=priors.bind_centers(topology),
+            alike=priors.alike,
+        )
+        present = {*data.types, *(data.of_centers.types if data.of_centers else ())}
+        equations = NormalEquations(forms.pop(), {types: terms[types] for types in terms if types in present}, data)
+        variance = max(equations.rmse(equations.solve()) ** 2, _LEAST * equations.mean_square)
+        scale = 1 / (equations.n_frames * variance)
+        return cls(
+            places=equations.places,
+            matrix=scale * equations.regularized(),
+            vector=scale * equations.vector,
+            virial=equations.virial,
+        )
+
+    def derivatives(
+        self, types: Sequence[tuple[str, ...]], coefficients: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Second and first derivatives by coefficients that are in another order.
+
+        Args:
+            types: Types of each term, in that order.
+            coefficients: The present ones [kJ/mol], shape (n,).
+
+        Returns:
+            Shapes (n, n) and (n,).
+        """
+        order = np.concatenate([np.arange(len(self.vector))[self.places[each]] for each in types])
+        matrix = self.matrix[np.ix_(order, order)]
+        return matrix, np.asarray(matrix @ coefficients - self.vector[order])
