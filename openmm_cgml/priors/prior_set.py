@@ -37,13 +37,12 @@ from openmm_cgml.potentials import (
     type_key,
 )
 from openmm_cgml.potentials.points import Points
+from openmm_cgml.priors.prior_files import describe_priors, read_priors
 from openmm_cgml.priors.term import PriorTerm
 from openmm_cgml.storage import parse_json, seal, unseal
 from openmm_cgml.topology import CGTopology
 from openmm_cgml.wholeness import BondForest
 
-SCHEMA = "openmm-cgml/priors"
-SCHEMA_VERSION = "1.6"
 _BEADS_PER_CHUNK = 16_384  # bounds the memory of `evaluate` to some hundred MB
 _FEW_MOMENTS = 8  # of a neighbor of a bead; more make chunks smaller
 
@@ -308,18 +307,14 @@ class PriorSet:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON content, with the units stated."""
-        return {
-            "schema": SCHEMA,
-            # The version that brought the newest form, so that what older programs wrote is written unchanged.
-            "version": max((self._since(term) for term in self.terms), default="1.0"),
-            "units": _units(self.terms, self.sites),
-            "exclude_bonds": int(self.exclude_bonds),
-            **({"sites": [template.to_dict() for template in self.sites]} if self.sites else {}),
-            **({} if self.centers is None else {"centers": self.centers}),
-            **({"alike": dict(self.alike)} if self.alike else {}),
-            "terms": [term.to_dict() for term in self.terms],
-            "provenance": dict(self.provenance),
-        }
+        return describe_priors(
+            self.terms,
+            exclude_bonds=int(self.exclude_bonds),
+            provenance=self.provenance,
+            sites=self.sites,
+            centers=self.centers,
+            alike=self.alike,
+        )
 
     @classmethod
     def from_dict(cls, content: Any, *, name: str = "priors") -> PriorSet:
@@ -332,37 +327,9 @@ class PriorSet:
         Raises:
             ArtifactError: If a key is missing, unknown or of the wrong kind, a unit is not ours, or a value is wrong.
         """
-        content = unseal(content, name=name)
-        expected = {"schema", "version", "units", "exclude_bonds", "terms", "provenance"}
-        optional = (
-            {"sites", "centers", "alike"} & set(content) if isinstance(content, dict) else set()
-        )  # from 1.3, 1.5 on
-        _check_keys(content, expected | optional, name)
-        if content["schema"] != SCHEMA:
-            raise ArtifactError(f"{name}: schema is {content['schema']!r}; expected {SCHEMA!r}")
-        if str(content["version"]).split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-            raise ArtifactError(
-                f"{name}: version is {content['version']!r}; this program reads {SCHEMA_VERSION}; upgrade openmm_cgml"
-            )
-        if not isinstance(content["exclude_bonds"], int) or not isinstance(content["provenance"], dict):
-            raise ArtifactError(f"{name}: exclude_bonds must be an integer and provenance an object")
-        if not isinstance(content["terms"], list):
-            raise ArtifactError(f"{name}: terms is {type(content['terms']).__name__}; expected a list")
-        terms = tuple(_read_term(term, f"{name}, term {index}") for index, term in enumerate(content["terms"]))
-        sites = _read_sites(content["sites"], name) if "sites" in optional else ()
-        centers = _read_centers(content["centers"], name) if "centers" in optional else None
-        units = _units(terms, sites)
-        if content["units"] != units:
-            raise ArtifactError(f"{name}: units are {content['units']}; expected {units}")
+        fields = read_priors(unseal(content, name=name), name)
         try:
-            return cls(
-                terms=terms,
-                exclude_bonds=content["exclude_bonds"],
-                provenance=content["provenance"],
-                sites=sites,
-                centers=centers,
-                alike=_read_alike(content["alike"], name) if "alike" in optional else {},
-            )
+            return cls(**fields)
         except InputError as error:
             raise ArtifactError(f"{name}: {error}") from error
 
@@ -378,16 +345,6 @@ class PriorSet:
     def from_json(cls, text: str | bytes, *, name: str = "priors") -> PriorSet:
         """The prior set that `to_json` wrote. See `from_dict`."""
         return cls.from_dict(parse_json(text, name=name), name=name)
-
-    def _since(self, term: PriorTerm) -> str:
-        """Version of the schema that brought what a term needs."""
-        since = term.potential.since
-        if not issubclass(term.potential, PairPotential):
-            return since
-        cutoffs = {other.parameters.get("cutoff") for other in self._by_types(term.potential).values()}
-        if self.centers is not None or self.alike:
-            return max(since, "1.5")
-        return max(since, "1.3") if self.sites or len(cutoffs) > 1 else since
 
     def _by_types(self, form: type[Potential]) -> dict[tuple[str, ...], PriorTerm]:
         return {term.types: term for term in self.terms if term.form == form.key}
@@ -526,73 +483,3 @@ def _table(values: Sequence[Sequence[Value]]) -> NDArray[np.float64]:
         for b, value in enumerate(row):
             table[a, b, : len(value)] = value
     return table
-
-
-def _units(terms: Sequence[PriorTerm], sites: Sequence[SiteTemplate] = ()) -> dict[str, dict[str, str]]:
-    """Unit of every parameter of the forms of terms, and of sites."""
-    forms = {term.form: term.potential for term in terms}
-    of_sites = {"sites": {"positions": "nm"}} if sites else {}
-    return of_sites | {
-        key: {n: parameter.unit for n, parameter in forms[key].parameters.items()} for key in sorted(forms)
-    }
-
-
-def _read_sites(content: Any, name: str) -> tuple[SiteTemplate, ...]:
-    if not isinstance(content, list) or not content:
-        raise ArtifactError(f"{name}: sites is {content!r}; expected a list of them, or no such key")
-    return tuple(_read_template(each, f"{name}, sites {index}") for index, each in enumerate(content))
-
-
-def _read_centers(content: Any, name: str) -> CenterKind:
-    if content == "molecules":
-        return "molecules"
-    if content == "beads":
-        return "beads"
-    raise ArtifactError(f'{name}: centers is {content!r}; expected "molecules" or "beads", or no such key')
-
-
-def _read_alike(content: Any, name: str) -> Mapping[str, str]:
-    if not isinstance(content, dict) or not content or not all(isinstance(each, str) for each in content.values()):
-        raise ArtifactError(f"{name}: alike is {content!r}; expected names of bead types by name, or no such key")
-    return content
-
-
-def _read_template(content: Any, name: str) -> SiteTemplate:
-    _check_keys(content, {"type", "bead_type", "positions"}, name)
-    positions = content["positions"]
-    if not isinstance(content["type"], str) or not isinstance(content["bead_type"], str):
-        raise ArtifactError(f"{name}: type and bead_type must be names")
-    if not isinstance(positions, list) or not all(isinstance(each, list) and _is_value(each) for each in positions):
-        raise ArtifactError(f"{name}: positions must be a list of three coordinates each, not {positions!r}")
-    try:
-        return SiteTemplate(site_type=content["type"], bead_type=content["bead_type"], positions=tuple(positions))
-    except InputError as error:
-        raise ArtifactError(f"{name}: {error}") from error
-
-
-def _read_term(content: Any, name: str) -> PriorTerm:
-    _check_keys(content, {"form", "types", "parameters"}, name)
-    types, parameters = content["types"], content["parameters"]
-    if not isinstance(types, list) or not all(isinstance(t, str) for t in types) or not isinstance(parameters, dict):
-        raise ArtifactError(f"{name}: types must be a list of names, parameters an object of numbers")
-    wrong = [key for key, value in parameters.items() if not _is_value(value)]
-    if wrong:
-        raise ArtifactError(f"{name}: {wrong[0]} is {parameters[wrong[0]]!r}; expected a number or a list of them")
-    try:
-        return PriorTerm(form=content["form"], types=tuple(types), parameters=parameters)
-    except InputError as error:
-        raise ArtifactError(f"{name}: {error}") from error
-
-
-def _is_value(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(not isinstance(entry, list) and _is_value(entry) for entry in value)
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _check_keys(content: Any, expected: set[str], name: str) -> None:
-    if not isinstance(content, dict):
-        raise ArtifactError(f"{name}: expected an object, found {type(content).__name__}")
-    if content.keys() != expected:
-        missing, unknown = sorted(expected - content.keys()), sorted(content.keys() - expected)
-        raise ArtifactError(f"{name}: keys missing: {missing or 'none'}; unknown: {unknown or 'none'}")

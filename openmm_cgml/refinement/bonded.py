@@ -144,7 +144,7 @@ class BondedTarget(Target):
                 self._kt,
                 weights=(samples.weights, present.weights),
                 error=error,
-                step_size=self._config.step_size,
+                step_size=self._config.share(number),
             )
         priors = replace(self.force_field.priors, terms=tuple(corrected.values()))
         self.force_field = replace(self.force_field, priors=priors)

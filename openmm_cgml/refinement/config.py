@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pydantic
 
 from openmm_cgml.config import Config, Friction, Pressure, Time, read_config, read_yaml
 from openmm_cgml.errors import InputError
+
+_SETTLING = 2 / 3  # of the rounds, after which steps become smaller
 
 
 class RefinementConfig(Config):
@@ -49,11 +51,26 @@ class RefinementConfig(Config):
     threads: int | None = pydantic.Field(default=None, ge=1)
 
 
-class BondedRefinementConfig(RefinementConfig):
+class PriorRefinementConfig(RefinementConfig):
+    """Settings of a refinement of priors. See `RefinementConfig` for the others.
+
+    Attributes:
+        step_size: Share of each correction that is made; in the last third of the rounds it falls as 1/2, 1/3, ...,
+            which averages over what the simulations of these rounds leave to chance.
+    """
+
+    step_size: float = pydantic.Field(default=0.8, gt=0, le=1)
+
+    def share(self, number: int) -> float:
+        """Share of the correction that follows the simulation after `number` changes."""
+        late = number - int(_SETTLING * self.rounds)
+        return self.step_size / max(1, late + 1)
+
+
+class BondedRefinementConfig(PriorRefinementConfig):
     """Settings of a refinement of bonded priors. See `RefinementConfig` for the others.
 
     Attributes:
-        step_size: Share of each correction that is made.
         tolerance: A type has converged when the mean of each of its features is that of the reference within so many
             standard deviations, or within two standard errors.
     """
@@ -63,24 +80,22 @@ class BondedRefinementConfig(RefinementConfig):
     duration: Time = pydantic.Field(default=15.0, gt=0)
     equilibration: Time = pydantic.Field(default=3.0, ge=0)
     first_equilibration: Time = pydantic.Field(default=20.0, ge=0)
-    step_size: float = pydantic.Field(default=0.8, gt=0, le=1)
     tolerance: float = pydantic.Field(default=0.02, ge=0)
 
 
-class PairRefinementConfig(RefinementConfig):
+class PairRefinementConfig(PriorRefinementConfig):
     """Settings of a refinement of pair priors. See `RefinementConfig` for the others.
 
     Attributes:
-        step_size: Share of each correction that is made; in the last third of the rounds it falls as 1/2, 1/3, ...,
-            which averages over what the simulations of these rounds leave to chance.
         covariance_weight: 0 corrects every distance by itself, as iterative Boltzmann inversion does; 1 takes the whole
             covariance of the features from the simulation, the Newton step of the relative entropy, which needs long
             ones.
         pressure: Pressure that the simulation is to have, held by every correction; None lets it go.
         force_weight: What the forces between molecules in the data count beside the structure. 0: only structure and
             pressure matter. 1: a frame's forces count as their likelihood does, their errors being independent of each
-            other. Pairs that are too rare to tell in simulations keep what force matching found of them, and splines
-            between sites follow those between centers.
+            other. Splines between sites follow those between centers.
+        followers: Pairs of types, such as "CH3-CH3", that follow the forces too, because they are too rare for
+            simulations to tell; with a force_weight.
     """
 
     target: Literal["pair"] = "pair"
@@ -93,6 +108,13 @@ class PairRefinementConfig(RefinementConfig):
     covariance_weight: float = pydantic.Field(default=0.5, ge=0, le=1)
     pressure: Pressure | None = None
     force_weight: float = pydantic.Field(default=0.0, ge=0)
+    followers: tuple[str, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _check_followers(self) -> Self:
+        if self.followers and not self.force_weight:
+            raise ValueError("followers follow the forces, and force_weight is 0; give it a value, such as 0.01")
+        return self
 
 
 class PriorsRefinementConfig(PairRefinementConfig):

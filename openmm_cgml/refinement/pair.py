@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
-from openmm_cgml.potentials import Centers, PairPotential, Sites
+from openmm_cgml.potentials import Centers, PairPotential, Sites, type_key
 from openmm_cgml.potentials.points import BuiltPoints
 from openmm_cgml.priors import PriorSet, PriorTerm
 from openmm_cgml.refinement.config import PairRefinementConfig
@@ -31,7 +31,6 @@ from openmm_cgml.refinement.target import Row, Target, with_refined_priors
 from openmm_cgml.units import BOLTZMANN, KJ_PER_MOL_NM3_IN_BAR
 
 _R_MAX = 1.5  # nm, of g(r)
-_SETTLING = 2 / 3  # of the rounds, after which steps become smaller
 _LAST = 3  # rounds that a decision to stop looks at
 
 
@@ -77,6 +76,7 @@ class PairTarget(Target):
         self._forces: ForceLikelihood | None = None
         if config.force_weight:
             self._forces = ForceLikelihood.of(force_field, topology, ensemble.reference, ensemble.temperature)
+        self._following = _parse_followers(config.followers, self._reference.types)
         self._last: list[float] = []
 
     def _statistics(self, frames: Frames) -> PairStatistics:
@@ -101,7 +101,7 @@ class PairTarget(Target):
             types = tuple(sorted(term.types))
             if not issubclass(term.potential, PairPotential):
                 continue
-            if types in self._reference.types:
+            if types in self._reference.types and term.types not in self._following:
                 found.append((term, self._reference.types.index(types)))
             elif self._forces is not None and term.types in self._forces.places:
                 found.append((term, None))
@@ -141,7 +141,7 @@ class PairTarget(Target):
     def change(self, frames: Frames, number: int) -> None:
         """See `Target.change`."""
         step = self._prepare(self._statistics(frames))
-        share = self._share(number)
+        share = self._config.share(number)
         changes = step.solve(self._excess(step), share=share, virial=self._lacking(share))
         terms = {str(term): term for term in self.force_field.priors.terms}
         for part in step.parts:
@@ -165,11 +165,6 @@ class PairTarget(Target):
     def _excess(self, step: PairStep) -> NDArray[np.float64]:
         """Mean sums of the features that are to go, shape (n,)."""
         return step.excess()
-
-    def _share(self, number: int) -> float:
-        """Share of a correction that is made: all of it at first, then less and less, which averages."""
-        late = number - int(_SETTLING * self._config.rounds)
-        return self._config.step_size / max(1, late + 1)
 
     def _lacking(self, share: float) -> float | None:
         """What to add to the sum of forces times arms [kJ/mol] for the pressure that is wanted, if there is one."""
@@ -205,3 +200,19 @@ def _compare(statistics: tuple[PairStatistics, PairStatistics, PairStatistics], 
     here, target, judge = (each.gr(number) for each in statistics)
     pairs = {"gr_rmse": (here, target), "gr_judged": (here, judge), "gr_floor": (target, judge)}
     return {name: compare_gr(*both) for name, both in pairs.items()}
+
+
+def _parse_followers(names: Sequence[str], known: Sequence[tuple[str, str]]) -> set[tuple[str, ...]]:
+    """Types of the pairs that follow the forces.
+
+    Raises:
+        InputError: If they are no pairs of types here, or all of them.
+    """
+    found = {type_key(tuple(name.split("-"))) for name in names}
+    present = {type_key(types) for types in known}
+    named = ", ".join("-".join(types) for types in sorted(present))
+    if unknown := sorted(found - present):
+        raise InputError(f"followers: there are no pairs {'-'.join(unknown[0])}; there are {named}")
+    if found == present:
+        raise InputError(f"followers: {named} are all there are; leave some for the structure to adjust")
+    return found

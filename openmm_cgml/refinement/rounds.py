@@ -108,8 +108,8 @@ def refine(
     target = create_target(force_field, ensemble, config)
     with hold_output(output, OUTPUT, **place) as folder, Interruption() as interruption:
         fingerprints = ", ".join(dataset.fingerprint for dataset in datasets)
-        identity = {"force_field": force_field.fingerprint, "dataset": fingerprints, **config.model_dump()}
-        _check_identity(folder / OUTPUT.marker, identity)
+        identity = {"force_field": force_field.fingerprint, "dataset": fingerprints, **config.model_dump(mode="json")}
+        _check_identity(folder / OUTPUT.marker, identity, _defaults(config))
         history = _restore(folder, ensemble, target)
         while not _is_finished(history, target, config):
             interruption.raise_again()
@@ -205,15 +205,25 @@ def _finish(target: Target, identity: Mapping[str, Any], outcome: Mapping[str, A
     return replace(force_field, manifest=changed)
 
 
-def _check_identity(path: Path, identity: Mapping[str, Any]) -> None:
+def _defaults(config: RefinementConfig) -> dict[str, Any]:
+    """What each setting is where nothing is said, as JSON has it."""
+    found = {name: field.get_default() for name, field in type(config).model_fields.items()}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+
+
+def _check_identity(path: Path, identity: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     """Write what identifies a refinement, or compare it with what is there.
+
+    Settings that a refinement of an older version does not have were as they are by default.
 
     Raises:
         InputError: If the refinement there is another one.
     """
     if path.exists():
         known = read_object(path)
-        changed = [name for name in identity if name != "threads" and known.get(name) != identity[name]]
+        changed = [
+            name for name in identity if name != "threads" and known.get(name, defaults.get(name)) != identity[name]
+        ]
         if changed:
             raise InputError(
                 f"{path.parent}: the refinement there differs in {', '.join(changed)}; resume it with the same "

@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -139,6 +140,12 @@ def test_an_interrupted_refinement_of_priors_ends_like_an_uninterrupted_one(data
     assert [row["round"] for row in parts.history] == [0, 0, 0, 1, 1, 1]
     for one, other in zip(parts.force_field.priors.terms, whole.force_field.priors.terms, strict=True):
         assert one.parameters == pytest.approx(dict(other.parameters), rel=1e-3)
+    # A setting that an older version did not know was as it is by default.
+    record = tmp_path / "parts" / "refine.json"
+    known = json.loads(record.read_text())
+    assert known.pop("friction") == 1.0
+    record.write_text(json.dumps({k: v for k, v in known.items() if k not in ("sealed", "content_sha256")}))
+    assert len(refine(wrong, dataset, tmp_path / "parts", config, resume=True).history) == 6
     with pytest.raises(InputError, match="differs in step_size"):
         refine(wrong, dataset, tmp_path / "parts", BondedRefinementConfig(**SHORT, step_size=0.5), resume=True)
 

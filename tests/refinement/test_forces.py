@@ -13,7 +13,7 @@ from openmm_cgml.refinement.ensemble import Ensemble
 from openmm_cgml.refinement.forces import ForceLikelihood
 from openmm_cgml.refinement.pair import PairTarget
 from tests.fixtures import tiny_force_field
-from tests.refinement.test_site_pairs import SHORT, make_dataset, with_centers
+from tests.refinement.test_site_pairs import SHORT, make_dataset, with_centers, with_depth
 from tests.site_models import site_fluid, site_topology
 
 TOPOLOGY = site_topology("R", 27)
@@ -106,3 +106,44 @@ def test_sites_follow_the_centers(frames, tmp_path):
     plain.change(ensemble.judge, 0)
     kept = {term.types: term.parameters["coefficients"] for term in pair_terms(plain.force_field)}
     assert {types for types in kept if kept[types] != before[types]} == {("R", "R")}
+
+
+def test_rare_pairs_may_follow_the_forces_too(tmp_path):
+    """One type of centers, so there is nothing to choose from; what is no pair, and all of them, are refused."""
+    dataset, force_field = make_dataset(tmp_path / "data", 12), with_centers(1.0)
+    for followers, match in ((("X-R",), "no pairs R-X; there are R-R"), (("R-R",), "leave some")):
+        config = PairRefinementConfig(**SHORT, force_weight=0.01, followers=followers)
+        ensemble = Ensemble(force_field, [dataset], config)
+        forces = np.ones_like(ensemble.reference.positions)
+        ensemble.reference = replace(ensemble.reference, forces=forces, forces_inter=forces)
+        with pytest.raises(InputError, match=match):
+            PairTarget(force_field, ensemble, config)
+    with pytest.raises(ValueError, match="force_weight is 0"):
+        PairRefinementConfig(followers=("R-R",))
+
+
+def test_followers_change_only_as_forces_ask(tmp_path):
+    dataset, force_field = make_dataset(tmp_path / "data", 12), with_depth(1.0)
+    config = PairRefinementConfig(**SHORT, force_weight=0.01, followers=("H-C", "H-H"))
+    ensemble = Ensemble(force_field, [dataset], config)
+    forces = forces_between(force_field, ensemble.reference)
+    ensemble.reference = replace(ensemble.reference, forces=forces, forces_inter=forces)
+    target = PairTarget(force_field, ensemble, config)
+    parts = target._parts(target._reference.distances)
+    assert [(part.term.types, part.follows) for part in parts] == [
+        (("C", "C"), False), (("C", "H"), True), (("H", "H"), True),
+    ]  # fmt: skip
+    assert {row["term"] for row in target.measure(ensemble.judge, 0)} == {"pair_spline C-C"}
+    before = {part.term.types: part.coefficients for part in parts}
+    target.change(ensemble.judge, 0)
+    after = {part.term.types: part.coefficients for part in target._parts(target._reference.distances)}
+    # The forces are those of these very splines, so the followers move as little as the one that is adjusted asks.
+    moved = {types: np.abs(after[types] - before[types]).max() for types in before}
+    assert moved["C", "C"] > 0
+    likelihood = target._forces
+    types = [part.term.types for part in parts]
+    _, slope = likelihood.derivatives(types, np.concatenate([after[each] for each in types]))
+    stay = {**before, ("C", "C"): after["C", "C"]}
+    _, other = likelihood.derivatives(types, np.concatenate([stay[each] for each in types]))
+    followers = slice(len(before["C", "C"]), None)
+    assert np.linalg.norm(slope[followers]) < np.linalg.norm(other[followers])
