@@ -139,6 +139,7 @@ class NormalEquations:
         matrix: Sums over frames and forces of the products of each two coefficients' forces, shape (n, n).
         vector: Sums of their products with the forces of the data [kJ/mol], shape (n,).
         virial: Mean over the frames of the sum of forces times arms by each coefficient, shape (n,).
+        n_pair: Coefficients of the pair terms, which come first; those of three-body terms follow.
         n_frames: Frames fitted to.
         mean_square: Of the forces of the data [(kJ/mol/nm)^2].
 
@@ -160,8 +161,8 @@ class NormalEquations:
         if data.three_body is not None:
             topology = data.topology
             self._three_body = ThreeBodyFeatures(data.three_body, topology.bead_types, topology.type_names)
-        self._n_pair = int(ends[-1])
-        n = self._n_pair + (0 if self._three_body is None else self._three_body.n)
+        self.n_pair = int(ends[-1])
+        n = self.n_pair + (0 if self._three_body is None else self._three_body.n)
         self.matrix, self.vector, self.virial = np.zeros((n, n)), np.zeros(n), np.zeros(n)
         chosen = data.choose_frames(_MOST_FRAMES)
         frames = data.frames[chosen]
@@ -213,8 +214,8 @@ class NormalEquations:
         middle, other = np.concatenate([[near.first, near.second], [near.second, near.first]], axis=1)
         vectors, arms = (np.concatenate([each, -each]) for each in (near.vectors, near.arms))
         gradients = features.gradients(middle, other, vectors)
-        basis[:, self._n_pair :] = _scattered(middle, other, gradients, len(self._data.points.types))
-        self.virial[self._n_pair :] -= np.einsum("pnx,px->n", gradients, arms)
+        basis[:, self.n_pair :] = _scattered(middle, other, gradients, len(self._data.points.types))
+        self.virial[self.n_pair :] -= np.einsum("pnx,px->n", gradients, arms)
 
     def solve(self, equal: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None) -> NDArray[np.float64]:
         """The coefficients with the least sum of squares that keep beads apart, shape (n,).
@@ -233,11 +234,11 @@ class NormalEquations:
         cuts, solution = np.zeros((0, len(self.vector))), self._solve(equal)
         for _ in range(_MOST_CUTS if features else 0):
             assert features is not None  # the range says so
-            new = features.cuts(solution[self._n_pair :])
+            new = features.cuts(solution[self.n_pair :])
             if not len(new):
                 return solution
             pressing = cuts @ solution > -_PRESSING * np.abs(cuts) @ np.abs(solution)
-            cuts = np.concatenate([cuts[pressing], np.pad(new, ((0, 0), (self._n_pair, 0)))])
+            cuts = np.concatenate([cuts[pressing], np.pad(new, ((0, 0), (self.n_pair, 0)))])
             try:
                 solution = self._solve(equal, cuts)
             except InputError:  # too many cuts that are nearly the same
@@ -262,8 +263,8 @@ class NormalEquations:
         equal: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
     ) -> NDArray[np.float64]:
         """A solution without negative eigenvalues that is near to one that has small ones: pairs are fitted again."""
-        fixed = np.eye(len(solution))[self._n_pair :]
-        wanted = features.without_negative(solution[self._n_pair :])
+        fixed = np.eye(len(solution))[self.n_pair :]
+        wanted = features.without_negative(solution[self.n_pair :])
         if equal is not None:
             fixed, wanted = np.concatenate([equal[0], fixed]), np.concatenate([equal[1], wanted])
         return self._solve((fixed, wanted))
@@ -276,16 +277,24 @@ class NormalEquations:
             n = place.stop - place.start
             bends = np.diff(np.eye(n + 2)[:, :n], n=2, axis=0)  # coefficients beyond the cutoff are zero
             result[place, place] += weight * bends.T @ bends
-        rest = np.arange(self._n_pair, len(result))
+        rest = np.arange(self.n_pair, len(result))
         own = np.diag(self.matrix)[rest]
         result[rest, rest] += _RIDGE * np.maximum(own, _LEAST * own.max(initial=0.0) or 1.0)
+        return result
+
+    def of_three_body(self, terms: Terms) -> NDArray[np.float64]:
+        """Coefficients of three-body terms, shape (n - n_pair,), from parameters by types."""
+        result = np.zeros(len(self.vector) - self.n_pair)
+        if self._three_body is not None:
+            for types, place in self._three_body.places.items():
+                result[place] = terms[types]["coefficients"]
         return result
 
     def three_body_of(self, solution: NDArray[np.float64]) -> dict[tuple[str, ...], dict[str, Any]]:
         """Parameters of each three-body term."""
         if self._three_body is None:
             return {}
-        own, config = solution[self._n_pair :], self._three_body.config
+        own, config = solution[self.n_pair :], self._three_body.config
         return {types: config.parameters(own[place].tolist()) for types, place in self._three_body.places.items()}
 
     def walls(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

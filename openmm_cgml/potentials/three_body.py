@@ -54,6 +54,11 @@ class ThreeBodyConfig(Config):
     n_max: int = Field(default=1, ge=1, le=MOST_RADIAL)
     l_max: int = Field(default=1, ge=0, le=MOST_ANGULAR)
 
+    @classmethod
+    def of(cls, parameters: Parameters) -> Self:
+        """The settings of a term with these parameters."""
+        return cls(cutoff=parameters["cutoff"], n_max=int(parameters["n_max"]), l_max=int(parameters["l_max"]))
+
     def parameters(self, coefficients: Sequence[float]) -> dict[str, Any]:
         """Those of a term with these coefficients [kJ/mol]."""
         return {

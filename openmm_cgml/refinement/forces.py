@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
-from openmm_cgml.potentials import PairPotential, Sites
+from openmm_cgml.potentials import PairPotential, Sites, ThreeBody, ThreeBodyConfig
 from openmm_cgml.potentials.force_matching import NormalEquations
 from openmm_cgml.potentials.pair import PairData
 from openmm_cgml.topology import CGTopology
@@ -47,6 +47,8 @@ class ForceLikelihood:
     def of(cls, force_field: ForceField, topology: CGTopology, frames: Frames, temperature: float) -> Self:
         """That of the pair priors of a force field, of whose residual the variance of the errors is taken.
 
+        Three-body terms are what they are, and pair priors explain what these leave.
+
         Args:
             force_field: The force field.
             topology: Its beads.
@@ -54,16 +56,20 @@ class ForceLikelihood:
             temperature: Of the frames [K].
 
         Raises:
-            InputError: If the frames have no forces, or something else than splines of one form acts between molecules.
+            InputError: If the frames have no forces, or a network or two pair forms act between molecules.
         """
         priors = force_field.priors
         forms = {term.potential for term in priors.terms if issubclass(term.potential, PairPotential)}
-        if force_field.network is not None or priors.has_three_body or len(forms) > 1:
+        if force_field.network is not None or len(forms) > 1:
             raise InputError(
-                f"{force_field.name}: force_weight holds the forces of pair priors of one form, and there is a "
-                "network, a three-body term or a second form between its molecules; leave it 0"
+                f"{force_field.name}: force_weight holds the forces of pair priors of one form, and there is a network "
+                "or a second form between its molecules; leave it 0"
             )
-        terms = {term.types: term.parameters for term in priors.terms if issubclass(term.potential, PairPotential)}
+        form = forms.pop()
+        terms, of_three = (
+            {term.types: term.parameters for term in priors.terms if term.potential is kind}
+            for kind in (form, ThreeBody)
+        )
         data = PairData(
             topology=topology,
             frames=frames,
@@ -71,17 +77,20 @@ class ForceLikelihood:
             exclude_bonds=priors.exclude_bonds,
             sites=Sites.of(topology, priors.sites, priors.exclude_bonds) if priors.sites else None,
             centers=priors.bind_centers(topology),
+            three_body=ThreeBodyConfig.of(next(iter(of_three.values()))) if of_three else None,
             alike=priors.alike,
         )
         present = {*data.types, *(data.of_centers.types if data.of_centers else ())}
-        equations = NormalEquations(forms.pop(), {types: terms[types] for types in terms if types in present}, data)
-        variance = max(equations.rmse(equations.solve()) ** 2, _LEAST * equations.mean_square)
+        equations = NormalEquations(form, {types: terms[types] for types in terms if types in present}, data)
+        n, known = equations.n_pair, equations.of_three_body(of_three)
+        best = equations.solve((np.eye(len(equations.vector))[n:], known) if len(known) else None)
+        variance = max(equations.rmse(best) ** 2, _LEAST * equations.mean_square)
         scale = 1 / (equations.n_frames * variance)
         return cls(
             places=equations.places,
-            matrix=scale * equations.regularized(),
-            vector=scale * equations.vector,
-            virial=equations.virial,
+            matrix=scale * equations.regularized()[:n, :n],
+            vector=scale * (equations.vector[:n] - equations.matrix[:n, n:] @ known),
+            virial=equations.virial[:n],
         )
 
     def derivatives(

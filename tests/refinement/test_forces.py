@@ -8,11 +8,13 @@ import torch
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
+from openmm_cgml.potentials import ThreeBodyConfig, evaluate
+from openmm_cgml.priors import PriorSet, PriorTerm
 from openmm_cgml.refinement import PairRefinementConfig
 from openmm_cgml.refinement.ensemble import Ensemble
 from openmm_cgml.refinement.forces import ForceLikelihood
 from openmm_cgml.refinement.pair import PairTarget
-from tests.fixtures import tiny_force_field
+from tests.fixtures import benzene_box, tiny_force_field
 from tests.refinement.test_site_pairs import SHORT, make_dataset, with_centers, with_depth
 from tests.site_models import site_fluid, site_topology
 
@@ -147,3 +149,36 @@ def test_followers_change_only_as_forces_ask(tmp_path):
     _, other = likelihood.derivatives(types, np.concatenate([stay[each] for each in types]))
     followers = slice(len(before["C", "C"]), None)
     assert np.linalg.norm(slope[followers]) < np.linalg.norm(other[followers])
+
+
+def test_pair_splines_explain_what_three_body_terms_leave():
+    """Forces of splines and a three-body term together ask for the splines that made them."""
+    rng = np.random.default_rng(3)
+    plain = tiny_force_field(1, network=False)
+    kind = plain.type_names[0]
+    topology, start, box = benzene_box(1, 100, density=0.84)
+    blank = {
+        "start": 0.4,
+        "spacing": 0.05,
+        "cutoff": 0.9,
+        "coefficients": (40.0, 15.0, 3.0, -1.0, -1.5, -1.0, -0.5, -0.2, -0.1, 0.0),
+    }
+    config = ThreeBodyConfig(cutoff=0.7, n_max=1, l_max=1)
+    terms = (
+        PriorTerm(form="pair_spline", types=(kind, kind), parameters=blank),
+        PriorTerm(form="three_body", types=(kind,) * 3, parameters=config.parameters([400.0, 250.0])),
+    )
+    force_field = replace(plain, priors=PriorSet(terms=terms, exclude_bonds=2))
+    positions = start + rng.normal(scale=0.02, size=(4, *start.shape))
+    boxes = np.tile(box, (4, 1, 1))
+    forces = np.array([
+        evaluate(force_field.bind(topology), torch.tensor(x), torch.tensor(box))[1].numpy() for x in positions
+    ])  # fmt: skip
+    likelihood = ForceLikelihood.of(force_field, topology, Frames(positions=positions, box=boxes, forces=forces), 300.0)
+    true = np.array(blank["coefficients"])
+    matrix, slope = likelihood.derivatives([(kind, kind)], true)
+    assert np.abs(slope).max() < 1e-2 * np.abs(matrix @ true).max()
+    alone = replace(force_field, priors=PriorSet(terms=terms[:1], exclude_bonds=2))
+    other = ForceLikelihood.of(alone, topology, Frames(positions=positions, box=boxes, forces=forces), 300.0)
+    matrix, slope = other.derivatives([(kind, kind)], true)
+    assert np.abs(slope).max() > 3e-2 * np.abs(matrix @ true).max(), "the control"
