@@ -93,9 +93,9 @@ class PairRefinementConfig(PriorRefinementConfig):
         pressure: Pressure that the simulation is to have, held by every correction; None lets it go.
         force_weight: What the forces between molecules in the data count beside the structure. 0: only structure and
             pressure matter. 1: a frame's forces count as their likelihood does, their errors being independent of each
-            other. Splines between sites follow those between centers.
-        followers: Pairs of types, such as "CH3-CH3", that follow the forces too, because they are too rare for
-            simulations to tell; with a force_weight.
+            other.
+        followers: Pairs of types, such as "CH3-CH3", that follow the forces alone, because they are too rare for
+            simulations to tell; with a force_weight. They must not be able to undo what the others do.
     """
 
     target: Literal["pair"] = "pair"

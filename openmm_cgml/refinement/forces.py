@@ -94,17 +94,20 @@ class ForceLikelihood:
         )
 
     def derivatives(
-        self, types: Sequence[tuple[str, ...]], coefficients: NDArray[np.float64]
+        self, present: Mapping[tuple[str, ...], NDArray[np.float64]], types: Sequence[tuple[str, ...]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Second and first derivatives by coefficients that are in another order.
+        """Second and first derivatives by the coefficients of some terms.
 
         Args:
-            types: Types of each term, in that order.
-            coefficients: The present ones [kJ/mol], shape (n,).
+            present: The present coefficients of every term [kJ/mol].
+            types: Types of the terms, in the order that the derivatives shall have.
 
         Returns:
             Shapes (n, n) and (n,).
         """
-        order = np.concatenate([np.arange(len(self.vector))[self.places[each]] for each in types])
-        matrix = self.matrix[np.ix_(order, order)]
-        return matrix, np.asarray(matrix @ coefficients - self.vector[order])
+        values = np.zeros_like(self.vector)
+        for each, place in self.places.items():
+            values[place] = present[each]
+        order = np.concatenate([np.arange(len(values))[self.places[each]] for each in types])
+        slope = self.matrix @ values - self.vector
+        return self.matrix[np.ix_(order, order)], np.asarray(slope[order])

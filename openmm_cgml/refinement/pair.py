@@ -3,7 +3,7 @@
 A round of simulation tells how the mean sums of all features differ from those of the reference, and `PairStep` what
 to change. Where pair priors act between centers beside sites, those between the centers are adjusted: they have one
 function for what the structure lacks, and the forces that the sites explain stay. With a weight of the forces in the
-data (`refinement.forces`) the sites follow the centers, so that both together explain these forces as well as they can.
+data (`refinement.forces`) less of what they explain is given up; some pairs may follow these forces alone.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class PairTarget(Target):
         self._forces: ForceLikelihood | None = None
         if config.force_weight:
             self._forces = ForceLikelihood.of(force_field, topology, ensemble.reference, ensemble.temperature)
-        self._following = _parse_followers(config.followers, self._reference.types)
+        self._following = _parse_followers(config.followers, self._forces, self._reference.types)
         self._last: list[float] = []
 
     def _statistics(self, frames: Frames) -> PairStatistics:
@@ -94,17 +94,19 @@ class PairTarget(Target):
         """Pairs of beads, whose structure is what judges, whatever the priors act between."""
         return PairStatistics.of(self._ensemble.topology, frames, self._r_max)
 
+    @property
+    def _pair_terms(self) -> list[PriorTerm]:
+        return [term for term in self.force_field.priors.terms if issubclass(term.potential, PairPotential)]
+
     def _parts(self, distances: NDArray[np.float64]) -> list[Part]:
         """The terms of pair forms whose types occur, and behind them those that follow the forces."""
         found: list[tuple[PriorTerm, int | None]] = []
-        for term in self.force_field.priors.terms:
+        for term in self._pair_terms:
             types = tuple(sorted(term.types))
-            if not issubclass(term.potential, PairPotential):
-                continue
-            if types in self._reference.types and term.types not in self._following:
-                found.append((term, self._reference.types.index(types)))
-            elif self._forces is not None and term.types in self._forces.places:
+            if term.types in self._following:
                 found.append((term, None))
+            elif types in self._reference.types:
+                found.append((term, self._reference.types.index(types)))
         parts: list[Part] = []
         for term, number in sorted(found, key=lambda entry: entry[1] is None):
             parts.append(Part.of(term, number, parts[-1].place.stop if parts else 0, distances))
@@ -160,6 +162,7 @@ class PairTarget(Target):
             kept_apart=isinstance(self._points, Centers),  # by the sites
             forces=self._forces,
             force_weight=self._config.force_weight,
+            present={term.types: _coefficients_of(term) for term in self._pair_terms},
         )
 
     def _excess(self, step: PairStep) -> NDArray[np.float64]:
@@ -202,17 +205,24 @@ def _compare(statistics: tuple[PairStatistics, PairStatistics, PairStatistics], 
     return {name: compare_gr(*both) for name, both in pairs.items()}
 
 
-def _parse_followers(names: Sequence[str], known: Sequence[tuple[str, str]]) -> set[tuple[str, ...]]:
+def _coefficients_of(term: PriorTerm) -> NDArray[np.float64]:
+    form = term.potential
+    assert issubclass(form, PairPotential)  # the caller looks
+    return form.to_coefficients(term.parameters)
+
+
+def _parse_followers(
+    names: Sequence[str], forces: ForceLikelihood | None, adjusted: Sequence[tuple[str, str]]
+) -> set[tuple[str, ...]]:
     """Types of the pairs that follow the forces.
 
     Raises:
-        InputError: If they are no pairs of types here, or all of them.
+        InputError: If they are no pairs of types here, or structure would have none left to adjust.
     """
-    found = {type_key(tuple(name.split("-"))) for name in names}
-    present = {type_key(types) for types in known}
-    named = ", ".join("-".join(types) for types in sorted(present))
-    if unknown := sorted(found - present):
+    found, known = {type_key(tuple(name.split("-"))) for name in names}, forces.places if forces else {}
+    if unknown := sorted(found - set(known)):
+        named = ", ".join("-".join(types) for types in known)
         raise InputError(f"followers: there are no pairs {'-'.join(unknown[0])}; there are {named}")
-    if found == present:
-        raise InputError(f"followers: {named} are all there are; leave some for the structure to adjust")
+    if {type_key(types) for types in adjusted} <= found:
+        raise InputError(f"followers: {', '.join(names)} leave no pairs for the structure to adjust; name fewer")
     return found

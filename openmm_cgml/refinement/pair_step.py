@@ -12,7 +12,7 @@ data is kept by others. Forces add what they say of the coefficients (`refinemen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -102,6 +102,7 @@ class PairStep:
         kept_apart: Whether something else keeps the points from each other, so that walls need not be steep.
         forces: What the forces say of the coefficients; None for nothing.
         force_weight: What that counts.
+        present: Coefficients of every term that the forces tell of [kJ/mol], by its types.
     """
 
     parts: Sequence[Part]
@@ -111,7 +112,8 @@ class PairStep:
     covariance_weight: float
     kept_apart: bool = False
     forces: ForceLikelihood | None = None
-    force_weight: float = field(default=0.0)
+    force_weight: float = 0.0
+    present: Mapping[tuple[str, ...], NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def _n(self) -> int:
@@ -145,8 +147,8 @@ class PairStep:
         """
         matrix, vector = self._curvature(), share * excess
         if self.forces is not None:
-            present = np.concatenate([part.coefficients for part in self.parts])
-            curvature, slope = self.forces.derivatives([part.term.types for part in self.parts], present)
+            types = [part.term.types for part in self.parts]
+            curvature, slope = self.forces.derivatives(self.present, types)
             matrix += self.kt * self.force_weight * curvature
             vector -= self.kt * self.force_weight * share * slope
         pressure = None if virial is None else (self.virial_row()[None], np.array([virial]))

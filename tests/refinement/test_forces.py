@@ -18,7 +18,7 @@ from tests.fixtures import benzene_box, tiny_force_field
 from tests.refinement.test_site_pairs import SHORT, make_dataset, with_centers, with_depth
 from tests.site_models import site_fluid, site_topology
 
-TOPOLOGY = site_topology("R", 27)
+TOPOLOGY, SITES = site_topology("R", 27), site_topology("R", 64)
 
 
 def forces_between(force_field, frames):
@@ -46,29 +46,30 @@ def pair_terms(force_field):
     return [term for term in force_field.priors.terms if term.form == "pair_spline"]
 
 
-def coefficients_of(force_field, factor=1.0):
-    return np.concatenate([factor * np.array(term.parameters["coefficients"]) for term in pair_terms(force_field)])
+def present_in(force_field):
+    return {term.types: np.array(term.parameters["coefficients"]) for term in pair_terms(force_field)}
+
+
+def coefficients_of(force_field):
+    return np.concatenate(list(present_in(force_field).values()))
 
 
 def test_the_splines_that_made_the_forces_are_likelier_than_others(frames):
     force_field = with_centers(1.0)
     likelihood = ForceLikelihood.of(force_field, TOPOLOGY, frames, 300.0)
     types = [term.types for term in pair_terms(force_field)]
-    true = coefficients_of(force_field)
-    matrix, slope = likelihood.derivatives(types, true)
+    true, present = coefficients_of(force_field), present_in(force_field)
+    matrix, slope = likelihood.derivatives(present, types)
     # At the truth the slope is what the noise makes: of a size with its own curvature, of variance one.
     n_frames = len(frames.positions)
     assert n_frames * slope @ np.linalg.solve(matrix, slope) < 3 * len(true)
     worse = 0.5 * true
     assert n_frames * (matrix @ (worse - true)) @ (worse - true) > 30 * len(true), "the control"
-    # Terms in another order are the same.
-    turned, again = likelihood.derivatives(types[::-1], coefficients_of(replace_order(force_field)))
-    assert np.trace(turned) == pytest.approx(np.trace(matrix)) and abs(again).sum() == pytest.approx(abs(slope).sum())
-
-
-def replace_order(force_field):
-    terms = [term for term in force_field.priors.terms if term.form != "pair_spline"]
-    return replace(force_field, priors=replace(force_field.priors, terms=(*terms, *pair_terms(force_field)[::-1])))
+    # Those of some terms are rows and columns of those of all.
+    some, again = likelihood.derivatives(present, types[:0:-1])
+    n = len(present[types[0]])
+    assert np.trace(some) == pytest.approx(np.trace(matrix[n:, n:]))
+    assert abs(again).sum() == pytest.approx(abs(slope[n:]).sum())
 
 
 def test_what_is_not_splines_alone_is_refused(frames):
@@ -80,75 +81,59 @@ def test_what_is_not_splines_alone_is_refused(frames):
         ForceLikelihood.of(force_field, TOPOLOGY, bare, 300.0)
 
 
-def test_sites_follow_the_centers(frames, tmp_path):
-    dataset, force_field = make_dataset(tmp_path / "data", 12), with_centers(1.0)
-    config = PairRefinementConfig(**SHORT, force_weight=0.01)
-    ensemble = Ensemble(force_field, [dataset], config)
-    reference = ensemble.reference
-    forces = forces_between(with_centers(1.5), reference)
-    ensemble.reference = replace(reference, forces=forces, forces_inter=forces)
-    target = PairTarget(force_field, ensemble, config)
-    before = {term.types: term.parameters["coefficients"] for term in pair_terms(force_field)}
-    target.change(ensemble.judge, 0)
-    after = {term.types: term.parameters["coefficients"] for term in pair_terms(target.force_field)}
-    assert all(before[types] != after[types] for types in before)
-    assert {row["term"] for row in target.measure(ensemble.judge, 1)} == {"pair_spline R-R"}
-    # Of all that the sites could be beside these centers, forces want nothing else, but for what walls forbid.
-    parts = target._parts(target._reference.distances)
-    likelihood = target._forces
-    present = np.concatenate([part.coefficients for part in parts])
-    _, slope = likelihood.derivatives([part.term.types for part in parts], present)
-    assert [part.follows for part in parts] == [False, True, True, True]
-    first = np.concatenate([np.array(before[part.term.types]) for part in parts])
-    _, other = likelihood.derivatives([part.term.types for part in parts], first)
-    sites = slice(parts[1].place.start, None)
-    assert np.linalg.norm(slope[sites]) < 0.5 * np.linalg.norm(other[sites])
-    # The control: without a weight they stay.
-    plain = PairTarget(force_field, ensemble, PairRefinementConfig(**SHORT))
-    plain.change(ensemble.judge, 0)
-    kept = {term.types: term.parameters["coefficients"] for term in pair_terms(plain.force_field)}
-    assert {types for types in kept if kept[types] != before[types]} == {("R", "R")}
+def prepared(tmp_path, force_field, made_by, **settings):
+    """A target whose reference has the forces of a force field."""
+    config = PairRefinementConfig(**SHORT, **settings)
+    ensemble = Ensemble(force_field, [make_dataset(tmp_path / "data", 12)], config)
+    forces = forces_between(made_by, ensemble.reference)
+    forces += np.random.default_rng(2).normal(scale=forces.std(), size=forces.shape)
+    ensemble.reference = replace(ensemble.reference, forces=forces, forces_inter=forces)
+    return PairTarget(force_field, ensemble, config), ensemble
 
 
-def test_rare_pairs_may_follow_the_forces_too(tmp_path):
-    """One type of centers, so there is nothing to choose from; what is no pair, and all of them, are refused."""
-    dataset, force_field = make_dataset(tmp_path / "data", 12), with_centers(1.0)
-    for followers, match in ((("X-R",), "no pairs R-X; there are R-R"), (("R-R",), "leave some")):
-        config = PairRefinementConfig(**SHORT, force_weight=0.01, followers=followers)
-        ensemble = Ensemble(force_field, [dataset], config)
-        forces = np.ones_like(ensemble.reference.positions)
-        ensemble.reference = replace(ensemble.reference, forces=forces, forces_inter=forces)
+def test_sites_stay_and_forces_hold_the_centers(tmp_path):
+    """A change towards another structure costs less of the likelihood of the forces, the more these count."""
+    lost = []
+    for weight in (0.0, 0.1, 10.0):
+        force_field = with_centers(3.0)
+        target, ensemble = prepared(tmp_path / str(weight), force_field, force_field, force_weight=weight)
+        before = present_in(force_field)
+        target.change(ensemble.judge, 0)
+        after = present_in(target.force_field)
+        assert {types for types in before if (before[types] != after[types]).any()} == {("R", "R")}
+        likelihood = target._forces or ForceLikelihood.of(force_field, SITES, ensemble.reference, 300.0)
+        matrix, slope = likelihood.derivatives(before, [("R", "R")])
+        change = after["R", "R"] - before["R", "R"]
+        lost.append(change @ matrix @ change / 2 + slope @ change)
+    assert lost[0] > 0 > lost[2] and lost[0] > lost[1] > lost[2]
+
+
+def test_followers_are_pairs_and_not_all(tmp_path):
+    for followers, match in ((("X-R",), "no pairs R-X; there are"), (("R-R",), "leave no pairs")):
         with pytest.raises(InputError, match=match):
-            PairTarget(force_field, ensemble, config)
+            prepared(tmp_path / match, with_centers(1.0), with_centers(1.0), force_weight=0.01, followers=followers)
     with pytest.raises(ValueError, match="force_weight is 0"):
         PairRefinementConfig(followers=("R-R",))
 
 
-def test_followers_change_only_as_forces_ask(tmp_path):
-    dataset, force_field = make_dataset(tmp_path / "data", 12), with_depth(1.0)
-    config = PairRefinementConfig(**SHORT, force_weight=0.01, followers=("H-C", "H-H"))
-    ensemble = Ensemble(force_field, [dataset], config)
-    forces = forces_between(force_field, ensemble.reference)
-    ensemble.reference = replace(ensemble.reference, forces=forces, forces_inter=forces)
-    target = PairTarget(force_field, ensemble, config)
+def test_followers_change_as_forces_ask(tmp_path):
+    force_field = with_depth(1.0)
+    target, ensemble = prepared(
+        tmp_path, force_field, with_depth(1.5), force_weight=0.01, followers=("H-C", "H-H"), step_size=1.0
+    )
     parts = target._parts(target._reference.distances)
     assert [(part.term.types, part.follows) for part in parts] == [
         (("C", "C"), False), (("C", "H"), True), (("H", "H"), True),
     ]  # fmt: skip
     assert {row["term"] for row in target.measure(ensemble.judge, 0)} == {"pair_spline C-C"}
-    before = {part.term.types: part.coefficients for part in parts}
+    before, followers = present_in(force_field), [("C", "H"), ("H", "H")]
     target.change(ensemble.judge, 0)
-    after = {part.term.types: part.coefficients for part in target._parts(target._reference.distances)}
-    # The forces are those of these very splines, so the followers move as little as the one that is adjusted asks.
-    moved = {types: np.abs(after[types] - before[types]).max() for types in before}
-    assert moved["C", "C"] > 0
-    likelihood = target._forces
-    types = [part.term.types for part in parts]
-    _, slope = likelihood.derivatives(types, np.concatenate([after[each] for each in types]))
-    stay = {**before, ("C", "C"): after["C", "C"]}
-    _, other = likelihood.derivatives(types, np.concatenate([stay[each] for each in types]))
-    followers = slice(len(before["C", "C"]), None)
-    assert np.linalg.norm(slope[followers]) < np.linalg.norm(other[followers])
+    after = present_in(target.force_field)
+    assert all((before[types] != after[types]).any() for types in before)
+    # Of all that they could be beside the others as these are now, forces want nothing else, but for what walls forbid.
+    _, slope = target._forces.derivatives(after, followers)
+    _, other = target._forces.derivatives({**before, ("C", "C"): after["C", "C"]}, followers)
+    assert np.linalg.norm(slope) < 0.5 * np.linalg.norm(other)
 
 
 def test_pair_splines_explain_what_three_body_terms_leave():
@@ -176,9 +161,9 @@ def test_pair_splines_explain_what_three_body_terms_leave():
     ])  # fmt: skip
     likelihood = ForceLikelihood.of(force_field, topology, Frames(positions=positions, box=boxes, forces=forces), 300.0)
     true = np.array(blank["coefficients"])
-    matrix, slope = likelihood.derivatives([(kind, kind)], true)
+    matrix, slope = likelihood.derivatives({(kind, kind): true}, [(kind, kind)])
     assert np.abs(slope).max() < 1e-2 * np.abs(matrix @ true).max()
     alone = replace(force_field, priors=PriorSet(terms=terms[:1], exclude_bonds=2))
     other = ForceLikelihood.of(alone, topology, Frames(positions=positions, box=boxes, forces=forces), 300.0)
-    matrix, slope = other.derivatives([(kind, kind)], true)
+    matrix, slope = other.derivatives({(kind, kind): true}, [(kind, kind)])
     assert np.abs(slope).max() > 3e-2 * np.abs(matrix @ true).max(), "the control"
