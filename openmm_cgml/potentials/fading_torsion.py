@@ -35,6 +35,7 @@ FULL_SQUARE = math.sin(FULL_ANGLE) ** 2
 """The square of its sine."""
 STEEPEST = 23 / (math.pi - FULL_ANGLE) ** 2
 """More than the largest second derivative of a factor by its angle [1/rad^2]."""
+_VISITED = 3.0  # kT above the minimum, which a time step has to hold
 LOST = 1e-24
 """Square of the product of the two sines below which there is no direction."""
 
@@ -54,8 +55,9 @@ class FadingTorsionConfig(CosineConfig):
 @final
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FadingTorsion(CosineSeries):
-    """E = sum over terms of s(theta_1) s(theta_2) sum over n of k_n cos(n phi), phi = 180 degrees being trans.
+    """E = sum over terms of s(theta_1) s(theta_2) U(phi), phi = 180 degrees being trans.
 
+    U is the sum over n of k_n cos(n phi) less its least value, so that fading costs a torsion at its minimum nothing.
     theta_1 and theta_2 are the angles at the two inner beads, and s = x^2 (3 - 2 x) with x = sin^2(theta) over that of
     165 degrees, at most 1. So the force stays finite where beads come into line, which a torsion by itself does not
     allow; the idea is that of Bulacu et al., J. Chem. Theory Comput. 9, 3282 (2013), whose factor sin^3(theta) weakens
@@ -105,9 +107,10 @@ class FadingTorsion(CosineSeries):
         return series_minima(self.coefficients, np.pi)
 
     def period(self, masses: NDArray[np.float64], lengths: Lengths, kt: float) -> Period | None:
-        """Of the steepest that the angles' factors can be while the series is largest. See `Potential.period`."""
+        """Of the steepest that the angles' factors can be for torsions within 3 kT. See `Potential.period`."""
         found: list[tuple[float, str]] = []
-        largest = np.abs(self.coefficients).sum(axis=1)
+        low, high = _extremes(self.coefficients)
+        largest = np.minimum(high - low, _VISITED * kt)
         for beads, energy in zip(self.indices.tolist(), largest.tolist(), strict=True):
             for three in (beads[:3], beads[1:]):
                 inverse = ANGLE.inverse_mass(tuple(three), FULL_ANGLE, masses, lengths)
@@ -133,7 +136,7 @@ class FadingTorsion(CosineSeries):
         in_line = LOST * squares[0] * squares[1] ** 2 * squares[2]
         coefficients = positions.new_tensor(self.coefficients)
         series = cosine_series(cosine_between(one, other, in_line.detach()), coefficients) - coefficients.sum(-1)
-        return (fade * series).sum(-1)
+        return (fade * (series - positions.new_tensor(_extremes(self.coefficients)[0]))).sum(-1)
 
     def to_openmm(self, *, periodic: bool) -> openmm.CustomCompoundBondForce:
         """A `CustomCompoundBondForce`. See `Potential.to_openmm`."""
@@ -160,9 +163,19 @@ def _fade(square: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def powers_of_cosine(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Coefficients of the powers of cos(phi) in the sum of k_n cos(n phi), shape (n_terms, n_harmonics + 1)."""
+    """Coefficients of the powers of cos(phi) in U [kJ/mol], shape (n_terms, n_harmonics + 1)."""
     n = coefficients.shape[1]
     chebyshev = np.zeros((n, n + 1))
     for order in range(1, n + 1):
         chebyshev[order - 1, : order + 1] = np.polynomial.chebyshev.cheb2poly([0.0] * order + [1.0])
-    return np.asarray(coefficients @ chebyshev)
+    powers = coefficients @ chebyshev
+    powers[:, 0] -= _extremes(coefficients)[0]
+    return np.asarray(powers)
+
+
+def _extremes(coefficients: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lowest and highest value of each series [kJ/mol], to a tenth of a degree, shape (n_terms,) each."""
+    kinds, kind_of = np.unique(coefficients, axis=0, return_inverse=True)
+    order = np.arange(1, coefficients.shape[1] + 1)
+    values = kinds @ np.cos(order[:, None] * np.linspace(0, np.pi, 1801))
+    return values.min(axis=1)[kind_of.ravel()], values.max(axis=1)[kind_of.ravel()]
