@@ -159,11 +159,17 @@ class PairTarget(Target):
             reference=self._reference,
             kt=self._kt,
             covariance_weight=self._config.covariance_weight,
-            kept_apart=isinstance(self._points, Centers),  # by the sites
+            kept_apart=self._kept_apart,
             forces=self._forces,
             force_weight=self._config.force_weight,
             present={term.types: _coefficients_of(term) for term in self._pair_terms},
         )
+
+    @property
+    def _kept_apart(self) -> frozenset[tuple[str, ...]]:
+        """Types of pairs of centers, which the sites keep apart."""
+        types = self._reference.types if isinstance(self._points, Centers) else ()
+        return frozenset(type_key(each) for each in types)
 
     def _excess(self, step: PairStep) -> NDArray[np.float64]:
         """Mean sums of the features that are to go, shape (n,)."""

@@ -12,7 +12,7 @@ data is kept by others. Forces add what they say of the coefficients (`refinemen
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -99,7 +99,7 @@ class PairStep:
         reference: Pairs of the reference.
         kt: Thermal energy [kJ/mol].
         covariance_weight: See `PairRefinementConfig`.
-        kept_apart: Whether something else keeps the points from each other, so that walls need not be steep.
+        kept_apart: Types of pairs that something else keeps from each other, so that their walls need not be steep.
         forces: What the forces say of the coefficients; None for nothing.
         force_weight: What that counts.
         present: Coefficients of every term that the forces tell of [kJ/mol], by its types.
@@ -110,7 +110,7 @@ class PairStep:
     reference: PairStatistics
     kt: float
     covariance_weight: float
-    kept_apart: bool = False
+    kept_apart: Set[tuple[str, ...]] = frozenset()
     forces: ForceLikelihood | None = None
     force_weight: float = 0.0
     present: Mapping[tuple[str, ...], NDArray[np.float64]] = field(default_factory=dict)
@@ -211,7 +211,7 @@ class PairStep:
         rows, limits = [np.zeros((0, len(step)))], [np.zeros(0)]
         for part in parts:
             own, limit = part.form.walls(part.term.parameters)
-            if self.kept_apart and not part.follows:
+            if part.term.types in self.kept_apart:
                 limit = np.maximum(limit, 0.0)
             padded = np.zeros((len(own), len(step)))
             padded[:, part.place] = own

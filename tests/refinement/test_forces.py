@@ -167,3 +167,16 @@ def test_pair_splines_explain_what_three_body_terms_leave():
     other = ForceLikelihood.of(alone, topology, Frames(positions=positions, box=boxes, forces=forces), 300.0)
     matrix, slope = other.derivatives({(kind, kind): true}, [(kind, kind)])
     assert np.abs(slope).max() > 3e-2 * np.abs(matrix @ true).max(), "the control"
+
+
+def test_walls_of_centers_need_not_be_steep_whoever_tells_them(tmp_path):
+    target, ensemble = prepared(tmp_path, with_centers(1.0), with_centers(1.0), force_weight=0.01, followers=("C-C",))
+    assert target._kept_apart == {("R", "R")}
+    step = target._prepare(target._statistics(ensemble.judge))
+    for part in step.parts:
+        _, limits = step._walls([part], np.zeros(step._n))
+        _, own = part.form.walls(part.term.parameters)
+        rows, _ = part.form.walls(part.term.parameters)
+        allowed = limits + rows @ part.coefficients
+        assert (allowed >= own - 1e-9).all()
+        assert (allowed.min() > -1.0) == (part.term.types == ("R", "R"))
