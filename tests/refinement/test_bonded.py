@@ -30,11 +30,11 @@ WRONG = {"length": 0.25, "stiffness": 14_000.0}, [20.0, 4.0], [0.5, 0.5]
 SHORT = {"rounds": 1, "duration": 0.4, "equilibration": 0.1, "first_equilibration": 0.0, "frame_interval": 0.1}
 
 
-def chain_force_field(bond, angle, torsion, name="toy"):
+def chain_force_field(bond, angle, torsion, name="toy", torsion_form="cosine_torsion"):
     terms = (
         PriorTerm(form="harmonic_bond", types=("A",) * 2, parameters=bond),
         cosine_term("cosine_angle", ("A",) * 3, angle),
-        cosine_term("cosine_torsion", ("A",) * 4, torsion),
+        cosine_term(torsion_form, ("A",) * 4, torsion),
     )
     manifest = Manifest(name=name, description="Springs.")
     return ForceField(
@@ -87,9 +87,10 @@ def dataset(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.physics
-def test_wrong_bonded_priors_become_those_of_the_exact_samples(dataset, tmp_path):
+@pytest.mark.parametrize("form", ["cosine_torsion", "fading_torsion"])
+def test_wrong_bonded_priors_become_those_of_the_exact_samples(form, dataset, tmp_path):
     config = BondedRefinementConfig(rounds=5, duration=15.0, first_equilibration=3.0, threads=1)
-    wrong = chain_force_field(*WRONG)
+    wrong = chain_force_field(*WRONG, torsion_form=form)
     result = refine(wrong, dataset, tmp_path / "out", config)
     first = {row["term"]: row for row in result.history if row["round"] == 0}
     last = {row["term"]: row for row in result.history if row["round"] == result.history[-1]["round"]}
