@@ -33,8 +33,8 @@ class TermFeatures:
     Attributes:
         term: The term.
         n: Number of features; of a series of cosines up to its last harmonic that is not zero.
-        chance: Square of the difference that noise makes of means, in squares of their standard errors: 1, and of the
-            many local features of a spline that of the largest among them, 2 ln n.
+        largest: Square of the largest difference that noise makes of means, in squares of their standard errors: 1, and
+            among the many local features of a spline 2 ln n.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class TermFeatures:
         self.n = self._mix.shape[1]
         if not self.n:
             raise InputError(f"{term} has too few different values in the reference to be refined")
-        self.chance = 1.0 if rough is None else max(1.0, 2 * math.log(self.n))
+        self.largest = 1.0 if rough is None else max(1.0, 2 * math.log(self.n))
         self._project = (centered @ self._mix).T @ centered / len(centered)
 
     def __call__(self, values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
@@ -117,6 +117,7 @@ def correct_term(
     *,
     weights: tuple[NDArray[np.float64] | None, NDArray[np.float64] | None] = (None, None),
     error: NDArray[np.float64] | None = None,
+    doubt: float | None = None,
     step_size: float = 1.0,
 ) -> PriorTerm:
     """The term with the inversion of the data added and that of the simulation taken away.
@@ -131,6 +132,7 @@ def correct_term(
         weights: What the energy is multiplied by in the samples of the data and of the simulation, of their shapes.
         error: Standard errors of the differences of the mean features, shape (n,): a difference loses the share of its
             square that its error explains, so that noise is not followed. By default they are exact.
+        doubt: Squares of its error that count as explained; by default `TermFeatures.largest`.
         step_size: Share of the correction that is made.
     """
     difference = features(simulated, weights[1]).reshape(-1, features.n).mean(axis=0)
@@ -139,6 +141,7 @@ def correct_term(
     except InputError:  # far from the data, or of few samples; its first order is always known
         change = kt * difference
     if error is not None:
-        change = change * np.maximum(0.0, 1 - features.chance * error**2 / np.maximum(difference**2, 1e-300))
+        explained = (features.largest if doubt is None else doubt) * error**2
+        change = change * np.maximum(0.0, 1 - explained / np.maximum(difference**2, 1e-300))
     change *= step_size * min(1.0, _MOST * kt / max(float(np.linalg.norm(change)), 1e-300))
     return features.changed(change)

@@ -144,6 +144,7 @@ class BondedTarget(Target):
                 self._kt,
                 weights=(samples.weights, present.weights),
                 error=error,
+                doubt=self._config.doubt,
                 step_size=self._config.share(number),
             )
         priors = replace(self.force_field.priors, terms=tuple(corrected.values()))

@@ -73,6 +73,9 @@ class BondedRefinementConfig(PriorRefinementConfig):
     Attributes:
         tolerance: A type has converged when the mean of each of its features is that of the reference within so many
             standard deviations, or within two standard errors.
+        doubt: Squares of its standard error that a difference loses before it is followed. By default those that the
+            largest of a term's differences has by chance, so that a few rounds follow no noise; 1 follows each as far
+            as it is likely, and leaves it to many rounds to average the noise.
     """
 
     target: Literal["bonded"] = "bonded"
@@ -81,6 +84,7 @@ class BondedRefinementConfig(PriorRefinementConfig):
     equilibration: Time = pydantic.Field(default=3.0, ge=0)
     first_equilibration: Time = pydantic.Field(default=20.0, ge=0)
     tolerance: float = pydantic.Field(default=0.02, ge=0)
+    doubt: float | None = pydantic.Field(default=None, ge=0)
 
 
 class PairRefinementConfig(PriorRefinementConfig):
@@ -122,10 +126,12 @@ class PriorsRefinementConfig(PairRefinementConfig):
 
     Attributes:
         tolerance: As of `BondedRefinementConfig`.
+        doubt: As of `BondedRefinementConfig`.
     """
 
     target: Literal["priors"] = "priors"  # type: ignore[assignment]
     tolerance: float = pydantic.Field(default=0.02, ge=0)
+    doubt: float | None = pydantic.Field(default=None, ge=0)
 
     @property
     def bonded(self) -> BondedRefinementConfig:

@@ -217,3 +217,12 @@ def test_noise_is_not_followed():
     error = np.full(features.n, 1.0)
     same = correct_term(features, target, target[:50], KT, error=error)
     np.testing.assert_allclose(same.parameters["coefficients"], term.parameters["coefficients"], atol=1e-9)
+    # Who doubts less, because many rounds will average, follows some of it.
+    difference = features(target[:50]).reshape(-1, features.n).mean(axis=0)
+    error = np.abs(difference) / 1.5
+    cautious, bold = (correct_term(features, target, target[:50], KT, error=error, doubt=d) for d in (None, 1.0))
+    moved = [
+        np.abs(np.subtract(each.parameters["coefficients"], term.parameters["coefficients"])).max()
+        for each in (cautious, bold)
+    ]
+    assert moved[0] < 1e-9 < 0.01 < moved[1]
