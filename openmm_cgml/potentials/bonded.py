@@ -273,10 +273,10 @@ class BondedPotential(Potential):
         width = 12 * math.sqrt(kt / force_constant)
         return center - width, center + width
 
-    def outermost_minima(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The lowest and the highest value [nm or rad] at which each term has a minimum, shape (n_terms,) each.
+    def usual_range(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lowest and highest value [nm or rad] that says nothing against a simulation, shape (n_terms,) each.
 
-        The two are the same for a form with one minimum.
+        By default both are the minimum of a term, from which its force constant tells how far noise goes.
         """
         center, _ = self.minima()
         return center, center

@@ -364,11 +364,10 @@ class SplineSeries(BondedPotential):
         curvatures = [float(s.energies(np.array(x), 2)) for s, x in zip(self.splines, centers, strict=True)]
         return centers[self.kinds], np.array(curvatures)[self.kinds]
 
-    def outermost_minima(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """See `BondedPotential.outermost_minima`."""
-        found = [spline.minima() for spline in self.splines]
-        lowest, highest = np.array([x.min() for x in found]), np.array([x.max() for x in found])
-        return lowest[self.kinds], highest[self.kinds]
+    def usual_range(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """See `BondedPotential.usual_range`: that of the data that the spline was fitted to."""
+        low, high = (np.array([getattr(spline.basis, end) for spline in self.splines]) for end in ("low", "high"))
+        return low[self.kinds], high[self.kinds]
 
     def stiffest(self, kt: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """See `BondedPotential.stiffest`; within 3 kT of the minimum."""

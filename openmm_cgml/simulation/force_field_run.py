@@ -212,13 +212,13 @@ def _bonds(force_field: ForceField, topology: CGTopology, kt: float) -> BondRefe
     lengths = [p for p in force_field.bind(topology) if isinstance(p, BondedPotential) and p.coordinate is BOND]
     if not lengths:
         return None
-    outermost = [potential.outermost_minima() for potential in lengths]
+    usual = [potential.usual_range() for potential in lengths]
     return BondReferences(
         indices=np.concatenate([potential.indices for potential in lengths]),
         length=np.concatenate([potential.minima()[0] for potential in lengths]),
         stiffness=np.concatenate([potential.stiffest(kt)[1] for potential in lengths]),
-        shortest=np.concatenate([shortest for shortest, _ in outermost]),
-        longest=np.concatenate([longest for _, longest in outermost]),
+        shortest=np.concatenate([shortest for shortest, _ in usual]),
+        longest=np.concatenate([longest for _, longest in usual]),
     )
 
 

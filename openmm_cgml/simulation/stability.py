@@ -2,7 +2,7 @@
 
 After "Forces are not enough" (Fu et al., arXiv 2210.07237): a value that is not finite; a temperature outside
 [0.7, 1.5] of its target over 10 ps, or threefold at any moment; a bond further than 25 % from its reference length,
-or from the range of the minima of its prior where there are several;
+or from the range of the data where its prior is a spline;
 a contact at less than half the closest approach in the training data. Each limit is widened where so few beads or so
 soft a bond would reach it by thermal noise alone.
 """
@@ -55,7 +55,7 @@ class BondReferences:
         indices: Beads, shape (n_bonds, 2).
         length: Reference lengths [nm], shape (n_bonds,).
         stiffness: k of 1/2 k (r - r0)^2 [kJ/mol/nm^2], shape (n_bonds,); the largest where it varies.
-        shortest: Lengths down to which a bond has not left [nm], shape (n_bonds,), for one of several minima; by
+        shortest: Lengths down to which a bond has not left [nm], shape (n_bonds,), for one that has a range of them; by
             default the reference.
         longest: Lengths up to which it has not, likewise.
     """
