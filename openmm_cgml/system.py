@@ -18,7 +18,6 @@ from openmm_cgml.engine import (
     DeployedThreeBody,
     choose_backend,
     create_ml_force,
-    create_torsion_force,
 )
 from openmm_cgml.errors import InputError
 from openmm_cgml.potentials import (
@@ -108,6 +107,8 @@ def create_forces(
 def _bonded_or_native(potential: Potential, periodic: bool, in_engine: bool) -> openmm.Force:
     """The native force of a prior, or a `PythonForce` where that is asked for, can be had and is faster."""
     if in_engine and isinstance(potential, FadingTorsion) and hasattr(openmm, "PythonForce"):
+        from openmm_cgml.engine import create_torsion_force
+
         return create_torsion_force(potential, periodic=periodic)
     return potential.to_openmm(periodic=periodic)
 

@@ -106,4 +106,4 @@ def test_what_pairs_act_between_is_told(capsys):
     info("pim-1")
     text = capsys.readouterr().out
     assert re.search(r"PF in pairs +taken for P", text)
-    assert re.search(r"cosine_torsion S2-P-S1-S2 +none", text)
+    assert re.search(r"fading_torsion S2-P-S1-S2 +k1 1\.\d+ kJ/mol", text)

@@ -167,7 +167,7 @@ def test_torsions_along_straight_chains_are_warned_about() -> None:
         fit_bonded_priors(
             CosineTorsionConfig(), molecules("AAAA", 30), twisted(rng.uniform(-np.pi, np.pi, (60, 30))), 300.0
         )
-    assert free.does_nothing, "and around such angles there may be none"
+    assert free.does_nothing and free.describe() == "none", "and around such angles there may be none"
 
 
 def test_coefficients_by_hand_need_no_samples() -> None:
