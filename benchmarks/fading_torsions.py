@@ -1,14 +1,13 @@
 """What torsions that fade out cost in a step: by OpenMM's own force, and by the engine.
 
 `python -m benchmarks.fading_torsions RESULT.json`: chains of one-bead polyethylene's length with nothing but torsions,
-one thread of the CPU platform. A step without forces is taken off, and every figure is the least of some rounds.
+one thread of the CPU platform. A step without forces is taken off; processor times, medians of rounds in turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,13 @@ import numpy as np
 import openmm
 
 from benchmarks.machine_rates import describe_machine
+from benchmarks.timing import time_in_rounds
 from openmm_cgml.engine import create_torsion_force
 from openmm_cgml.engine.torsions import TorsionFunction
 from openmm_cgml.potentials import FadingTorsion
 
 N_CHAINS, N_BEADS, EDGE = 10, 50, 6.0
-STEPS, ROUNDS = 400, 5
+STEPS = 100
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,9 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "native": torsions.to_openmm(periodic=True),
         "engine": create_torsion_force(torsions, periodic=True),
     }
-    seconds = {name: least(time_steps(force, positions)) for name, force in forces.items()}
-    call = least(lambda: [function.evaluate(positions, box) for _ in range(STEPS)])
-    native, engine = (1000 * (seconds[name] - seconds["none"]) / STEPS for name in ("native", "engine"))
+    methods = {name: time_steps(force, positions) for name, force in forces.items()}
+    methods["loop"] = lambda: function.evaluate(positions, box)
+    timings = time_in_rounds(methods, calls_each=dict.fromkeys(forces, STEPS))
+    milliseconds = {name: 1000 * float(np.median(timing.cpu)) for name, timing in timings.items()}
+    native, engine = (milliseconds[name] - milliseconds["none"] for name in ("native", "engine"))
     content = {
         "about": "Milliseconds of a step of torsions alone, less a step without forces, by OpenMM's "
         "CustomCompoundBondForce and by the engine in a PythonForce, and of the engine's loop by itself; one thread.",
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "torsions": len(torsions.indices),
         "native_ms": round(native, 4),
         "engine_ms": round(engine, 4),
-        "loop_ms": round(1000 * call / STEPS, 4),
+        "loop_ms": round(milliseconds["loop"], 4),
         "ratio": round(native / engine, 1),
     }
     given.result.write_text(json.dumps(content, indent=1) + "\n", encoding="utf8")
@@ -81,16 +83,6 @@ def time_steps(force: openmm.Force | None, positions: np.ndarray) -> Callable[[]
     context.setPositions(positions)
     integrator.step(20)
     return lambda: (integrator.step(STEPS), context)
-
-
-def least(work: Callable[[], object]) -> float:
-    """Least processor time of some rounds [s]."""
-    found = []
-    for _ in range(ROUNDS):
-        start = time.process_time()
-        work()
-        found.append(time.process_time() - start)
-    return min(found)
 
 
 if __name__ == "__main__":

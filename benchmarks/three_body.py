@@ -144,7 +144,7 @@ def measure(
 
 def restricted(equations: NormalEquations, config: ThreeBodyConfig | None, topology: CGTopology) -> NormalEquations:
     """The equations of fewer functions."""
-    known, n_pair = equations._three_body, equations._n_pair
+    known, n_pair = equations._three_body, equations.n_pair
     assert known is not None  # all hold the largest term
     kept = [np.arange(n_pair)]
     result = copy.copy(equations)

@@ -182,7 +182,7 @@ def _bonded_forces(
         for types, rows in _by_types(topology, topology.dihedrals):
             if statistics.torsion_is_recorded(types):
                 coefficients = _fit(CosineTorsion, statistics.torsion(types), kt)
-                torsions = CosineTorsion.with_coefficients(rows, np.tile(coefficients, (len(rows), 1)))
+                torsions = CosineTorsion(indices=rows, coefficients=np.tile(coefficients, (len(rows), 1)))
                 forces.append(torsions.to_openmm(periodic=True))
     return forces
 

@@ -47,7 +47,7 @@ class PairFunction:
     def __call__(self, state: Any) -> tuple[float, Any]:
         """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3), at an OpenMM state."""
         try:
-            return self._evaluate(*_positions_and_box(state, self.periodic))
+            return self._evaluate(*positions_and_box(state, self.periodic))
         except RuntimeError:
             _log.error("the pair priors failed", exc_info=True)  # OpenMM passes on the message, not the traceback
             raise
@@ -77,7 +77,7 @@ class _WithNetwork:
     def __call__(self, state: Any) -> tuple[float, Any]:
         """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3), at an OpenMM state."""
         try:
-            energy, forces = self._evaluate(*_positions_and_box(state, self.periodic))
+            energy, forces = self._evaluate(*positions_and_box(state, self.periodic))
         except RuntimeError:
             _log.error("the %s failed", self.what, exc_info=True)  # OpenMM passes on the message alone
             raise
@@ -150,7 +150,7 @@ class NetworkFunction:
 
     def __call__(self, state: Any) -> tuple[float, Any]:
         """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3), at an OpenMM state."""
-        positions, box = _positions_and_box(state, self.periodic)
+        positions, box = positions_and_box(state, self.periodic)
         try:
             if self._tabulated is not None:
                 return self._tabulated(positions, box)
@@ -167,7 +167,7 @@ class NetworkFunction:
         return _rebuild, (pack(self.deployed), self.periodic, self.exact)
 
 
-def _positions_and_box(state: Any, periodic: bool) -> tuple[Any, Any]:
+def positions_and_box(state: Any, periodic: bool) -> tuple[Any, Any]:
     """Positions [nm], shape (n_beads, 3), and box vectors [nm], shape (3, 3), or None where they are not used."""
     box = state.getPeriodicBoxVectors(asNumpy=True)._value if periodic else None
     return state.getPositions(asNumpy=True)._value, box

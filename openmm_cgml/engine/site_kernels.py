@@ -8,6 +8,7 @@ import numba
 import numpy as np
 
 from openmm_cgml.caches import keeps_numba_kernels
+from openmm_cgml.engine.vector_kernels import cross, nearest
 from openmm_cgml.potentials.sites import SHORTEST_BISECTOR, SMALLEST_NORMAL
 
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
@@ -20,26 +21,6 @@ _BLOCK = 512
 _SHORTEST = 1e-6  # nm
 N_AXES = 14
 """Numbers kept of a local frame: u, v, x, z, and one over what x and z were divided by."""
-
-
-@_inline
-def _nearest(x, y, z, box, is_periodic):  # type: ignore[no-untyped-def]
-    """The nearest image of a vector, by OpenMM's rule for reduced boxes."""
-    if is_periodic:
-        shift = np.rint(z / box[2, 2])
-        x -= shift * box[2, 0]
-        y -= shift * box[2, 1]
-        z -= shift * box[2, 2]
-        shift = np.rint(y / box[1, 1])
-        x -= shift * box[1, 0]
-        y -= shift * box[1, 1]
-        x -= np.rint(x / box[0, 0]) * box[0, 0]
-    return x, y, z
-
-
-@_inline
-def _cross(ax, ay, az, bx, by, bz):  # type: ignore[no-untyped-def]
-    return ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
 
 
 @_compile
@@ -60,15 +41,15 @@ def place_sites(positions, box, is_periodic, frames, weights, starts, local, axe
     for f in range(frames.shape[0]):
         o, a, b, c = frames[f, 0], frames[f, 1], frames[f, 2], weights[f]
         ox, oy, oz = positions[o, 0], positions[o, 1], positions[o, 2]
-        ux, uy, uz = _nearest(positions[a, 0] - ox, positions[a, 1] - oy, positions[a, 2] - oz, box, is_periodic)
-        vx, vy, vz = _nearest(positions[b, 0] - ox, positions[b, 1] - oy, positions[b, 2] - oz, box, is_periodic)
+        ux, uy, uz = nearest(positions[a, 0] - ox, positions[a, 1] - oy, positions[a, 2] - oz, box, is_periodic)
+        vx, vy, vz = nearest(positions[b, 0] - ox, positions[b, 1] - oy, positions[b, 2] - oz, box, is_periodic)
         xx, xy, xz = ux + c * vx, uy + c * vy, uz + c * vz
-        zx, zy, zz = _cross(ux, uy, uz, vx, vy, vz)
+        zx, zy, zz = cross(ux, uy, uz, vx, vy, vz)
         length = 1.0 / math.sqrt(xx * xx + xy * xy + xz * xz + _LENGTH)
         area = 1.0 / math.sqrt(zx * zx + zy * zy + zz * zz + _AREA)
         xx, xy, xz = xx * length, xy * length, xz * length
         zx, zy, zz = zx * area, zy * area, zz * area
-        yx, yy, yz = _cross(zx, zy, zz, xx, xy, xz)
+        yx, yy, yz = cross(zx, zy, zz, xx, xy, xz)
         axes[f, 0], axes[f, 1], axes[f, 2] = ux, uy, uz
         axes[f, 3], axes[f, 4], axes[f, 5] = vx, vy, vz
         axes[f, 6], axes[f, 7], axes[f, 8] = xx, xy, xz
@@ -109,12 +90,12 @@ def carry_forces(frames, weights, starts, local, axes, site_forces, forces):  # 
             rz += r * fz
         xx, xy, xz = axes[f, 6], axes[f, 7], axes[f, 8]
         zx, zy, zz = axes[f, 9], axes[f, 10], axes[f, 11]
-        ax, ay, az = _cross(qx, qy, qz, zx, zy, zz)
-        bx, by, bz = _cross(xx, xy, xz, qx, qy, qz)
+        ax, ay, az = cross(qx, qy, qz, zx, zy, zz)
+        bx, by, bz = cross(xx, xy, xz, qx, qy, qz)
         ax, ay, az = _project(px + ax, py + ay, pz + az, xx, xy, xz, axes[f, 12])
         bx, by, bz = _project(rx + bx, ry + by, rz + bz, zx, zy, zz, axes[f, 13])
-        ux, uy, uz = _cross(axes[f, 3], axes[f, 4], axes[f, 5], bx, by, bz)
-        vx, vy, vz = _cross(bx, by, bz, axes[f, 0], axes[f, 1], axes[f, 2])
+        ux, uy, uz = cross(axes[f, 3], axes[f, 4], axes[f, 5], bx, by, bz)
+        vx, vy, vz = cross(bx, by, bz, axes[f, 0], axes[f, 1], axes[f, 2])
         c = weights[f]
         ux, uy, uz = ux + ax, uy + ay, uz + az
         vx, vy, vz = vx + c * ax, vy + c * ay, vz + c * az

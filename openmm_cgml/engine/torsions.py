@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load, save
 
 from openmm_cgml.engine import torsion_kernels
-from openmm_cgml.potentials.fading_torsion import FULL_SQUARE, LOST, FadingTorsion, powers_of_cosine
+from openmm_cgml.engine.pythonforce import positions_and_box
+from openmm_cgml.potentials.fading_torsion import FULL_SQUARE, FadingTorsion
+from openmm_cgml.potentials.torsion_vectors import STRAIGHT
 
 
 class TorsionFunction:
@@ -30,14 +32,11 @@ class TorsionFunction:
         periodic: Whether to use the State's box.
         """
         self.torsions, self.periodic = torsions, periodic
-        self._indices = np.array(torsions.indices, np.int64)
-        self._powers = powers_of_cosine(torsions.coefficients)
-        self._work = np.zeros((10, 3))
+        self._indices, self._powers = np.array(torsions.indices), torsions.powers()  # writable, as kernels are compiled
 
     def __call__(self, state: Any) -> tuple[float, NDArray[np.float64]]:
         """Energy [kJ/mol] and forces [kJ/mol/nm], shape (n_beads, 3), at an OpenMM state."""
-        box = state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None
-        return self.evaluate(state.getPositions(asNumpy=True)._value, box)
+        return self.evaluate(*positions_and_box(state, self.periodic))
 
     def evaluate(
         self, positions: NDArray[np.float64], box: NDArray[np.float64] | None
@@ -49,17 +48,9 @@ class TorsionFunction:
             box: Reduced box vectors [nm], shape (3, 3), or None.
         """
         forces = np.zeros(positions.shape)
-        energy = torsion_kernels.add_torsions(
-            self._indices,
-            self._powers,
-            FULL_SQUARE,
-            LOST,
-            np.asarray(positions, np.float64),
-            np.zeros((3, 3)) if box is None else np.asarray(box, np.float64),
-            box is not None,
-            self._work,
-            forces,
-        )
+        cell = positions if box is None else box  # not looked at without periodicity
+        settings = self._indices, self._powers, FULL_SQUARE, STRAIGHT
+        energy = torsion_kernels.add_torsions(*settings, positions, cell, box is not None, forces)
         return float(energy), forces
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 import openmm
-from numpy.typing import NDArray
 
 from openmm_cgml.potentials.bonded import BondedConfig
 from openmm_cgml.potentials.coordinate import ANGLE, Coordinate
-from openmm_cgml.potentials.cosine_series import (
-    COSINES,
-    CosineConfig,
-    CosineSeries,
-    cosine_between,
-    cosine_series,
-    series_minima,
-)
-from openmm_cgml.potentials.potential import Parameter, as_beads, check_indices, frozen_array, minimum_image
+from openmm_cgml.potentials.cosine_series import CosineConfig, CosineSeries, cosine_between, cosine_series, lowest
+from openmm_cgml.potentials.potential import as_beads, minimum_image
 
 if TYPE_CHECKING:
     import torch
@@ -56,23 +47,7 @@ class CosineAngle(CosineSeries):
 
     key: ClassVar[str] = "cosine_angle"
     coordinate: ClassVar[Coordinate] = ANGLE
-    parameters: ClassVar[Mapping[str, Parameter]] = COSINES
     Config: ClassVar[type[BondedConfig]] = CosineAngleConfig
-
-    indices: NDArray[np.int64]
-    coefficients: NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        indices = frozen_array(self.indices, np.int64, (None, 3), "angle indices")
-        object.__setattr__(self, "indices", indices)
-        coefficients = frozen_array(self.coefficients, np.float64, (len(indices), None), "angle coefficients")
-        object.__setattr__(self, "coefficients", coefficients)
-        check_indices(indices, "angle")
-
-    @classmethod
-    def with_coefficients(cls, indices: NDArray[np.int64], coefficients: NDArray[np.float64]) -> Self:
-        """See `CosineSeries.with_coefficients`."""
-        return cls(indices=indices, coefficients=coefficients)
 
     def energy(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
         """Energy [kJ/mol], shape (...). See `Potential.energy`."""
@@ -81,16 +56,7 @@ class CosineAngle(CosineSeries):
         second = minimum_image(positions[..., k, :] - positions[..., j, :], box)
         cosine = cosine_between(first, second, first.new_tensor(1e-30))
         series = cosine_series(cosine, positions.new_tensor(self.coefficients))
-        return (series - positions.new_tensor(self._lowest())).sum(-1)
-
-    def minima(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """See `BondedPotential.minima`."""
-        return series_minima(self.coefficients, np.pi)
-
-    def _lowest(self) -> NDArray[np.float64]:
-        """Least value of sum over n of k_n (1 + cos(n theta)) for each term [kJ/mol], shape (n_terms,)."""
-        order = np.arange(1, self.coefficients.shape[1] + 1)
-        return np.asarray((self.coefficients * (1 + np.cos(order * self.minima()[0][:, None]))).sum(axis=1))
+        return (series - positions.new_tensor(lowest(self.coefficients))).sum(-1)
 
     def to_openmm(self, *, periodic: bool) -> openmm.Force:
         """A `CustomAngleForce`. See `Potential.to_openmm`."""
@@ -98,7 +64,7 @@ class CosineAngle(CosineSeries):
         force = openmm.CustomAngleForce(_expression(harmonics.stop - 1))
         for name in ("lowest", *(f"k{n}" for n in harmonics)):
             force.addPerAngleParameter(name)
-        values = np.column_stack([self._lowest(), self.coefficients])
+        values = np.column_stack([lowest(self.coefficients), self.coefficients])
         for (i, j, k), parameters in zip(self.indices.tolist(), values.tolist(), strict=True):
             force.addAngle(i, j, k, parameters)
         return self.named(force, periodic=periodic)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from openmm_cgml.config import Energy
 from openmm_cgml.errors import InputError
 from openmm_cgml.potentials.bonded import Basis, BondedConfig, BondedPotential, Fit, Parameters
 from openmm_cgml.potentials.inversion import Samples
-from openmm_cgml.potentials.potential import Parameter
+from openmm_cgml.potentials.potential import Parameter, check_indices, frozen_array
 
 if TYPE_CHECKING:
     import torch
@@ -44,19 +44,41 @@ class CosineConfig(BondedConfig):
         return {"coefficients": self.coefficients}
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class CosineSeries(BondedPotential):
-    """A series of cosines of an angle. Its features are cos(n x)."""
+    """A series of cosines of an angle or a torsion. Its features are cos(n x).
 
-    @classmethod
-    @abc.abstractmethod
-    def with_coefficients(cls, indices: NDArray[np.int64], coefficients: NDArray[np.float64]) -> Self:
-        """The form for the beads of each term, shape (n_terms, n_beads), with its series, (n_terms, n_harmonics)."""
+    Attributes:
+        indices: Beads of each term in the order of their bonds, shape (n_terms, n_beads).
+        coefficients: k_1, k_2, ... of each term [kJ/mol], of either sign, shape (n_terms, n_harmonics).
+
+    Raises:
+        InputError: If shapes disagree, a bead repeats or a coefficient is not finite.
+    """
+
+    parameters: ClassVar[Mapping[str, Parameter]] = COSINES
+
+    indices: NDArray[np.int64]
+    coefficients: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        kind = self.coordinate.kind
+        indices = frozen_array(self.indices, np.int64, (None, self.coordinate.n_beads), f"{kind} indices")
+        object.__setattr__(self, "indices", indices)
+        coefficients = frozen_array(self.coefficients, np.float64, (len(indices), None), f"{kind} coefficients")
+        object.__setattr__(self, "coefficients", coefficients)
+        check_indices(indices, kind)
 
     @classmethod
     def bind(cls, indices: NDArray[np.int64], terms: Sequence[Parameters]) -> Self:
         """See `BondedPotential.bind`; without harmonics that no term has."""
         rows = np.array([[term[name] for name in COSINES] for term in terms]).reshape(len(terms), N_HARMONICS)
-        return cls.with_coefficients(indices, rows[:, : int(np.flatnonzero(rows.any(axis=0)).max(initial=0)) + 1])
+        used = int(np.flatnonzero(rows.any(axis=0)).max(initial=0)) + 1
+        return cls(indices=indices, coefficients=rows[:, :used])
+
+    def minima(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """See `BondedPotential.minima`."""
+        return series_minima(self.coefficients, np.pi)
 
     @classmethod
     def basis_for(cls, samples: Samples, kt: float, config: BondedConfig) -> Basis:
@@ -126,6 +148,30 @@ def series_minima(coefficients: NDArray[np.float64], highest: float) -> tuple[ND
     deepest = angles[np.argmin(kinds @ np.cos(order[:, None] * angles), axis=1)]
     curvature = -(kinds * order**2 * np.cos(order * deepest[:, None])).sum(axis=1)
     return deepest[kind_of.ravel()], curvature[kind_of.ravel()]
+
+
+def lowest(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least value of sum over n of k_n (1 + cos(n x)) for each series [kJ/mol], shape (n_terms,).
+
+    Args:
+        coefficients: Shape (n_terms, n_harmonics) [kJ/mol].
+    """
+    order = np.arange(1, coefficients.shape[1] + 1)
+    deepest = series_minima(coefficients, np.pi)[0]
+    return np.asarray((coefficients * (1 + np.cos(order * deepest[:, None]))).sum(axis=1))
+
+
+def powers_of_cosine(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Coefficients of the powers of cos(x) in sum over n of k_n (1 + cos(n x)), shape (n_terms, n_harmonics + 1).
+
+    Args:
+        coefficients: Shape (n_terms, n_harmonics) [kJ/mol].
+    """
+    n = coefficients.shape[1] + 1
+    chebyshev = np.zeros((n, n))
+    for order in range(n):
+        chebyshev[order, : order + 1] = np.polynomial.chebyshev.cheb2poly([0.0] * order + [1.0])
+    return np.asarray(np.column_stack([coefficients.sum(axis=1), coefficients]) @ chebyshev)
 
 
 def cosine_series(cosine: torch.Tensor, coefficients: torch.Tensor) -> torch.Tensor:

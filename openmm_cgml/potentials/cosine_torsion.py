@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 import openmm
@@ -14,21 +13,18 @@ from pydantic import Field
 from openmm_cgml.potentials.bonded import BondedConfig
 from openmm_cgml.potentials.coordinate import TORSION, Coordinate
 from openmm_cgml.potentials.cosine_series import (
-    COSINES,
     N_HARMONICS,
     CosineConfig,
     CosineSeries,
     cosine_between,
     cosine_series,
-    series_minima,
+    powers_of_cosine,
 )
-from openmm_cgml.potentials.potential import Parameter, as_beads, check_indices, frozen_array, minimum_image
+from openmm_cgml.potentials.torsion_vectors import TorsionVectors
 
 if TYPE_CHECKING:
     import torch
 
-STRAIGHT = 1e-6
-"""Sine of an angle below which the torsion around it has no direction."""
 _RYCKAERT_BELLEMANS = 5  # the highest power of the cosine in OpenMM's form
 
 
@@ -62,38 +58,12 @@ class CosineTorsion(CosineSeries):
 
     key: ClassVar[str] = "cosine_torsion"
     coordinate: ClassVar[Coordinate] = TORSION
-    parameters: ClassVar[Mapping[str, Parameter]] = COSINES
     Config: ClassVar[type[BondedConfig]] = CosineTorsionConfig
-
-    indices: NDArray[np.int64]
-    coefficients: NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        indices = frozen_array(self.indices, np.int64, (None, 4), "torsion indices")
-        object.__setattr__(self, "indices", indices)
-        coefficients = frozen_array(self.coefficients, np.float64, (len(indices), None), "torsion coefficients")
-        object.__setattr__(self, "coefficients", coefficients)
-        check_indices(indices, "torsion")
-
-    @classmethod
-    def with_coefficients(cls, indices: NDArray[np.int64], coefficients: NDArray[np.float64]) -> Self:
-        """See `CosineSeries.with_coefficients`."""
-        return cls(indices=indices, coefficients=coefficients)
-
-    def minima(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """See `BondedPotential.minima`."""
-        return series_minima(self.coefficients, np.pi)
 
     def energy(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
         """Energy [kJ/mol], shape (...). See `Potential.energy`."""
-        beads = as_beads(self.indices, positions)
-        first, second, third = (
-            minimum_image(positions[..., beads[n + 1], :] - positions[..., beads[n], :], box) for n in range(3)
-        )
-        one, other = first.cross(second, dim=-1), second.cross(third, dim=-1)
-        squares = [(vectors * vectors).sum(-1) for vectors in (first, second, third)]
-        in_line = STRAIGHT**2 * squares[0] * squares[1] ** 2 * squares[2]
-        cosine = cosine_between(one, other, in_line.detach())
+        vectors = TorsionVectors.of(self.indices, positions, box)
+        cosine = cosine_between(vectors.one, vectors.other, vectors.in_line)
         return cosine_series(cosine, positions.new_tensor(self.coefficients)).sum(-1)
 
     def to_openmm(self, *, periodic: bool) -> openmm.Force:
@@ -118,10 +88,6 @@ class CosineTorsion(CosineSeries):
 
     def _powers(self) -> NDArray[np.float64]:
         """Coefficients of the powers 0 to 5 of cos(phi - 180 degrees) [kJ/mol], shape (n_terms, 6)."""
-        n = self.coefficients.shape[1]
-        chebyshev = np.zeros((n + 1, _RYCKAERT_BELLEMANS + 1))
-        for order in range(n + 1):
-            chebyshev[order, : order + 1] = np.polynomial.chebyshev.cheb2poly([0.0] * order + [1.0])
-        series = np.column_stack([self.coefficients.sum(axis=1), self.coefficients])
-        powers: NDArray[np.float64] = series @ chebyshev * (-1.0) ** np.arange(_RYCKAERT_BELLEMANS + 1)
-        return powers
+        powers = powers_of_cosine(self.coefficients)
+        signed = powers * (-1.0) ** np.arange(powers.shape[1])
+        return np.pad(signed, ((0, 0), (0, _RYCKAERT_BELLEMANS + 1 - powers.shape[1])))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 import openmm
@@ -16,15 +15,16 @@ from openmm_cgml.periodic import bond_angles
 from openmm_cgml.potentials.bonded import BondedConfig
 from openmm_cgml.potentials.coordinate import ANGLE, TORSION, Coordinate, Lengths
 from openmm_cgml.potentials.cosine_series import (
-    COSINES,
     N_HARMONICS,
     CosineConfig,
     CosineSeries,
     cosine_between,
     cosine_series,
-    series_minima,
+    lowest,
+    powers_of_cosine,
 )
-from openmm_cgml.potentials.potential import Parameter, Period, as_beads, check_indices, frozen_array, minimum_image
+from openmm_cgml.potentials.potential import Period
+from openmm_cgml.potentials.torsion_vectors import TorsionVectors
 
 if TYPE_CHECKING:
     import torch
@@ -36,8 +36,6 @@ FULL_SQUARE = math.sin(FULL_ANGLE) ** 2
 STEEPEST = 23 / (math.pi - FULL_ANGLE) ** 2
 """More than the largest second derivative of a factor by its angle [1/rad^2]."""
 _VISITED = 3.0  # kT above the minimum, which a time step has to hold
-LOST = 1e-24
-"""Square of the product of the two sines below which there is no direction."""
 
 
 class FadingTorsionConfig(CosineConfig):
@@ -73,25 +71,9 @@ class FadingTorsion(CosineSeries):
 
     key: ClassVar[str] = "fading_torsion"
     coordinate: ClassVar[Coordinate] = TORSION
-    parameters: ClassVar[Mapping[str, Parameter]] = COSINES
     since: ClassVar[str] = "1.6"
     Config: ClassVar[type[BondedConfig]] = FadingTorsionConfig
     straight_angles: ClassVar[bool] = True
-
-    indices: NDArray[np.int64]
-    coefficients: NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        indices = frozen_array(self.indices, np.int64, (None, 4), "torsion indices")
-        object.__setattr__(self, "indices", indices)
-        coefficients = frozen_array(self.coefficients, np.float64, (len(indices), None), "torsion coefficients")
-        object.__setattr__(self, "coefficients", coefficients)
-        check_indices(indices, "torsion")
-
-    @classmethod
-    def with_coefficients(cls, indices: NDArray[np.int64], coefficients: NDArray[np.float64]) -> Self:
-        """See `CosineSeries.with_coefficients`."""
-        return cls(indices=indices, coefficients=coefficients)
 
     @classmethod
     def weights(
@@ -102,15 +84,10 @@ class FadingTorsion(CosineSeries):
         first, second = (_fade(np.sin(each) ** 2) for each in angles)
         return np.asarray(first * second)
 
-    def minima(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """See `BondedPotential.minima`; where it acts in full."""
-        return series_minima(self.coefficients, np.pi)
-
     def period(self, masses: NDArray[np.float64], lengths: Lengths, kt: float) -> Period | None:
         """Of the steepest that the angles' factors can be for torsions within 3 kT. See `Potential.period`."""
         found: list[tuple[float, str]] = []
-        low, high = _extremes(self.coefficients)
-        largest = np.minimum(high - low, _VISITED * kt)
+        largest = np.minimum(-lowest(-self.coefficients) - lowest(self.coefficients), _VISITED * kt)
         for beads, energy in zip(self.indices.tolist(), largest.tolist(), strict=True):
             for three in (beads[:3], beads[1:]):
                 inverse = ANGLE.inverse_mass(tuple(three), FULL_ANGLE, masses, lengths)
@@ -123,24 +100,23 @@ class FadingTorsion(CosineSeries):
 
     def energy(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
         """Energy [kJ/mol], shape (...). See `Potential.energy`."""
-        beads = as_beads(self.indices, positions)
-        first, second, third = (
-            minimum_image(positions[..., beads[n + 1], :] - positions[..., beads[n], :], box) for n in range(3)
-        )
-        one, other = first.cross(second, dim=-1), second.cross(third, dim=-1)
-        squares = [(vectors * vectors).sum(-1) for vectors in (first, second, third)]
+        _, squares, one, other, in_line = TorsionVectors.of(self.indices, positions, box)
         fade = positions.new_ones(())
         for normal, (a, b) in ((one, squares[:2]), (other, squares[1:])):
             x = ((normal * normal).sum(-1) / (a * b * FULL_SQUARE)).clamp(max=1.0)
             fade = fade * x * x * (3 - 2 * x)
-        in_line = LOST * squares[0] * squares[1] ** 2 * squares[2]
-        coefficients = positions.new_tensor(self.coefficients)
-        series = cosine_series(cosine_between(one, other, in_line.detach()), coefficients) - coefficients.sum(-1)
-        return (fade * (series - positions.new_tensor(_extremes(self.coefficients)[0]))).sum(-1)
+        series = cosine_series(cosine_between(one, other, in_line), positions.new_tensor(self.coefficients))
+        return (fade * (series - positions.new_tensor(lowest(self.coefficients)))).sum(-1)
+
+    def powers(self) -> NDArray[np.float64]:
+        """Coefficients of the powers of cos(phi) in U [kJ/mol], shape (n_terms, n_harmonics + 1)."""
+        result = powers_of_cosine(self.coefficients)
+        result[:, 0] -= lowest(self.coefficients)
+        return result
 
     def to_openmm(self, *, periodic: bool) -> openmm.CustomCompoundBondForce:
         """A `CustomCompoundBondForce`. See `Potential.to_openmm`."""
-        rows = powers_of_cosine(self.coefficients)
+        rows = self.powers()
         names = [f"a{n}" for n in range(rows.shape[1])]
         series = names[-1]
         for name in names[-2::-1]:
@@ -160,22 +136,3 @@ def _fade(square: NDArray[np.float64]) -> NDArray[np.float64]:
     """The factor s of angles, from the squares of their sines."""
     x = np.minimum(square / FULL_SQUARE, 1.0)
     return np.asarray(x * x * (3 - 2 * x))
-
-
-def powers_of_cosine(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Coefficients of the powers of cos(phi) in U [kJ/mol], shape (n_terms, n_harmonics + 1)."""
-    n = coefficients.shape[1]
-    chebyshev = np.zeros((n, n + 1))
-    for order in range(1, n + 1):
-        chebyshev[order - 1, : order + 1] = np.polynomial.chebyshev.cheb2poly([0.0] * order + [1.0])
-    powers = coefficients @ chebyshev
-    powers[:, 0] -= _extremes(coefficients)[0]
-    return np.asarray(powers)
-
-
-def _extremes(coefficients: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lowest and highest value of each series [kJ/mol], to a tenth of a degree, shape (n_terms,) each."""
-    kinds, kind_of = np.unique(coefficients, axis=0, return_inverse=True)
-    order = np.arange(1, coefficients.shape[1] + 1)
-    values = kinds @ np.cos(order[:, None] * np.linspace(0, np.pi, 1801))
-    return values.min(axis=1)[kind_of.ravel()], values.max(axis=1)[kind_of.ravel()]

@@ -49,9 +49,10 @@ class Samples:
 
         Args:
             coordinate: What was sampled.
-            samples: Shape (n,) [nm or rad].
-            weights: What each counts, shape (n,); None for all alike.
+            samples: Of any shape [nm or rad].
+            weights: What each counts, in the same order; None for all alike.
         """
+        samples, weights = samples.ravel(), None if weights is None else weights.ravel()
         mean, reach = float(samples.mean()), 12 * float(samples.std())
         low, high = coordinate.limits
         if not math.isfinite(high):

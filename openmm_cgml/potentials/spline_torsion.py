@@ -15,10 +15,10 @@ from pydantic import Field
 from openmm_cgml.config import Angle
 from openmm_cgml.potentials.bonded import Basis, BondedConfig, Parameters
 from openmm_cgml.potentials.coordinate import TORSION, Coordinate
-from openmm_cgml.potentials.cosine_torsion import STRAIGHT
 from openmm_cgml.potentials.inversion import Samples
-from openmm_cgml.potentials.potential import Parameter, as_beads, minimum_image
+from openmm_cgml.potentials.potential import Parameter
 from openmm_cgml.potentials.spline_series import Spline, SplineBasis, SplineConfig, SplineSeries
+from openmm_cgml.potentials.torsion_vectors import TorsionVectors
 
 if TYPE_CHECKING:
     import torch
@@ -87,13 +87,8 @@ class SplineTorsion(SplineSeries):
 
     def energy(self, positions: torch.Tensor, box: torch.Tensor | None = None) -> torch.Tensor:
         """Energy [kJ/mol], shape (...). See `Potential.energy`."""
-        beads = as_beads(self.indices, positions)
-        first, second, third = (
-            minimum_image(positions[..., beads[n + 1], :] - positions[..., beads[n], :], box) for n in range(3)
-        )
-        one, other = first.cross(second, dim=-1), second.cross(third, dim=-1)
-        squares = [(vectors * vectors).sum(-1) for vectors in (first, second, third)]
-        lost = (one * one).sum(-1) * (other * other).sum(-1) <= STRAIGHT**2 * squares[0] * squares[1] ** 2 * squares[2]
+        first, squares, one, other, in_line = TorsionVectors.of(self.indices, positions, box)
+        lost = (one * one).sum(-1) * (other * other).sum(-1) <= in_line
         sine = (first * other).sum(-1) * squares[1].masked_fill(lost, 1.0).sqrt()
         cosine = (one * other).sum(-1)
         return self.energies_of(sine.abs().masked_fill(lost, 1.0).atan2(cosine.masked_fill(lost, 0.0)))

@@ -52,7 +52,7 @@ class TermFeatures:
         """
         self.term, self._form = term, term.bonded
         self._basis = self._form.basis_of(term.parameters, float(reference.mean()))
-        plain = self._plain(reference.ravel(), None if weights is None else weights.ravel())
+        plain = self._plain(reference, weights).reshape(-1, self._basis.n)
         self._mean = plain.mean(axis=0)
         centered, rough = plain - self._mean, self._form.roughness(self._basis)
         self._mix = _independent(centered) if rough is None else _determined(centered, rough)
@@ -75,7 +75,7 @@ class TermFeatures:
         self, samples: NDArray[np.float64], kt: float, weights: NDArray[np.float64] | None = None
     ) -> NDArray[np.float64]:
         """Coefficients of the features [kJ/mol] in the energy whose distribution is nearest to samples, shape (n,)."""
-        histogram = Samples.of(self._form.coordinate, samples.ravel(), None if weights is None else weights.ravel())
+        histogram = Samples.of(self._form.coordinate, samples, weights)
         return np.asarray(self._project @ self._form.invert(histogram, kt, self._basis))
 
     def changed(self, change: NDArray[np.float64]) -> PriorTerm:

@@ -116,8 +116,7 @@ def fit_bonded_priors(
             samples = _checked(coordinate.samples(frames, members), what)
             weights = form.weights(frames.positions, frames.box, members)
             try:
-                histogram = Samples.of(coordinate, samples, None if weights is None else weights.ravel())
-                parameters = form.fit(histogram, kt, given[types], config)
+                parameters = form.fit(Samples.of(coordinate, samples, weights), kt, given[types], config)
             except InputError as error:
                 raise InputError(f"{what} {error}") from error
         else:

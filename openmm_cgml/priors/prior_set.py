@@ -394,9 +394,9 @@ class PriorSet:
         """One potential for each pair form."""
         if not self._pair_forms:
             return []
-        if not self.sites:
+        sites = self.bind_sites(topology)
+        if sites is None:
             return self._bind_points(Points.of_beads(topology, self.exclude_bonds).merged(self.alike))
-        sites = Sites.of(topology, self.sites, self.exclude_bonds)
         bound = [SitePairs(sites=sites, pairs=pairs) for pairs in self._bind_points(sites.points)]
         centers = self.bind_centers(topology)
         if centers is None:
@@ -404,6 +404,14 @@ class PriorSet:
         what = f"centers of {self.centers}"
         of_centers = self._bind_points(centers.points)
         return bound + [SitePairs(sites=centers, pairs=pairs, between=what) for pairs in of_centers]
+
+    def bind_sites(self, topology: CGTopology) -> Sites | None:
+        """The sites that pair forms act between; None where these act between the beads themselves.
+
+        Raises:
+            InputError: If a bead cannot place its sites.
+        """
+        return Sites.of(topology, self.sites, self.exclude_bonds) if self.sites else None
 
     def bind_centers(self, topology: CGTopology) -> Centers | None:
         """The centers that pair forms act between beside the sites; None without such terms.

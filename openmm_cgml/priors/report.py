@@ -191,8 +191,7 @@ def report_priors(priors: PriorSet, topology: CGTopology, frames: Frames, temper
 def _bonded_fits(priors: PriorSet, topology: CGTopology, frames: Frames, kt: float) -> Iterator[BondedFit]:
     for members, term in priors.bonded_members(topology):
         weights = term.bonded.weights(frames.positions, frames.box, members)
-        flat = None if weights is None else weights.ravel()
-        yield _bonded_fit(term, term.bonded.coordinate.samples(frames, members), flat, kt)
+        yield _bonded_fit(term, term.bonded.coordinate.samples(frames, members), weights, kt)
 
 
 def _bonded_fit(
@@ -209,7 +208,7 @@ def _bonded_fit(
     fitted = weight * np.exp(-(energies - energies.min()) / kt)
     fitted, weight = (values.reshape(-1, _FINE).sum(axis=1) for values in (fitted, weight))
     fitted /= fitted.sum()
-    counts = np.histogram(samples, bins=edges, weights=weights)[0]
+    counts = np.histogram(samples, bins=edges, weights=None if weights is None else weights.ravel())[0]
     shares = counts / counts.sum()
     values = (edges[1:] + edges[:-1]) / 2
     energy = form.energy_of(term.parameters, values) - energies.min()

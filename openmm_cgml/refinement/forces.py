@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField
 from openmm_cgml.frames import Frames
-from openmm_cgml.potentials import PairPotential, Sites, ThreeBody, ThreeBodyConfig
+from openmm_cgml.potentials import PairPotential, ThreeBody, ThreeBodyConfig
 from openmm_cgml.potentials.force_matching import NormalEquations
 from openmm_cgml.potentials.pair import PairData
 from openmm_cgml.topology import CGTopology
@@ -75,7 +75,7 @@ class ForceLikelihood:
             frames=frames,
             kt=BOLTZMANN * temperature,
             exclude_bonds=priors.exclude_bonds,
-            sites=Sites.of(topology, priors.sites, priors.exclude_bonds) if priors.sites else None,
+            sites=priors.bind_sites(topology),
             centers=priors.bind_centers(topology),
             three_body=ThreeBodyConfig.of(next(iter(of_three.values()))) if of_three else None,
             alike=priors.alike,

@@ -26,7 +26,7 @@ from openmm_cgml.refinement.config import PairRefinementConfig
 from openmm_cgml.refinement.ensemble import Ensemble
 from openmm_cgml.refinement.forces import ForceLikelihood
 from openmm_cgml.refinement.pair_statistics import PairStatistics, compare_gr
-from openmm_cgml.refinement.pair_step import PairStep, Part
+from openmm_cgml.refinement.pair_step import PairStep, Part, coefficients_of
 from openmm_cgml.refinement.target import Row, Target, with_refined_priors
 from openmm_cgml.units import BOLTZMANN, KJ_PER_MOL_NM3_IN_BAR
 
@@ -63,10 +63,7 @@ class PairTarget(Target):
         if not force_field.priors.cutoff:
             raise InputError(f"{force_field.name} has no pair priors; there is nothing to refine")
         priors, topology = force_field.priors, ensemble.topology
-        centers = priors.bind_centers(topology)
-        self._points: BuiltPoints | None = centers
-        if centers is None and priors.sites:
-            self._points = Sites.of(topology, priors.sites, priors.exclude_bonds)
+        self._points: BuiltPoints | None = priors.bind_centers(topology) or priors.bind_sites(topology)
         self._kt = BOLTZMANN * ensemble.temperature
         self._r_max = max(force_field.priors.cutoff, min(_R_MAX, 0.499 * ensemble.smallest_width))
         self._reference, self._judge = (self._statistics(frames) for frames in (ensemble.reference, ensemble.judge))
@@ -98,17 +95,20 @@ class PairTarget(Target):
     def _pair_terms(self) -> list[PriorTerm]:
         return [term for term in self.force_field.priors.terms if issubclass(term.potential, PairPotential)]
 
+    def _numbered(self) -> list[tuple[PriorTerm, int]]:
+        """The terms that structure adjusts, and the number of each one's pair of types in the statistics."""
+        types = self._reference.types
+        return [
+            (term, types.index(key))
+            for term in self._pair_terms
+            if (key := tuple(sorted(term.types))) in types and term.types not in self._following
+        ]
+
     def _parts(self, distances: NDArray[np.float64]) -> list[Part]:
-        """The terms of pair forms whose types occur, and behind them those that follow the forces."""
-        found: list[tuple[PriorTerm, int | None]] = []
-        for term in self._pair_terms:
-            types = tuple(sorted(term.types))
-            if term.types in self._following:
-                found.append((term, None))
-            elif types in self._reference.types:
-                found.append((term, self._reference.types.index(types)))
+        """The terms that structure adjusts, and behind them those that follow the forces."""
+        following = [(term, None) for term in self._pair_terms if term.types in self._following]
         parts: list[Part] = []
-        for term, number in sorted(found, key=lambda entry: entry[1] is None):
+        for term, number in (*self._numbered(), *following):
             parts.append(Part.of(term, number, parts[-1].place.stop if parts else 0, distances))
         return parts
 
@@ -123,15 +123,14 @@ class PairTarget(Target):
         return [
             {
                 "round": number,
-                "term": str(part.term),
-                **_compare((simulated, self._reference, self._judge), part.number),
+                "term": str(term),
+                **_compare((simulated, self._reference, self._judge), index),
                 **common,
                 "pressure": pressure,
                 "pressure_error": error,
                 "converged": self._is_at_floor(whole["gr_floor"]),
             }
-            for part in self._parts(simulated.distances)
-            if not part.follows
+            for term, index in self._numbered()
         ]
 
     def _is_at_floor(self, floor: float) -> bool:
@@ -162,7 +161,7 @@ class PairTarget(Target):
             kept_apart=self._kept_apart,
             forces=self._forces,
             force_weight=self._config.force_weight,
-            present={term.types: _coefficients_of(term) for term in self._pair_terms},
+            present={term.types: coefficients_of(term) for term in self._pair_terms},
         )
 
     @property
@@ -209,12 +208,6 @@ def _compare(statistics: tuple[PairStatistics, PairStatistics, PairStatistics], 
     here, target, judge = (each.gr(number) for each in statistics)
     pairs = {"gr_rmse": (here, target), "gr_judged": (here, judge), "gr_floor": (target, judge)}
     return {name: compare_gr(*both) for name, both in pairs.items()}
-
-
-def _coefficients_of(term: PriorTerm) -> NDArray[np.float64]:
-    form = term.potential
-    assert issubclass(form, PairPotential)  # the caller looks
-    return form.to_coefficients(term.parameters)
 
 
 def _parse_followers(

@@ -65,7 +65,7 @@ class Part:
         """
         form = term.potential
         assert issubclass(form, PairPotential)  # the callers look
-        place = slice(begin, begin + len(form.to_coefficients(term.parameters)))
+        place = slice(begin, begin + len(coefficients_of(term)))
         if number is None:
             nothing = np.zeros((len(distances), place.stop - place.start))
             return cls(form, term, 0, place, nothing, nothing, follows=True)
@@ -76,7 +76,7 @@ class Part:
     @property
     def coefficients(self) -> NDArray[np.float64]:
         """The present ones [kJ/mol], shape (n,)."""
-        return self.form.to_coefficients(self.term.parameters)
+        return coefficients_of(self.term)
 
     def changed(self, step: NDArray[np.float64]) -> PriorTerm:
         """The term with a step of its coefficients, or the largest half, quarter, ... of it that the form allows."""
@@ -87,6 +87,13 @@ class Part:
                 continue
             return replace(self.term, parameters=parameters)
         return self.term
+
+
+def coefficients_of(term: PriorTerm) -> NDArray[np.float64]:
+    """The coefficients of a term of a pair form [kJ/mol], shape (n,)."""
+    form = term.potential
+    assert issubclass(form, PairPotential)  # the callers look
+    return form.to_coefficients(term.parameters)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -116,7 +123,8 @@ class PairStep:
     present: Mapping[tuple[str, ...], NDArray[np.float64]] = field(default_factory=dict)
 
     @property
-    def _n(self) -> int:
+    def n(self) -> int:
+        """Number of coefficients."""
         return self.parts[-1].place.stop
 
     def excess(self) -> NDArray[np.float64]:
@@ -152,14 +160,14 @@ class PairStep:
             matrix += self.kt * self.force_weight * curvature
             vector -= self.kt * self.force_weight * share * slope
         pressure = None if virial is None else (self.virial_row()[None], np.array([virial]))
-        step = minimize_quadratic(matrix, vector, equal=pressure, at_most=self._walls(self.parts, np.zeros(self._n)))
+        step = minimize_quadratic(matrix, vector, equal=pressure, at_most=self._walls(self.parts, np.zeros(self.n)))
         limited, much = self.limited(step)
         free = [part for part in self.parts if part.place.start not in much]
         if pressure is None or len(free) in (0, len(self.parts)):
             return limited
         # What rare pairs were to bring of the pressure, since they cost little relative entropy, the others have to.
         rows, lacking = pressure[0], pressure[1] - pressure[0] @ limited
-        kept = np.concatenate([np.eye(self._n)[part.place] for part in self.parts if part.place.start in much])
+        kept = np.concatenate([np.eye(self.n)[part.place] for part in self.parts if part.place.start in much])
         more = minimize_quadratic(
             matrix,
             np.zeros_like(vector),
@@ -174,7 +182,7 @@ class PairStep:
         # A single function of all distances is no set of local ones: only its covariance says how far to go.
         alone = all(len(part.coefficients) == 1 for part in self.parts if not part.follows)
         weight = 1.0 if alone else self.covariance_weight
-        covariance = np.cov(sums.T).reshape(self._n, self._n)
+        covariance = np.cov(sums.T).reshape(self.n, self.n)
         matrix = weight * covariance + (1 - weight) * self._uncorrelated()
         return np.asarray((matrix + self._roughness(matrix)) / self.kt)
 
@@ -184,7 +192,7 @@ class PairStep:
         It takes the pairs of the ensemble that has more of them at a distance, so that a step is at most kT where the
         other has none.
         """
-        matrix = np.zeros((self._n, self._n))
+        matrix = np.zeros((self.n, self.n))
         both = self.simulated, self.reference
         counts = np.maximum(*(each.counts.mean(axis=0, dtype=np.float64) for each in both))
         for part in self.parts:

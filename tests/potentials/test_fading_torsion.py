@@ -13,13 +13,12 @@ from openmm_cgml.frames import Frames
 from openmm_cgml.potentials import FadingTorsion, HarmonicBond, Samples
 from openmm_cgml.potentials.coordinate import ANGLE, TORSION
 from openmm_cgml.potentials.fading_torsion import FULL_ANGLE, FULL_SQUARE, STEEPEST
-from openmm_cgml.priors import PriorConfig, fit_priors
+from openmm_cgml.priors import PriorConfig, fit_priors, report_priors
 from openmm_cgml.priors.correction import TermFeatures, correct_term
 from openmm_cgml.priors.fitting import PriorWarning
-from openmm_cgml.priors.term import PriorTerm
 from openmm_cgml.topology import CGTopology, ResidueTemplate
 from openmm_cgml.units import BOLTZMANN
-from tests.fixtures import coefficients_of, cosine_term
+from tests.fixtures import coefficients_of
 
 KT = BOLTZMANN * 300
 TRUE = np.array([2.0, -1.5, 0.8])
@@ -88,6 +87,16 @@ def test_fits_and_corrections_know_the_weights():
     unweighted = FadingTorsion.invert(Samples.of(TORSION, phi), KT, FadingTorsion.basis_of(term.parameters, 0.0))
     assert np.linalg.norm(fitted - TRUE) < 0.6 * np.linalg.norm(TRUE)
     assert np.linalg.norm(unweighted[:3] - TRUE) > 1.1 * np.linalg.norm(fitted - TRUE), "the control"
+    (shown,) = [each for each in report_priors(priors, topology_of(100), frames, 300.0).bonded if each.term == term]
+    for mean, is_it in ((np.average(np.cos(phi), weights=weights), True), (np.cos(phi).mean(), False)):
+        found = np.average(np.cos(shown.values), weights=shown.density)
+        assert (found == pytest.approx(mean, abs=0.01)) == is_it
+    # Features are white in the reference with its weights, and another mean where these are others.
+    features = TermFeatures(term, phi, weights)
+    white = features(phi, weights)
+    np.testing.assert_allclose(white.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(np.cov(white.T), np.eye(features.n), atol=1e-3)
+    assert np.abs(features(phi, np.ones_like(phi)).mean(axis=0)).max() > 0.05
     # Corrections find the rest, since each is made in the ensemble of the term as it is.
     for seed in range(1, 9):
         _, own, values = chains(
@@ -148,8 +157,3 @@ def test_simulated_torsions_pass_through_straight_angles():
         exact = float((weights[:, None] * density * np.cos(n * grid)).sum(axis=1).mean())
         assert float((weights * np.cos(n * values)).mean()) == pytest.approx(exact, abs=0.02)
     assert abs(float((weights * np.cos(values)).mean())) > 0.1, "the control"
-
-
-def test_a_term_says_what_it_is():
-    term = cosine_term("fading_torsion", ("A",) * 4, (1.0, 2.0))
-    assert isinstance(term, PriorTerm) and term.bonded is FadingTorsion

@@ -8,9 +8,12 @@ from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.errors import InputError
 from openmm_cgml.force_field import ForceField, Manifest
 from openmm_cgml.frames import Frames
-from openmm_cgml.potentials import COORDINATES
+from openmm_cgml.potentials import COORDINATES, FadingTorsion
 from openmm_cgml.priors import PriorSet, PriorTerm
+from openmm_cgml.priors.correction import correct_term
 from openmm_cgml.refinement import BondedRefinementConfig, refine
+from openmm_cgml.refinement.bonded import BondedTarget
+from openmm_cgml.refinement.ensemble import Ensemble
 from openmm_cgml.topology import CGTopology, ResidueTemplate
 from openmm_cgml.units import BOLTZMANN
 from tests.fixtures import coefficients_of, cosine_term
@@ -183,3 +186,36 @@ def test_terms_of_zeros_stay_zero(dataset, tmp_path):
     )
     assert before["cosine_torsion"] == after["cosine_torsion"]
     assert before["cosine_angle"] != after["cosine_angle"]
+
+
+def test_a_difference_within_its_error_is_followed_by_who_does_not_doubt_it(dataset):
+    moved = []
+    for doubt in (None, 0.0):
+        config = BondedRefinementConfig(**SHORT, doubt=doubt)
+        force_field = chain_force_field(*TRUE)
+        ensemble = Ensemble(force_field, [dataset], config)
+        target = BondedTarget(force_field, ensemble, config)
+        target.change(ensemble.judge, 0)  # the other half of the same samples: it differs by chance
+        before, after = (coefficients_of(each.priors.terms[2]) for each in (force_field, target.force_field))
+        moved.append(np.abs(np.subtract(after, before)).max())
+    assert moved[0] < 0.5 * moved[1]
+
+
+def test_torsions_that_fade_are_corrected_with_their_weights(dataset, monkeypatch):
+    given = []
+
+    def watched(features, reference, simulated, *arguments, weights, **settings):
+        given.append((features.term.form, reference, simulated, weights))
+        return correct_term(features, reference, simulated, *arguments, weights=weights, **settings)
+
+    monkeypatch.setattr("openmm_cgml.refinement.bonded.correct_term", watched)
+    config, force_field = BondedRefinementConfig(**SHORT), chain_force_field(*WRONG, torsion_form="fading_torsion")
+    ensemble = Ensemble(force_field, [dataset], config)
+    BondedTarget(force_field, ensemble, config).change(ensemble.judge, 0)
+    assert [form for form, *_ in given] == ["harmonic_bond", "cosine_angle", "fading_torsion"]
+    assert [weights for *_, weights in given[:2]] == [(None, None)] * 2
+    _, *samples, weights = given[2]
+    members = ensemble.topology.dihedrals
+    for frames, values, own in zip((ensemble.reference, ensemble.judge), samples, weights, strict=True):
+        np.testing.assert_array_equal(own, FadingTorsion.weights(frames.positions, frames.box, members))
+        assert own.shape == values.shape and own.min() < 0.9 < own.max()

@@ -1,7 +1,12 @@
 import pytest
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.refinement import BondedRefinementConfig, NetworkRefinementConfig, read_refinement_config
+from openmm_cgml.refinement import (
+    BondedRefinementConfig,
+    NetworkRefinementConfig,
+    PairRefinementConfig,
+    read_refinement_config,
+)
 from openmm_cgml.refinement.config import CONFIGS, config_of
 from openmm_cgml.shipped import find_system
 
@@ -21,6 +26,12 @@ def test_the_target_says_which_settings_there_are(written):
     assert (config.step_size, config.duration) == (0.5, 20.0)
     with pytest.raises(InputError, match=r"step_size.*unknown key"):
         read_refinement_config(written("target: network\nstep_size: 0.5\n"))
+
+
+@pytest.mark.parametrize("config", [BondedRefinementConfig, PairRefinementConfig])
+def test_steps_shrink_in_the_last_third(config):
+    settings = config(rounds=9, step_size=0.6)
+    assert [settings.share(number) for number in range(9)] == pytest.approx([0.6] * 7 + [0.3, 0.2])
 
 
 def test_a_file_without_a_target_is_refused_unless_one_is_given(written):

@@ -127,6 +127,11 @@ def test_followers_change_as_forces_ask(tmp_path):
     ]  # fmt: skip
     assert {row["term"] for row in target.measure(ensemble.judge, 0)} == {"pair_spline C-C"}
     before, followers = present_in(force_field), [("C", "H"), ("H", "H")]
+    step = target._prepare(target._statistics(ensemble.judge))
+    for part in parts[1:]:
+        told = target._forces.virial[target._forces.places[part.term.types]]
+        np.testing.assert_array_equal(step.virial_row()[part.place], told)
+        assert told.any(), "they press, though they have no features"
     target.change(ensemble.judge, 0)
     after = present_in(target.force_field)
     assert all((before[types] != after[types]).any() for types in before)
@@ -174,7 +179,7 @@ def test_walls_of_centers_need_not_be_steep_whoever_tells_them(tmp_path):
     assert target._kept_apart == {("R", "R")}
     step = target._prepare(target._statistics(ensemble.judge))
     for part in step.parts:
-        _, limits = step._walls([part], np.zeros(step._n))
+        _, limits = step._walls([part], np.zeros(step.n))
         _, own = part.form.walls(part.term.parameters)
         rows, _ = part.form.walls(part.term.parameters)
         allowed = limits + rows @ part.coefficients
