@@ -9,6 +9,7 @@ import contextlib
 import errno
 import functools
 import importlib
+import keyword
 import logging
 import os
 import signal
@@ -24,6 +25,7 @@ from openmm_cgml.errors import ArtifactError, OpenMMCGMLError, SimulationError, 
 
 VERBS = {
     "reference": "Run an atomistic system and record positions, forces and energies.",
+    "import": "Import a trajectory of another program, with its forces: a recording.",
     "map": "Map a recording to beads: a force-matching dataset.",
     "thin": "Make a small copy of a dataset, for sharing.",
     "fit": "Fit priors and a network to a dataset: a force field.",
@@ -38,6 +40,7 @@ VERBS = {
 }
 EXAMPLES = {
     "reference": "reference benzene-1bead -o runs/atomistic --duration '200 ps'",
+    "import": "import run.lammpstrj --topology run.data --units real --temperature '300 K' -o runs/imported",
     "map": "map runs/atomistic benzene-1bead -o data/benzene --force-map optimal",
     "thin": "thin data/benzene -o data/small --frames 300",
     "fit": "fit fit.yaml -o runs/fit --data data/benzene",
@@ -155,7 +158,8 @@ def _not_loaded() -> None:
 
 def _load(verb: str, debug: bool) -> Callable[..., Any]:
     """The function of a verb, wrapped so that deliberate errors end in a message and an exit code."""
-    function = getattr(importlib.import_module(f"openmm_cgml.cli.{verb}"), verb)
+    name = f"{verb}_" if keyword.iskeyword(verb) else verb
+    function = getattr(importlib.import_module(f"openmm_cgml.cli.{name}"), name)
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_cgml.dataset.statistics import effective_samples
+from openmm_cgml.correlation import effective_samples
 from openmm_cgml.errors import DatasetWarning, InputError
 from openmm_cgml.shards import FrameStore
 from openmm_cgml.units import BOLTZMANN

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from openmm_cgml.correlation import effective_samples
 from openmm_cgml.dataset.distances import DistanceRecord, TypePairDistances
 from openmm_cgml.dataset.force_matching import ForceMatchingDataset
-from openmm_cgml.dataset.plausibility import ForceScale, compare_forces_with_positions, find_outliers
-from openmm_cgml.dataset.statistics import effective_samples
+from openmm_cgml.dataset.plausibility import compare_forces_with_positions, find_outliers
 from openmm_cgml.errors import ArtifactError
+from openmm_cgml.force_scale import ForceScale
 from openmm_cgml.frames import Frames
 from openmm_cgml.topology import CGTopology
 

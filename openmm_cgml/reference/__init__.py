@@ -18,6 +18,7 @@ from openmm_cgml.reference.polymers import AtomisticPolymer, MonomerUnit
 from openmm_cgml.reference.pressure import AtomisticBarometer, RecordedPressure, measure_pressure
 from openmm_cgml.reference.recorder import ForceRecorder, read_frame, recording_metadata
 from openmm_cgml.reference.report import Observable, ReferenceReport, format_report, report_reference
+from openmm_cgml.reference.rerun import ForceCalculator, create_system_from_files
 from openmm_cgml.reference.run import ReferenceResult, run_reference
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "AtomisticModel",
     "AtomisticPolymer",
     "ChainBox",
+    "ForceCalculator",
     "ForceRecorder",
     "IsolatedMolecules",
     "LiquidBox",
@@ -43,6 +45,7 @@ __all__ = [
     "build_liquid",
     "compute_mean_forces",
     "create_reference_system",
+    "create_system_from_files",
     "find_atomistic_model",
     "find_polymer",
     "format_noise_floor",

@@ -11,11 +11,9 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.reference.force_kinds import FREE_GROUPS
 from openmm_cgml.reference.virtual_sites import is_virtual_site
 from openmm_cgml.topology import AtomTopology, connected_components
+from openmm_cgml.topology.masses import undo_repartitioning
 
 __all__ = ["count_degrees_of_freedom", "has_frozen_atoms", "real_masses", "recorded_atoms"]
-
-_TOLERANCE = 0.1
-"""Largest difference [Da] of a mass from that of the elements that is put down to rounding in a force field."""
 
 
 def recorded_atoms(topology: app.Topology, system: openmm.System) -> AtomTopology:
@@ -71,16 +69,8 @@ def real_masses(topology: app.Topology, system: openmm.System) -> NDArray[np.flo
     atoms = list(topology.atoms())
     elements = np.array([0.0 if a.element is None else a.element.mass.value_in_unit(unit.dalton) for a in atoms])
     is_light = np.array([atom.element is not None and atom.element.atomic_number == 1 for atom in atoms])
-    heavy = np.arange(len(atoms))  # of each atom, the heavy atom that it is bonded to if it is a hydrogen
-    for i, j in _bonds(topology):
-        if is_light[i] != is_light[j]:
-            light, other = (i, j) if is_light[i] else (j, i)
-            heavy[light] = other
-    frozen = (simulated == 0) & ~is_virtual_site(system)
-    difference = np.bincount(heavy, weights=simulated - elements, minlength=len(atoms))
-    any_frozen = np.bincount(heavy, weights=frozen, minlength=len(atoms)) > 0
-    same_group = (np.abs(difference) < _TOLERANCE)[heavy]
-    return np.where((elements > 0) & (same_group | frozen | any_frozen[heavy]), elements, simulated)
+    real = ~is_virtual_site(system)  # which have no mass either
+    return undo_repartitioning(simulated, np.where(real, elements, 0.0), is_light, _bonds(topology))
 
 
 def count_degrees_of_freedom(system: openmm.System) -> int:
