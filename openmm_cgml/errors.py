@@ -33,5 +33,9 @@ class DatasetWarning(UserWarning):
     """Data that are possible, but hardly what was meant."""
 
 
+class PriorWarning(UserWarning):
+    """A fitted prior that is possible but does not describe the data well."""
+
+
 class TrainingError(OpenMMCGMLError, RuntimeError):
     """Training produced values that are not finite or cannot be resumed as asked."""

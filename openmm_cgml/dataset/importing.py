@@ -106,7 +106,7 @@ def import_trajectory(
     if recompute is not None:
         frames = map(recompute, frames)
     sample, frames = _take_sample(frames, source, tally)
-    atoms = _with_constraints(topology.atoms, sample, constraints, temperature)
+    atoms = _with_constraints(topology.atoms, sample, constraints)
     findings = [_describe_constraints(atoms), *inspect_frames(sample, atoms, temperature)]
     refuse_impossible(findings, str(source.paths[0]))
     metadata = _metadata(source, atoms, temperature, sample, recomputed_with)
@@ -144,22 +144,31 @@ def _take_sample(frames: Iterator[Frames], source: TrajectorySource, tally: Tall
     return Frames.concatenate(first), chain(first, frames)
 
 
-def _with_constraints(atoms: AtomTopology, sample: Frames, kind: str, temperature: float) -> AtomTopology:
+def _with_constraints(atoms: AtomTopology, sample: Frames, kind: str) -> AtomTopology:
     pairs = find_constraints(sample, atoms) if kind == "auto" else constraints_by_name(kind, atoms)
     return replace(atoms, constraints=pairs)
 
 
 def _describe_constraints(atoms: AtomTopology) -> Finding:
+    """How many atoms, molecules, bonds and constraints there are.
+
+    Raises:
+        InputError: There are hydrogens and no bonds.
+    """
     n_bonds, n = len(atoms.bonds), len(atoms.constraints)
     missing = atoms.n_atoms > 1 and not n_bonds
+    if missing and "H" in atoms.elements:
+        raise InputError(
+            f"the topology has {atoms.n_atoms} atoms, hydrogens among them, and no bonds, so molecules cannot be "
+            "told. Give one "
+            "with bonds: LAMMPS data file, prmtop, tpr, top, PSF, PDB with CONECT"
+        )
     return Finding(
         what="atoms, bonds, constraints",
         value=f"{atoms.n_atoms} in {int(atoms.molecules.max()) + 1} molecules, {n_bonds}, {n}",
         verdict=Verdict.ODD if missing else Verdict.GOOD,
-        advice="no bonds, so every atom is a molecule of its own; unless this is argon, give a topology with bonds "
-        "(LAMMPS "
-        "data file, prmtop, tpr, top, PSF, PDB with CONECT)" if missing else "",
-    )  # fmt: skip
+        advice="no bonds, so every atom is a molecule of its own, as in argon" if missing else "",
+    )
 
 
 def _describe_tally(tally: Tally) -> list[Finding]:

@@ -401,6 +401,8 @@ def intermolecular_forces(frames: Frames, topology: CGTopology) -> NDArray[np.fl
     if topology.n_molecules < topology.n_beads:
         raise InputError(
             "the frames have no intermolecular part of the forces, and in molecules of several beads the rest is not "
-            "what splines between molecules are to follow; record it (`openmm-cgml reference` does), and map again"
+            "what splines between molecules are to follow; record it (`openmm-cgml reference` does, and `openmm-cgml "
+            "import "
+            "--rerun` for an imported run), and map again"
         )
     return frames.forces

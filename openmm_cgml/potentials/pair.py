@@ -64,6 +64,11 @@ class PairConfig(Config):
         """Whether a three-body term can be fitted with the form."""
         return False
 
+    @property
+    def follows_forces(self) -> bool:
+        """Whether the form is fitted to forces between molecules."""
+        return False
+
     def settings(self) -> dict[str, Any]:
         """What may differ between pairs of bead types: each of them one value for all, or a mapping from bead types."""
         return {}

@@ -87,6 +87,11 @@ class PairSplineConfig(PairConfig):
         return self.alike
 
     @property
+    def follows_forces(self) -> bool:
+        """Whether the form is fitted to forces between molecules."""
+        return True
+
+    @property
     def takes_three_body(self) -> bool:
         """See `PairConfig.takes_three_body`; with splines between the beads."""
         return self.sites is None and not self.alike

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from openmm_cgml.errors import InputError
+from openmm_cgml.errors import InputError, PriorWarning
 from openmm_cgml.frames import Frames
 from openmm_cgml.potentials import (
     ANGLE,
@@ -31,6 +31,7 @@ from openmm_cgml.potentials import (
 )
 from openmm_cgml.potentials.settings import by_types
 from openmm_cgml.priors.config import PriorConfig
+from openmm_cgml.priors.estimated_forces import with_intermolecular_forces
 from openmm_cgml.priors.prior_set import PriorSet
 from openmm_cgml.priors.term import PriorTerm
 from openmm_cgml.topology import CGTopology
@@ -38,10 +39,6 @@ from openmm_cgml.units import BOLTZMANN
 
 _LEAST_SAMPLES = 100
 _STRAIGHT = math.radians(10)
-
-
-class PriorWarning(UserWarning):
-    """A fitted prior that is possible but does not describe the data well."""
 
 
 def fit_priors(config: PriorConfig, topology: CGTopology, frames: Frames, temperature: float) -> PriorSet:
@@ -66,8 +63,9 @@ def fit_priors(config: PriorConfig, topology: CGTopology, frames: Frames, temper
             terms += fit_bonded_priors(section, topology, frames, temperature)
     found: Mapping[str, Any] = {}
     if config.pair_form is not None:
+        labeled = with_intermolecular_forces(frames, topology, terms) if config.pair_form.follows_forces else frames
         pairs, found = fit_pair_priors(
-            config.pair_form, topology, frames, temperature, config.exclude_bonds, three_body=config.three_body
+            config.pair_form, topology, labeled, temperature, config.exclude_bonds, three_body=config.three_body
         )
         terms += pairs
     provenance = {

@@ -77,16 +77,19 @@ def read_xtc(path: Path) -> Iterator[RawFrame]:
 
 def read_dcd(path: Path) -> Iterator[RawFrame]:
     """The frames of a DCD file (CHARMM, NAMD, OpenMM) [angstrom, ps]: positions alone."""
+    _check_signature(path, 4, b"CORD", b"DROC")
     yield from _from_mdanalysis("DCD", "DCDReader", path)
 
 
 def read_netcdf(path: Path) -> Iterator[RawFrame]:
     """The frames of an Amber NetCDF file, in MDAnalysis's units [angstrom, ps, kJ/mol/angstrom]."""
+    _check_signature(path, 0, b"CDF", b"\x89HDF")
     yield from _from_mdanalysis("TRJ", "NCDFReader", path)
 
 
 def read_h5md(path: Path) -> Iterator[RawFrame]:
     """The frames of an H5MD file that states its units, in MDAnalysis's units [angstrom, ps, kJ/mol/angstrom]."""
+    _check_signature(path, 0, b"\x89HDF")
     yield from _from_mdanalysis("H5MD", "H5MDReader", path)
 
 
@@ -104,6 +107,14 @@ def _from_mdanalysis(module: str, reader: str, path: Path) -> Iterator[RawFrame]
                 time=float(step.time),
                 step=int(step.data["step"]) if "step" in step.data else None,
             )
+
+
+def _check_signature(path: Path, offset: int, *known: bytes) -> None:
+    """Check how a file begins: MDAnalysis leaves a broken reader behind where that is wrong."""
+    with open(path, "rb") as file:
+        start = file.read(16)[offset:]
+    if not start.startswith(known):
+        raise InputError(f"{path}: does not begin as files of this format do; is its name right?")
 
 
 def _opened(reader: Any, path: Path) -> Any:

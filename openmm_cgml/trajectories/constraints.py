@@ -38,7 +38,8 @@ def find_constraints(frames: Frames, topology: AtomTopology) -> NDArray[np.int64
     pairs = np.concatenate([topology.bonds, next_neighbors(topology)])
     if not len(pairs):
         return pairs
-    spread = _relative_spread(frames, pairs)
+    kinds = _kinds(pairs, topology)
+    spread = _median_of_kinds(_relative_spread(frames, pairs), kinds)
     unclear = np.flatnonzero((spread >= _CONSTRAINED) & (spread < _FREE))
     if len(unclear) > _UNCLEAR * len(pairs):
         i, j = pairs[unclear[0]]
@@ -81,6 +82,24 @@ def next_neighbors(topology: AtomTopology) -> NDArray[np.int64]:
     second = ((bonded @ bonded) - (bonded @ bonded).multiply(bonded)).tocoo()
     keep = (second.row < second.col) & (second.data > 0)
     return np.stack([second.row[keep], second.col[keep]], axis=1).astype(np.int64)
+
+
+def _kinds(pairs: NDArray[np.int64], topology: AtomTopology) -> NDArray[np.int64]:
+    """Number of the kind of each pair: the names of its atoms and of their residues."""
+    names = [topology.residue_names[residue] for residue in topology.residues.tolist()]
+    labels = [f"{residue} {name}" for residue, name in zip(names, topology.names, strict=True)]
+    atoms = np.unique(labels, return_inverse=True)[1]
+    found = np.unique(np.sort(atoms[pairs], axis=1), axis=0, return_inverse=True)[1]
+    return np.asarray(found, np.int64).ravel()
+
+
+def _median_of_kinds(values: NDArray[np.float64], kinds: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Of each pair, the median over its kind: single bonds may vibrate little for a while, and constraints are of
+    kinds.
+    """
+    order = np.argsort(kinds, kind="stable")
+    groups = np.split(values[order], np.flatnonzero(np.diff(kinds[order])) + 1)
+    return np.array([float(np.median(group)) for group in groups])[kinds]
 
 
 def _relative_spread(frames: Frames, pairs: NDArray[np.int64]) -> NDArray[np.float64]:

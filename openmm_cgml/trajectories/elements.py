@@ -9,7 +9,7 @@ from openmm_cgml.errors import InputError
 
 __all__ = ["element_masses", "elements_of_masses"]
 
-_TOLERANCE, _RELATIVE = 0.06, 0.002  # Da; files round masses, 12.0112 and 1.0 are common
+_TOLERANCE, _ROUNDED = 0.02, 0.06  # Da; of masses with two decimals and more, and with fewer (1.0, 35.5)
 _UNITED = {13.019: "C", 14.027: "C", 15.035: "C", 16.043: "C"}
 """CH to CH4, which lie near nitrogen and oxygen."""
 _UNITED_TOLERANCE = 0.004
@@ -55,7 +55,8 @@ def _element_of(mass: float) -> str:
     known = {e.symbol: float(e.mass._value) for e in element.Element._elements_by_symbol.values()}
     known = {symbol: value for symbol, value in known.items() if symbol != "D" and value > 0}
     symbol = min(known, key=lambda name: abs(known[name] - mass))
-    if abs(known[symbol] - mass) > max(_TOLERANCE, _RELATIVE * mass):
+    is_rounded = abs(10 * mass - round(10 * mass)) < 1e-6
+    if abs(known[symbol] - mass) > (_ROUNDED if is_rounded else _TOLERANCE):
         raise InputError(
             f"no element has a mass of {mass:g} Da (the nearest is {symbol}, {known[symbol]:g}): masses moved to "
             "hydrogens, united atoms or beads? Give a topology file that names elements (prmtop, tpr, PDB, mmCIF)"

@@ -1,7 +1,8 @@
-"""Atoms, residues and bonds from the topology files of other programs, read by MDAnalysis."""
+"""Atoms, residues and bonds from the topology files of other programs, read by MDAnalysis and OpenMM."""
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from openmm import app
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.topology import AtomTopology, connected_components
@@ -21,9 +23,11 @@ __all__ = ["TOPOLOGY_SUFFIXES", "FileTopology", "read_atom_topology"]
 
 TOPOLOGY_SUFFIXES = {
     ".data": "DATA", ".prmtop": "PRMTOP", ".parm7": "PRMTOP", ".top": None, ".itp": "ITP", ".tpr": "TPR", ".gro": "GRO",
-    ".psf": "PSF", ".pdb": "PDB", ".mol2": "MOL2",
+    ".psf": "PSF", ".pdb": "PDB", ".cif": "CIF", ".mol2": "MOL2",
 }  # fmt: skip
-"""MDAnalysis's names of the formats; `.top` is GROMACS's or Amber's, which the file itself tells."""
+"""MDAnalysis's names of the formats; `.top` is GROMACS's or Amber's, which the file itself tells. PDB and mmCIF files
+are
+read by OpenMM, which knows the bonds of water and of the residues of biomolecules, for which they hold none."""
 
 _ATOM_STYLES = {
     "full": "id resid type charge x y z", "molecular": "id resid type x y z", "bond": "id resid type x y z",
@@ -56,7 +60,7 @@ def read_atom_topology(path: Path) -> FileTopology:
     by element and number. "Bonds" between the hydrogens of a rigid water are no bonds.
 
     Args:
-        path: A LAMMPS data file, prmtop, GROMACS top, tpr or gro, PSF, PDB or MOL2.
+        path: A LAMMPS data file, prmtop, GROMACS top, tpr or gro, PSF, PDB, mmCIF or MOL2.
 
     Raises:
         InputError: The file is missing, of no known format or damaged, or lacks what is needed; the message says what.
@@ -64,6 +68,8 @@ def read_atom_topology(path: Path) -> FileTopology:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; the topology names the atoms and bonds of the trajectory")
+    if path.suffix.lower() in (".pdb", ".cif"):
+        return _read_structure(path)
     everything = _read(path)
     masses = _column(everything, "masses")
     kept = np.arange(len(everything)) if masses is None else np.flatnonzero(np.asarray(masses, np.float64) > 0)
@@ -88,6 +94,22 @@ def read_atom_topology(path: Path) -> FileTopology:
     return FileTopology(atoms=topology, kept=kept, n_particles=len(everything))
 
 
+def _read_structure(path: Path) -> FileTopology:
+    """The atoms of a PDB or mmCIF file; particles without an element, such as virtual sites, are left out."""
+    with refusing_unreadable(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of residues with the names of others
+        file = (app.PDBFile if path.suffix.lower() == ".pdb" else app.PDBxFile)(str(path))
+    particles = list(file.topology.atoms())
+    kept = np.array([atom.index for atom in particles if atom.element is not None], np.int64)
+    if not len(kept):
+        raise InputError(f"{path}: no atom has an element (columns 77 and 78 of a PDB file)")
+    if len(kept) == len(particles):
+        return FileTopology(atoms=AtomTopology.from_openmm(file.topology), kept=kept, n_particles=len(particles))
+    modeller = app.Modeller(file.topology, file.positions)
+    modeller.delete([atom for atom in particles if atom.element is None])
+    return FileTopology(atoms=AtomTopology.from_openmm(modeller.topology), kept=kept, n_particles=len(particles))
+
+
 def _read(path: Path) -> Any:
     """MDAnalysis's atoms; nothing is guessed."""
     suffix = path.suffix.lower()
@@ -100,7 +122,10 @@ def _read(path: Path) -> Any:
     options: dict[str, Any] = {"atom_style": _atom_style(path)} if kind == "DATA" else {}
     with warnings.catch_warnings(), refusing_unreadable(path):
         warnings.simplefilter("ignore")  # of what MDAnalysis does not guess
-        atoms = analysis.Universe(str(path), topology_format=kind, to_guess=(), **options).atoms
+        universe = analysis.Universe(str(path), topology_format=kind, to_guess=(), **options)
+        with contextlib.suppress(AttributeError):  # of files that hold no positions
+            universe.trajectory.close()
+        atoms = universe.atoms
     if not len(atoms):
         raise InputError(f"{path}: holds no atoms")
     return atoms

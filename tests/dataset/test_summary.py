@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from openmm_cgml.dataset import ForceMatchingDataset, summarize
 from openmm_cgml.correlation import effective_samples
+from openmm_cgml.dataset import ForceMatchingDataset, summarize
 from openmm_cgml.frames import Frames
 from openmm_cgml.mapping import mapping_from_specification
 from tests.atoms import benzene_atoms, benzene_frames, benzene_specification

