@@ -24,7 +24,7 @@ from openmm_cgml.trajectories.sanity import Finding, Verdict, inspect_frames, re
 from openmm_cgml.trajectories.topology_files import FileTopology
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 
-__all__ = ["ImportResult", "import_trajectory"]
+__all__ = ["ImportResult", "describe_source", "describe_tally", "import_trajectory", "take_sample"]
 
 REPORT_FILE = "import.json"
 _SAMPLE = 100  # frames that are inspected before anything is written
@@ -105,7 +105,7 @@ def import_trajectory(
     frames = read_trajectory(source, topology, needs_forces=recompute is None, chunk_frames=_CHUNK, tally=tally)
     if recompute is not None:
         frames = map(recompute, frames)
-    sample, frames = _take_sample(frames, source, tally)
+    sample, frames = take_sample(frames, source, tally)
     atoms = _with_constraints(topology.atoms, sample, constraints)
     findings = [_describe_constraints(atoms), *inspect_frames(sample, atoms, temperature)]
     refuse_impossible(findings, str(source.paths[0]))
@@ -117,15 +117,24 @@ def import_trajectory(
                 writer.append(part)
                 if progress is not None:
                     progress(writer.n_frames)
-        findings += _describe_tally(tally)
+        findings += describe_tally(tally)
         write_sealed_json(folder / REPORT_FILE, {"findings": [asdict(finding) for finding in findings]})
         return ImportResult(
             recording=folder, n_frames=FrameStore.open(folder, verify=False).n_frames, findings=tuple(findings)
         )
 
 
-def _take_sample(frames: Iterator[Frames], source: TrajectorySource, tally: Tally) -> tuple[Frames, Iterator[Frames]]:
-    """The first frames, and all of them again."""
+def take_sample(frames: Iterator[Frames], source: TrajectorySource, tally: Tally) -> tuple[Frames, Iterator[Frames]]:
+    """The first hundred frames, and all of them again.
+
+    Args:
+        frames: Frames in chunks.
+        source: Where they come from, for the message.
+        tally: What happened while they were read.
+
+    Raises:
+        InputError: There are none.
+    """
     first: list[Frames] = []
     for part in frames:
         first.append(part)
@@ -171,7 +180,8 @@ def _describe_constraints(atoms: AtomTopology) -> Finding:
     )
 
 
-def _describe_tally(tally: Tally) -> list[Finding]:
+def describe_tally(tally: Tally) -> list[Finding]:
+    """What happened while frames were read, as lines of the table."""
     found = [Finding(what="frames read", value=str(tally.n_read))]
     if tally.repeated:
         found.append(
@@ -188,17 +198,22 @@ def _describe_tally(tally: Tally) -> list[Finding]:
     return [*found, Finding(what="box", value=box)]
 
 
-def _metadata(
-    source: TrajectorySource, atoms: AtomTopology, temperature: float, sample: Frames, recomputed_with: str | None
-) -> dict[str, Any]:
-    imported: dict[str, Any] = {
+def describe_source(source: TrajectorySource) -> dict[str, Any]:
+    """Where frames come from, for the record."""
+    return {
         "files": [path.name for path in source.paths],
         "format": find_format(source.paths[0]).name,
         "units": source.units_of(source.paths[0]).name,
         "every": source.every,
         "first": source.first,
-        "forces": recomputed_with or ("array" if source.forces else "of the files"),
+        "forces": "array" if source.forces else "of the files",
     }
+
+
+def _metadata(
+    source: TrajectorySource, atoms: AtomTopology, temperature: float, sample: Frames, recomputed_with: str | None
+) -> dict[str, Any]:
+    imported = {**describe_source(source), **({"forces": recomputed_with} if recomputed_with else {})}
     metadata: dict[str, Any] = {
         "kind": RECORDING_KIND,
         "temperature": float(temperature),

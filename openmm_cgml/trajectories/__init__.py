@@ -17,6 +17,7 @@ __all__ = [
     "inspect_frames",
     "lennard_jones_units",
     "read_atom_topology",
+    "read_bead_topology",
     "read_trajectory",
 ]
 
@@ -35,6 +36,7 @@ _MODULE_OF = {
     "inspect_frames": "sanity",
     "lennard_jones_units": "unit_systems",
     "read_atom_topology": "topology_files",
+    "read_bead_topology": "topology_files",
     "read_trajectory": "reading",
 }
 

@@ -121,6 +121,8 @@ def _density(frames: Frames, topology: AtomTopology) -> Iterator[Finding]:
 
 
 def _bond_lengths(frames: Frames, topology: AtomTopology) -> Iterator[Finding]:
+    if not any(topology.elements):
+        return  # beads, of no element
     known = np.array([element in _RADII for element in topology.elements])
     bonds = topology.bonds[known[topology.bonds].all(axis=1)]
     if not len(bonds):

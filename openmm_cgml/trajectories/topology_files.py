@@ -19,7 +19,7 @@ from openmm_cgml.topology.masses import undo_repartitioning
 from openmm_cgml.trajectories.binary_files import import_reader, refusing_unreadable
 from openmm_cgml.trajectories.elements import element_masses, elements_of_masses
 
-__all__ = ["TOPOLOGY_SUFFIXES", "FileTopology", "read_atom_topology"]
+__all__ = ["TOPOLOGY_SUFFIXES", "FileTopology", "read_atom_topology", "read_bead_topology"]
 
 TOPOLOGY_SUFFIXES = {
     ".data": "DATA", ".prmtop": "PRMTOP", ".parm7": "PRMTOP", ".top": None, ".itp": "ITP", ".tpr": "TPR", ".gro": "GRO",
@@ -92,6 +92,66 @@ def read_atom_topology(path: Path) -> FileTopology:
         constraints=np.zeros((0, 2), np.int64),
     )
     return FileTopology(atoms=topology, kept=kept, n_particles=len(everything))
+
+
+def read_bead_topology(path: Path) -> tuple[FileTopology, tuple[str, ...]]:
+    """The beads of somebody else's mapping, and the type of each.
+
+    Types are those of the file; where it numbers them (LAMMPS) the word behind `#` in the section Masses, or T1, T2,
+    ... Names, residues and molecules are found as `read_atom_topology` does, and there are no elements.
+
+    Args:
+        path: A LAMMPS data file, prmtop, GROMACS top or tpr, PSF or MOL2, with masses.
+
+    Raises:
+        InputError: The file is missing, of no known format or damaged, or has no masses or types.
+        MissingDependencyError: MDAnalysis is not installed.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; the topology names the beads and bonds of the trajectory")
+    beads = _read(path)
+    masses, types = _column(beads, "masses"), _column(beads, "types")
+    if masses is None or types is None or not (np.asarray(masses) > 0).all():
+        what = "masses" if masses is None or types is not None else "types"
+        raise InputError(
+            f"{path}: does not give the {what} of all beads; give a LAMMPS data file, prmtop, tpr, top or PSF"
+        )
+    kept = np.arange(len(beads))
+    bonds, names = _bonds(beads, kept), _type_names(path, [str(each) for each in types])
+    molecules = connected_components(len(names), bonds)
+    residues, residue_names = _residues(beads, molecules, names, bonds)
+    topology = AtomTopology(
+        names=_names(beads, residues, names),
+        elements=("",) * len(names),
+        masses=np.asarray(masses, np.float64),
+        residues=residues,
+        residue_names=residue_names,
+        molecules=molecules,
+        bonds=bonds,
+        constraints=np.zeros((0, 2), np.int64),
+    )
+    return FileTopology(atoms=topology, kept=kept, n_particles=len(names)), names
+
+
+def _type_names(path: Path, types: list[str]) -> tuple[str, ...]:
+    """Types of beads; those that a LAMMPS data file numbers have the names of its comments."""
+    if path.suffix.lower() != ".data":
+        return tuple(types)
+    words = _comments_of_masses(path)
+    return tuple(words.get(each, f"T{each}") for each in types)
+
+
+def _comments_of_masses(path: Path) -> dict[str, str]:
+    """The first word behind `#` in each line of the section Masses of a LAMMPS data file."""
+    found: dict[str, str] = {}
+    inside = False
+    for line in path.read_text(encoding="utf8", errors="replace").splitlines():
+        values, _, comment = line.partition("#")
+        if values.strip() and not values.split()[0].isdigit():
+            inside = values.strip() == "Masses"
+        elif inside and values.strip() and comment.strip():
+            found[values.split()[0]] = comment.split()[0]
+    return found
 
 
 def _read_structure(path: Path) -> FileTopology:

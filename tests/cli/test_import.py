@@ -58,3 +58,20 @@ def test_forces_are_computed_anew_from_positions_alone(tmp_path, common, capsys)
     np.testing.assert_allclose(frames.forces, run_liquid().forces, rtol=1e-3, atol=0.05)
     assert frames.forces_inter is not None
     assert FrameStore.open(tmp_path / "rec").metadata["source"]["imported"]["forces"] == "s.xml"
+
+
+def test_beads_become_a_dataset(tmp_path, common, capsys):
+    path = write_dump(tmp_path / "a.dump", run_liquid(), columns="id x y z fx fy fz")
+    assert run(path, *common, "--units", "real", "--beads", "--constraints", "none") == 2
+    assert "leave them out with --beads" in capsys.readouterr().err
+    assert run(path, *common, "--units", "real", "--beads") == 0
+    assert "next: openmm-cgml fit" in capsys.readouterr().out
+
+
+def test_an_array_of_forces_goes_with_a_dump(tmp_path, common):
+    path = write_dump(tmp_path / "a.dump", run_liquid(), columns="id x y z")
+    np.save(tmp_path / "f.npy", (run_liquid().forces / 41.84).astype(np.float32))
+    assert run(path, *common, "--units", "real", "--forces", tmp_path / "f.npy") == 0
+    np.testing.assert_allclose(
+        FrameStore.open(tmp_path / "rec").read().forces, run_liquid().forces, rtol=1e-4, atol=1e-3
+    )
