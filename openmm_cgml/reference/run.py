@@ -86,7 +86,7 @@ def run_reference(
     a kill loses at most one file of frames.
 
     Args:
-        specification: The system; it needs a `reference` section and exactly one kind of molecule or chain.
+        specification: The system; it needs a `reference` section, and small molecules or one kind of chain.
         output: Folder to write to: `recording/`, `checkpoints/`, `protocol.json`, `stages.json` (density at the end of
             each equilibration stage), `report.json`, `report.txt`,
             `box.png`.
@@ -195,9 +195,8 @@ class _Run:
         length = _edge_of(state)
         scale = (box_length(self._plan.box.total_mass, density) / length) ** share
         positions = np.asarray(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
-        n_atoms = len(positions) // self._plan.box.n_molecules
         simulation.context.setPeriodicBoxVectors(*(scale * length * np.eye(3)))
-        simulation.context.setPositions(scale_centers(positions, n_atoms, scale))
+        simulation.context.setPositions(scale_centers(positions, self._plan.box.sizes, scale))
 
     def _note_stage(self, stage: StageSpecification, duration: float, density: float) -> None:
         path = self._folder / "stages.json"
@@ -246,9 +245,8 @@ class _Run:
 
     def _scaled(self, state: openmm.State, length: float) -> app.Simulation:
         positions = np.asarray(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
-        n_atoms = len(positions) // self._plan.box.n_molecules
         scaled = self._simulation(length)
-        scaled.context.setPositions(scale_centers(positions, n_atoms, length / _edge_of(state)))
+        scaled.context.setPositions(scale_centers(positions, self._plan.box.sizes, length / _edge_of(state)))
         scaled.context.setVelocities(state.getVelocities())
         return scaled
 
@@ -388,6 +386,7 @@ class _Run:
                 "force_field": plan.box.force_field,
                 "force_field_source": plan.box.source,
                 "n_molecules": plan.box.n_molecules,
+                **({"counts": dict(plan.box.counts)} if plan.box.counts else {}),
                 "settings": plan.settings.model_dump(mode="json", exclude={"molecule"}),
                 "stretch": plan.config.stretch,
                 "frame_interval": plan.config.frame_interval,
