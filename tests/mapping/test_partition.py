@@ -61,8 +61,8 @@ def divided(masses, elements, bonds, labels):
     return graph
 
 
-@settings(max_examples=60, deadline=None)
-@given(molecules(), st.randoms(use_true_random=False))
+@settings(max_examples=25, deadline=None)
+@given(molecules(most=26), st.randoms(use_true_random=False))
 def test_the_division_does_not_depend_on_how_atoms_are_numbered(molecule, random):
     masses, elements, bonds, n_beads = molecule
     order = list(range(len(masses)))
@@ -87,8 +87,8 @@ def test_beads_are_connected_and_hydrogens_stay_with_their_heavy_atom(molecule):
     assert all(labels[i] == labels[j] for i, j in bonds if "H" in (elements[i], elements[j]))
 
 
-@settings(max_examples=40, deadline=None)
-@given(molecules(most=7))
+@settings(max_examples=25, deadline=None)
+@given(molecules(most=6))
 def test_no_other_connected_division_scores_better(molecule):
     masses, elements, bonds, n_beads = molecule
     heavy = HeavyAtoms.from_molecule(masses, elements, bonds)
@@ -130,6 +130,15 @@ def test_long_molecules_are_divided_evenly_too():
     masses, elements, bonds = chain(60)
     labels = partition_molecule(masses, elements, bonds, 7)
     assert np.bincount(labels, weights=masses).std() / np.mean(np.bincount(labels, weights=masses)) < 0.1
+
+
+@settings(max_examples=50, deadline=None)
+@given(molecules(most=12))
+def test_ring_bonds_are_those_that_are_no_bridges(molecule):
+    heavy = HeavyAtoms.from_molecule(*molecule[:3])
+    graph = networkx.from_numpy_array(heavy.adjacency)
+    bridges = {(min(bond), max(bond)) for bond in networkx.bridges(graph)}
+    assert heavy.ring_bonds == {(min(bond), max(bond)) for bond in graph.edges} - bridges
 
 
 def test_rings_are_kept_where_masses_allow():
