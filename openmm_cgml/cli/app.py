@@ -23,6 +23,7 @@ import openmm_cgml
 from openmm_cgml.errors import ArtifactError, OpenMMCGMLError, SimulationError, TrainingError
 
 VERBS = {
+    "init": "Start a system of your own from SMILES: a folder that runs as it is.",
     "reference": "Run an atomistic system and record positions, forces and energies.",
     "map": "Map a recording to beads: a force-matching dataset.",
     "thin": "Make a small copy of a dataset, for sharing.",
@@ -37,6 +38,7 @@ VERBS = {
     "export": "Write a model that others can load, with its card.",
 }
 EXAMPLES = {
+    "init": "init methanol --smiles CO --molecules 500 --beads 1",
     "reference": "reference benzene-1bead -o runs/atomistic --duration '200 ps'",
     "map": "map runs/atomistic benzene-1bead -o data/benzene --force-map optimal",
     "thin": "thin data/benzene -o data/small --frames 300",
