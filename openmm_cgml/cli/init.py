@@ -21,7 +21,7 @@ _Bead = Annotated[
     typer.Option(help="Or the atoms of a bead by name, once for each bead: 'C1 H1 H2 H3'."),
 ]
 _Charges = Annotated[
-    str | None, typer.Option(help='Partial charges: "bcc" (AM1-BCC, semi-empirical) or "gasteiger"; bcc.')
+    str | None, typer.Option(help='Partial charges: "bcc" (AM1-BCC), "abcg2" (made for GAFF-2) or "gasteiger"; bcc.')
 ]
 
 

@@ -33,6 +33,7 @@ _OF_A_MIXTURE = (
     "all centers of mass; report.json has g(r) by pair of kinds"
 )
 _BIN_WIDTH = 0.01  # nm
+_MIN_DRIFT_SAMPLES, _SMALL_DRIFT, _DRIFT_ERRORS = 20, 0.02, 4.0
 _R_MAX = 1.5  # nm
 
 
@@ -112,6 +113,7 @@ def report_reference(
         **_energies(energies, atoms, n_molecules, interval, float(store.metadata["temperature"])),
     }
     pressure, notes = _pressure(store)
+    notes += _drift(density_samples)
     values |= pressure
     rdf = None
     pair_rdfs: Mapping[str, RadialDistribution] = {}
@@ -182,6 +184,24 @@ def _density(density: float, samples: np.ndarray | None) -> _Value:
     if samples is None or len(samples) < 4:
         return density, None, "g/cm^3"
     return density, compute_average(samples).standard_error, "g/cm^3"
+
+
+def _drift(samples: np.ndarray | None) -> tuple[str, ...]:
+    """A note if the density of the constant-pressure run still changed: a trend of over 2 % and over four errors.
+
+    The error of the change along n samples is sqrt(12) times that of their mean, from what is left beside the trend.
+    """
+    if samples is None or len(samples) < _MIN_DRIFT_SAMPLES:
+        return ()
+    times = np.linspace(-0.5, 0.5, len(samples))
+    change, mean = np.polyfit(times, np.asarray(samples, dtype=float), 1)
+    error = np.sqrt(12.0) * compute_average(samples - change * times).standard_error
+    if abs(change) <= max(_DRIFT_ERRORS * error, _SMALL_DRIFT * mean):
+        return ()
+    return (
+        f"the density still changed at constant pressure, from {mean - change / 2:.3f} to {mean + change / 2:.3f} "
+        "g/cm^3: run again with longer stages, --stretch, and a longer --density-duration",
+    )
 
 
 def _energies(

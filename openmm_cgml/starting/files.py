@@ -32,6 +32,8 @@ __all__ = [
 ATMOSPHERE = 1.01325  # bar
 FORCE_FIELD = "atomistic.xml"
 PICTURE = "mapping.png"
+_HOT = 1.5
+"""Temperature that the packed box is mixed at, over its own."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -129,6 +131,7 @@ def system_yaml(start: Start) -> str:
         residues="\n".join(line for number in range(len(start.molecules)) for line in _residue(start, number)),
         molecule=_molecule_files(start),
         density=f"{protocol.density:g} g/cm^3",
+        hot=f"{_HOT * start.temperature:g} kelvin",
         reason=_reason(protocol),
         time_step=f"{1000 * protocol.time_step:g} fs",
         edge=f"{protocol.edge:.2f} nm",
