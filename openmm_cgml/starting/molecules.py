@@ -19,7 +19,7 @@ _ELEMENTS = ("H", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I")
 """Those that GAFF-2 has parameters for."""
 _MOST_ATOMS = 250  # antechamber's own limit is 256
 _CONFORMERS = 10
-_GRID = 0.1  # angstrom, of the volume
+_GRID = 0.2  # angstrom, of the volume
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
