@@ -94,7 +94,7 @@ def test_water_is_openmms_tip3p():
         atoms = [topology.addAtom(n, app.Element.getBySymbol(n[0]), residue) for n in ("O", "H1", "H2")]
         topology.addBond(atoms[0], atoms[1])
         topology.addBond(atoms[0], atoms[2])
-    pair = np.concatenate([water_positions(), water_positions() + [0.3, 0.02, 0.01]])
+    pair = np.concatenate([water_positions(), water_positions() + np.array([0.3, 0.02, 0.01])])
     systems = [
         app.ForceField(source).createSystem(topology, nonbondedMethod=app.NoCutoff)
         for source in (io.StringIO(xml), "tip3p.xml")
