@@ -139,19 +139,23 @@ def read_atomistic_model(force_field: Path, molecule: Path) -> AtomisticModel:
     for path in (force_field, molecule):
         if not path.is_file():
             raise InputError(f"{path}: no such file; `reference` in system.yaml names it")
-    text = force_field.read_text(encoding="utf8")
+    try:
+        text = force_field.read_text(encoding="utf8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{force_field}: not readable as text ({error})") from error
     _refuse_scripts(force_field, text)
     try:
-        structure = app.PDBFile(str(molecule))
+        with molecule.open(encoding="utf8") as file:
+            structure = app.PDBFile(file)
         atoms, residues = list(structure.topology.atoms()), list(structure.topology.residues())
         positions = np.array(structure.getPositions(asNumpy=True)._value, dtype=np.float64)
-    except (ValueError, LookupError, AttributeError, TypeError) as error:
+    except (ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:
         raise InputError(f"{molecule}: OpenMM cannot read this file ({error})") from error
     missing = [atom.name for atom in atoms if atom.element is None]
-    if len(residues) != 1 or missing:
+    if len(residues) != 1 or missing or not np.isfinite(positions).all():
         raise InputError(
             f"{molecule}: holds {len(residues)} residues and {len(missing)} atoms without an element; one molecule of "
-            "one residue with elements (columns 77-78) is needed"
+            "one residue with elements (columns 77-78) and finite coordinates is needed"
         )
     positions -= positions.mean(axis=0)
     positions.setflags(write=False)

@@ -85,17 +85,14 @@ def create_reference_system(
     check_length(length, settings.cutoff, f"{mixture.n_molecules} molecules")
     topology = mixture.topology()
     topology.setUnitCellDimensions(openmm.Vec3(length, length, length))
-    try:
-        system = mixture.force_field().createSystem(
-            topology,
-            nonbondedMethod=app.PME,
-            nonbondedCutoff=settings.cutoff,
-            switchDistance=settings.switch_distance,
-            constraints=app.HBonds,
-            hydrogenMass=settings.hydrogen_mass,
-        )
-    except ValueError as error:
-        raise InputError(f"force field {mixture.name!r} does not describe the molecules: {error}") from error
+    system = mixture.create_system(
+        topology,
+        nonbondedMethod=app.PME,
+        nonbondedCutoff=settings.cutoff,
+        switchDistance=settings.switch_distance,
+        constraints=app.HBonds,
+        hydrogenMass=settings.hydrogen_mass,
+    )
     split_interactions(system, mixture.molecules())
     return topology, system
 

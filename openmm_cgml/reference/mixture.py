@@ -6,8 +6,10 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import openmm
 from numpy.typing import NDArray
 from openmm import app
 
@@ -65,10 +67,21 @@ class Mixture:
         """Where their parameters come from."""
         return "; ".join(dict.fromkeys(model.source for model in self.models))
 
-    def force_field(self) -> app.ForceField:
-        """The OpenMM force field of all kinds, read from memory."""
+    def create_system(self, topology: app.Topology, **settings: Any) -> openmm.System:
+        """The System that the force fields give a topology of these molecules.
+
+        Args:
+            topology: The molecules.
+            **settings: Arguments of `openmm.app.ForceField.createSystem`.
+
+        Raises:
+            InputError: The force field cannot be read, or does not describe a molecule.
+        """
         texts = dict.fromkeys(model.force_field_xml for model in self.models)
-        return app.ForceField(*(io.StringIO(text) for text in texts))
+        try:
+            return app.ForceField(*(io.StringIO(text) for text in texts)).createSystem(topology, **settings)
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, openmm.OpenMMException) as error:
+            raise InputError(f"force field {self.name!r} does not describe the molecules: {error}") from error
 
     def topology(self) -> app.Topology:
         """An OpenMM topology of the separate molecules, one residue each."""

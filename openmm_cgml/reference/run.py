@@ -42,6 +42,7 @@ OUTPUT = OutputKind(
     members=(RECORDING, _CHECKPOINTS, "stages.json", "report.json", "report.txt", "box.png"),
 )
 _BAROSTAT_INTERVAL = 25  # steps
+_EVAPORATED = 0.4  # of the density of the packed box; no liquid is so thin
 _BYTES_PER_ATOM = 36  # positions, forces and intermolecular forces in single precision
 _EQUILIBRATION_CHECKPOINT = 10.0  # ps
 _DEFORMATION = 0.1  # ps between changes of the box in a stage with a final density
@@ -218,6 +219,7 @@ class _Run:
             _advance(simulation, per_picosecond)
             step += per_picosecond
             densities.append(self._density(simulation))
+            self._check_liquid(densities[-1])
             self._progress("density", step * plan.settings.time_step, config.density_duration)
             due = len(densities) % round(_EQUILIBRATION_CHECKPOINT) == 0
             if due or step >= total or self._interruption.is_requested:
@@ -228,6 +230,17 @@ class _Run:
                 )
             self._interruption.raise_again()
         return self._scale_to(simulation, float(self._counted(tuple(densities)).mean()), tuple(densities))
+
+    def _check_liquid(self, density: float) -> None:
+        """Stop where small molecules evaporate, before the box grows without end."""
+        plan = self._plan
+        if not plan.specification.chains and density < _EVAPORATED * plan.settings.density:
+            where = f"{plan.specification.temperature:g} K and {plan.specification.pressure:g} bar"
+            raise SimulationError(
+                f"the density fell to {density:.3f} g/cm^3 from {plan.settings.density:g} of the packed box: the "
+                f"liquid evaporates at {where}. Take a lower temperature or a higher pressure in system.yaml, or give a "
+                "density with --density"
+            )
 
     def _scale_to(self, simulation: app.Simulation, density: float, densities: tuple[float, ...]) -> Checkpoint:
         """The box brought to a density by moving whole molecules, with a little dynamics in between if it is far."""

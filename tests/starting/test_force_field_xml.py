@@ -121,7 +121,7 @@ def test_what_rounding_leaves_of_charges_is_taken_off():
     lines = neutralized(MOL2.format("0.401000", "-0.400000"), "CO").splitlines()
     assert [float(line.split()[-1]) for line in lines[3:5]] == pytest.approx([0.4005, -0.4005], abs=1e-9)
     assert lines[5:] == ["@<TRIPOS>BOND", " 1 1 2 1"]
-    with pytest.raises(InputError, match="add up to 0.2000 e"):
+    with pytest.raises(InputError, match=r"add up to 0\.2000 e"):
         neutralized(MOL2.format("0.6", "-0.4"), "CO")
 
 
