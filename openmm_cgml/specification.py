@@ -31,14 +31,25 @@ __all__ = [
 
 
 class AtomSpecification(Config):
-    """One atom of a residue: its name in the topology and its element symbol."""
+    """One atom of a residue.
+
+    Attributes:
+        name: Its name in the atomistic topology.
+        element: Its element symbol.
+    """
 
     name: str
     element: str
 
 
 class BeadSpecification(Config):
-    """One bead of a residue: its name, its type, and the names of the atoms whose center of mass it is."""
+    """One bead of a residue, at the center of mass of some of its atoms.
+
+    Attributes:
+        name: Its name, once per residue.
+        type: Name of its type; beads of one type are alike to the force field.
+        atoms: Names of its atoms; each atom of the residue is in one bead.
+    """
 
     name: str
     type: str
@@ -51,7 +62,12 @@ class ResidueSpecification(Config):
     A name that OpenMM reads as another one from files (SOL, WAT and TIP3 as HOH; HID as HIS) is that other one from
     here on, for the residue and for its beads, so that what is written comes back the same.
 
-    `count` is how many molecules of this one residue there are by default; residues of chains have none.
+    Attributes:
+        name: Its name in the atomistic topology.
+        count: How many molecules of this one residue there are by default; residues of chains have none.
+        atoms: All of its atoms, in the order of the atomistic topology where that is made here.
+        beads: Its beads.
+        bonds: Pairs of names of bonded beads.
     """
 
     name: str
@@ -336,7 +352,11 @@ class SystemSpecification(Config):
 
 
 class ProtocolSpecification(Config):
-    """The content of a file with stages that take the place of a system's own equilibration."""
+    """The content of a file with stages that take the place of a system's own equilibration.
+
+    Attributes:
+        equilibration: The stages, in order.
+    """
 
     equilibration: tuple[StageSpecification, ...]
 

@@ -238,8 +238,8 @@ class _Run:
             where = f"{plan.specification.temperature:g} K and {plan.specification.pressure:g} bar"
             raise SimulationError(
                 f"the density fell to {density:.3f} g/cm^3 from {plan.settings.density:g} of the packed box: the "
-                f"liquid evaporates at {where}. Take a lower temperature or a higher pressure in system.yaml, or give a "
-                "density with --density"
+                f"liquid evaporates at {where}. Take a lower temperature or a higher pressure in system.yaml, or give "
+                "a density with --density"
             )
 
     def _scale_to(self, simulation: app.Simulation, density: float, densities: tuple[float, ...]) -> Checkpoint:

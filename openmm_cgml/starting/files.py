@@ -147,7 +147,7 @@ def fit_yaml(start: Start) -> str:
     pairs = _filled("pairs.yaml", start, model_cutoff=cutoff)
     priors = _bonded(start) + pairs if start.has_bonds else pairs + _filled("three_body.yaml", start)
     data = str(start.folder / "runs/data").replace("'", "''")
-    return _filled("fit.yaml", start, priors=priors.rstrip(), data=data)
+    return _filled("fit.yaml", start, priors=priors.rstrip(), data=data, model_cutoff=cutoff)
 
 
 def refine_yaml(start: Start) -> str:
