@@ -122,8 +122,13 @@ def _numbers_of(specification: SystemSpecification, monomers: int | None) -> tup
 
 
 def _density_of(specification: SystemSpecification) -> float | None:
-    """Density of a liquid [g/cm^3]; None for chains, for which the system has only that which they are grown at."""
+    """Density of a liquid [g/cm^3]; None where the system has only that which its atomistic box starts from.
+
+    That is so of chains, which are grown at it, and of liquids whose equilibration has a pressure, which finds another.
+    """
     if specification.reference is None or specification.chains:
+        return None
+    if any(stage.pressure is not None for stage in specification.reference.equilibration):
         return None
     return specification.reference.density
 

@@ -174,6 +174,14 @@ def test_overwriting_replaces_what_init_wrote_and_nothing_else(tmp_path):
     assert read_specification(path).residues[0].count == 400
 
 
+def test_a_folder_that_is_taken_is_told_before_charges_are_calculated(tmp_path, monkeypatch):
+    (tmp_path / "methanol").mkdir()
+    (tmp_path / "methanol" / "thesis.txt").touch()
+    monkeypatch.setattr(folder, "parametrize", lambda molecule, charges: pytest.fail("calculated for nothing"))
+    with pytest.raises(OutputExistsError):
+        start(tmp_path / "methanol", "CO", molecules=500)
+
+
 def test_a_refused_overwrite_keeps_what_is_there(tmp_path):
     path = tmp_path / "methanol"
     start(path, "CO", molecules=500)
