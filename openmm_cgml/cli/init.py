@@ -40,8 +40,8 @@ def init(
     """Start a system of your own: from SMILES to a folder that runs as it is.
 
     Writes system.yaml, fit.yaml and refine.yaml with comments, the atomistic force field (GAFF-2, water TIP3P), the
-    molecules, a picture of which atoms make which bead, and a README.md with the commands from here to a report.
-    Needs pip install 'openmm-cgml[molecules]' (RDKit and AmberTools).
+    molecules, a picture of which atoms make which bead, and a README.md with the commands from here to a report. Needs
+    RDKit and AmberTools, which the extra "molecules" of openmm-cgml brings.
     """
     from openmm_cgml.cli.run_record import recorded
     from openmm_cgml.starting import StartConfig, start_system
