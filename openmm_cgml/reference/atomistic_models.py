@@ -168,9 +168,14 @@ def read_atomistic_model(force_field: Path, molecule: Path) -> AtomisticModel:
         atom_names=tuple(atom.name for atom in atoms),
         elements=tuple(atom.element.symbol for atom in atoms),
         positions=positions,
-        bonds=tuple((bond[0].index, bond[1].index) for bond in structure.topology.bonds()),
+        bonds=tuple(sorted(_pair(bond) for bond in structure.topology.bonds())),
         force_field_xml=text,
     )
+
+
+def _pair(bond: app.topology.Bond) -> tuple[int, int]:
+    """Numbers of bonded atoms in order, which OpenMM's matching of molecules to templates follows."""
+    return min(bond[0].index, bond[1].index), max(bond[0].index, bond[1].index)
 
 
 def _refuse_scripts(path: Path, text: str) -> None:

@@ -79,7 +79,11 @@ class Mixture:
         """
         texts = dict.fromkeys(model.force_field_xml for model in self.models)
         try:
-            return app.ForceField(*(io.StringIO(text) for text in texts)).createSystem(topology, **settings)
+            force_field = app.ForceField(*(io.StringIO(text) for text in texts))
+            if len(self.models) > 1:  # isomers have one graph, which OpenMM alone goes by
+                residues = (r for r in topology.residues() if r.name in force_field._templates)
+                settings["residueTemplates"] = {residue: residue.name for residue in residues}
+            return force_field.createSystem(topology, **settings)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, openmm.OpenMMException) as error:
             raise InputError(f"force field {self.name!r} does not describe the molecules: {error}") from error
 

@@ -33,6 +33,8 @@ _METHODS: dict[Charges, tuple[str, str]] = {
 """What antechamber calls them, and what people do."""
 _PENALTY = 10.0
 """Of parmchk2, above which a parameter that was taken by analogy is named."""
+_GAFF2 = "2"
+"""Which set parmchk2 compares with: by number, since of the name "gaff2" it makes GAFF-1 as often as not."""
 _CHARGE_ERROR = 0.01  # e, that rounding may leave
 _TLEAP = """source leaprc.gaff2
 molecule = loadmol2 molecule.mol2
@@ -82,7 +84,7 @@ def parametrize(molecule: SmallMolecule, charges: Charges = "bcc") -> Parameters
         mol2 = folder / "molecule.mol2"
         mol2.write_text(neutralized(mol2.read_text(), molecule.smiles))
         _run(programs["parmchk2"], folder, molecule, "molecule.frcmod",
-             "-i", "molecule.mol2", "-f", "mol2", "-o", "molecule.frcmod", "-s", "gaff2")  # fmt: skip
+             "-i", "molecule.mol2", "-f", "mol2", "-o", "molecule.frcmod", "-s", _GAFF2)  # fmt: skip
         notes = tuple(_by_analogy((folder / "molecule.frcmod").read_text(), molecule))
         _run(programs["tleap"], folder, molecule, "molecule.prmtop", "-f", "leap.in")
         topology = app.AmberPrmtopFile(str(folder / "molecule.prmtop"))

@@ -116,8 +116,8 @@ def molecule_pdb(molecule: SmallMolecule) -> str:
             f"HETATM{number:5d} {shown:<4} {molecule.residue_name:>3} A   1    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00"
             f"          {symbol.upper():>2}"
         )
-    bonds = sorted(molecule.bonds)
-    lines += [f"CONECT{i + 1:5d}{j + 1:5d}" for i, j in [*bonds, *((j, i) for i, j in bonds)]]
+    both_ways = sorted([*molecule.bonds, *((j, i) for i, j in molecule.bonds)])
+    lines += [f"CONECT{i + 1:5d}{j + 1:5d}" for i, j in both_ways]
     return "\n".join([*lines, "END", ""])
 
 

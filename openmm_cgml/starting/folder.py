@@ -90,6 +90,7 @@ def start_system(folder: str | Path, config: StartConfig, *, overwrite: bool = F
     check_system_name(folder.name)
     check_output(folder, OUTPUT, overwrite=overwrite)
     smiles, counts = read_counts(config)
+    _refuse_twice(smiles)
     names = residue_names(folder.name, [_is_water(each) for each in smiles])
     molecules = [_molecule(text, name, config.seed) for text, name in zip(smiles, names, strict=True)]
     groups = _groups(molecules, config)
@@ -168,6 +169,17 @@ def _split_count(text: str) -> tuple[str, int | None]:
         return head, int(tail)
     parse_smiles(text)
     return text, None
+
+
+def _refuse_twice(smiles: Sequence[str]) -> None:
+    """Refuse one molecule as two kinds, however its SMILES are written."""
+    from rdkit import Chem
+
+    first: dict[str, str] = {}
+    for text in smiles:
+        other = first.setdefault(Chem.MolToSmiles(parse_smiles(text)), text)
+        if other is not text:
+            raise InputError(f"--smiles {other} and --smiles {text} are the same molecule; give it once")
 
 
 def _is_water(smiles: str) -> bool:

@@ -31,7 +31,7 @@ class SmallMolecule:
         residue_name: Name of its residue.
         atom_names: Element and number, in the order of the SMILES, hydrogens last.
         elements: Element symbols.
-        bonds: Bonded pairs of atoms.
+        bonds: Bonded pairs of atoms i < j, in order.
         positions: A conformation [nm], shape (n_atoms, 3), centered on the origin.
         symmetry: Class of each atom; atoms of one class are equivalent by the symmetry of the graph, shape (n_atoms,).
         volume: Van der Waals volume [nm^3].
@@ -116,13 +116,23 @@ def read_smiles(smiles: str, residue_name: str, *, seed: int = 1) -> SmallMolecu
         residue_name=residue_name,
         atom_names=names,
         elements=elements,
-        bonds=tuple((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in whole.GetBonds()),
+        bonds=_sorted_bonds(whole),
         positions=positions,
         symmetry=symmetry,
         volume=1e-3 * chem.AllChem.ComputeMolVolume(whole, gridSpacing=_GRID),
         mol_block=chem.MolToMolBlock(whole),
         notes=tuple(_open_stereo(graph, whole, names)),
     )
+
+
+def _sorted_bonds(graph: Any) -> tuple[tuple[int, int], ...]:
+    """Bonded pairs in order.
+
+    OpenMM matches molecules to templates by elements and bonds, not by names. With the bonds of both in order it finds
+    the identity first; otherwise it may take a symmetry, which brings impropers to another order of their atoms.
+    """
+    ends = ((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in graph.GetBonds())
+    return tuple(sorted((min(pair), max(pair)) for pair in ends))
 
 
 def parse_smiles(smiles: str) -> Any:

@@ -8,6 +8,7 @@ from openmm import app
 
 from openmm_cgml.errors import InputError, OutputExistsError
 from openmm_cgml.reference import ReferenceConfig
+from openmm_cgml.reference.mixture import mixture_of
 from openmm_cgml.reference.plan import make_plan
 from openmm_cgml.refinement.config import read_refinement_config
 from openmm_cgml.specification import read_specification
@@ -106,12 +107,19 @@ def test_terms_follow_from_the_beads(tmp_path):
         (["CO"], {"molecules": 10}, "fill a box of about"),
         (["CO"], {"molecules": 500, "beads": (3,)}, "2 heavy atoms and cannot be 3 beads"),
         (["C(", "O=100"], {}, "cannot be read"),
+        (["CCO=100", "OCC=100"], {}, "--smiles CCO and --smiles OCC are the same molecule"),
     ],
 )
 def test_what_makes_no_sense_is_refused_and_nothing_written(tmp_path, smiles, settings, message):
     with pytest.raises(InputError, match=message):
         start(tmp_path / "liquid", *smiles, **settings)
     assert not (tmp_path / "liquid").exists()
+
+
+def test_isomers_of_one_graph_are_told_apart_by_their_residues(tmp_path):
+    start(tmp_path / "racemate", "C[C@H](O)F=100", "C[C@@H](O)F=100")
+    mixture = mixture_of(read_specification(tmp_path / "racemate"))
+    assert mixture.create_system(mixture.topology()).getNumParticles() == 200 * 9
 
 
 @pytest.mark.parametrize(

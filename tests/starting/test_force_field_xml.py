@@ -8,7 +8,9 @@ import pytest
 from openmm import app
 
 from openmm_cgml.errors import InputError, MissingDependencyError
-from openmm_cgml.starting import ambertools, force_field_xml
+from openmm_cgml.reference.mixture import mixture_of
+from openmm_cgml.specification import read_specification
+from openmm_cgml.starting import StartConfig, ambertools, force_field_xml, start_system
 from openmm_cgml.starting.ambertools import find_program, neutralized, parametrize
 from openmm_cgml.starting.force_field_xml import (
     ParametrizedMolecule,
@@ -44,6 +46,38 @@ def test_energies_and_forces_are_those_of_tleap(smiles):
     xml = force_field_xml.force_field_xml([each])
     assert compare_energies(xml, each) < 1e-6
     assert sum(_charges(each.parameters.system)) == pytest.approx(0, abs=1e-6)
+
+
+@needs_ambertools
+@pytest.mark.slow
+@pytest.mark.parametrize("smiles", ["c1ccccc1C", "C=CCc1ccccc1", "c1ccncc1"])
+def test_atoms_that_are_alike_keep_their_places_from_the_files_to_the_liquid(tmp_path, smiles):
+    """OpenMM may match a molecule mirrored by its symmetry, which takes an improper to another order of atoms."""
+    each = parametrized(smiles)
+    start_system(tmp_path / "x", StartConfig(smiles=(smiles,), molecules=300, charges="gasteiger"))
+    mixture = mixture_of(read_specification(tmp_path / "x"), {read_specification(tmp_path / "x").residues[0].name: 1})
+    system = mixture.create_system(mixture.topology(), nonbondedMethod=app.NoCutoff)
+    positions = each.molecule.positions + np.random.default_rng(0).normal(
+        scale=0.01, size=each.molecule.positions.shape
+    )
+    (ours, forces), (wanted, wanted_forces) = (
+        force_field_xml._evaluate(s, positions) for s in (system, each.parameters.system)
+    )
+    assert ours == pytest.approx(wanted, rel=1e-6)
+    np.testing.assert_allclose(forces, wanted_forces, atol=1e-3)
+
+
+@needs_ambertools
+@pytest.mark.slow
+def test_parameters_that_gaff_2_has_are_taken_from_it_every_time():
+    """An amide's nitrogen is a type of GAFF-2 alone: relatives of GAFF-1 are 427.6 kcal/mol/angstrom^2."""
+    molecule = read_smiles("CC(=O)NC", "MOL")
+    carbonyl, nitrogen = molecule.atom_names.index("C2"), molecule.atom_names.index("N1")
+    for _ in range(4):
+        system = parametrize(molecule, "gasteiger").system
+        (bonds,) = (f for f in system.getForces() if isinstance(f, openmm.HarmonicBondForce))
+        terms = {frozenset(bonds.getBondParameters(i)[:2]): bonds.getBondParameters(i)[3] for i in range(11)}
+        assert terms[frozenset((carbonyl, nitrogen))]._value == pytest.approx(336.07 * 2 * 418.4, rel=1e-4)
 
 
 @needs_ambertools
