@@ -31,14 +31,25 @@ __all__ = [
 
 
 class AtomSpecification(Config):
-    """One atom of a residue: its name in the topology and its element symbol."""
+    """One atom of a residue.
+
+    Attributes:
+        name: Its name in the atomistic topology.
+        element: Its element symbol.
+    """
 
     name: str
     element: str
 
 
 class BeadSpecification(Config):
-    """One bead of a residue: its name, its type, and the names of the atoms whose center of mass it is."""
+    """One bead of a residue, at the center of mass of some of its atoms.
+
+    Attributes:
+        name: Its name, once per residue.
+        type: Name of its type; beads of one type are alike to the force field.
+        atoms: Names of its atoms; each atom of the residue is in one bead.
+    """
 
     name: str
     type: str
@@ -51,7 +62,12 @@ class ResidueSpecification(Config):
     A name that OpenMM reads as another one from files (SOL, WAT and TIP3 as HOH; HID as HIS) is that other one from
     here on, for the residue and for its beads, so that what is written comes back the same.
 
-    `count` is how many molecules of this one residue there are by default; residues of chains have none.
+    Attributes:
+        name: Its name in the atomistic topology.
+        count: How many molecules of this one residue there are by default; residues of chains have none.
+        atoms: All of its atoms, in the order of the atomistic topology where that is made here.
+        beads: Its beads.
+        bonds: Pairs of names of bonded beads.
     """
 
     name: str
@@ -200,8 +216,9 @@ class ReferenceSpecification(Config):
     Attributes:
         force_field: An OpenMM force field for small molecules, an XML file beside the `system.yaml`; or a shipped
             atomistic model of them ("amber-cornell-benzene"), or the force field of chains ("gaff-2.11", "pcff").
-        molecule: With an XML file: a PDB file beside the `system.yaml` with one molecule and its bonds (CONECT). The
-            full path once the `system.yaml` was read; no part of what a run records.
+        molecule: With an XML file: a PDB file beside the `system.yaml` with one molecule and its bonds (CONECT), or, of
+            a mixture, one for each residue (`{MTH: MTH.pdb, HOH: HOH.pdb}`). Full paths once the `system.yaml` was
+            read; no part of what a run records.
         density: Density [g/cm^3] that a starting box of small molecules is compressed to, or that chains are grown at.
         time_step: Integration step [ps].
         friction: Langevin friction [1/ps].
@@ -212,7 +229,7 @@ class ReferenceSpecification(Config):
     """
 
     force_field: str
-    molecule: Path | None = None
+    molecule: Path | dict[str, Path] | None = None
     density: Density
     time_step: Time = 0.004
     friction: Friction = 1.0
@@ -230,6 +247,21 @@ class ReferenceSpecification(Config):
             )
         _refuse_repeats([stage.name for stage in self.equilibration], "equilibration stage")
         return self
+
+    def molecule_of(self, residue: str) -> Path | None:
+        """The PDB file of a kind of molecule; None if its force field brings it along."""
+        if isinstance(self.molecule, Path) or self.molecule is None:
+            return self.molecule
+        files = {residue_name_in_files(name): path for name, path in self.molecule.items()}
+        return files[residue]
+
+    def beside(self, folder: Path) -> Self:
+        """The same with the full paths of files in a folder."""
+        if self.molecule is None:
+            return self
+        if isinstance(self.molecule, Path):
+            return self.model_copy(update={"molecule": folder / self.molecule})
+        return self.model_copy(update={"molecule": {name: folder / path for name, path in self.molecule.items()}})
 
 
 class LiteratureValue(Config):
@@ -288,6 +320,8 @@ class SystemSpecification(Config):
                     f"residue {residue.name} has count {residue.count}; a residue of a chain has none, any other needs "
                     "the number of its molecules"
                 )
+        if self.reference is not None and self.reference.molecule is not None:
+            _check_molecules(self.reference.molecule, [r.name for r in self.residues if r.name not in linked])
         return self
 
     @property
@@ -318,7 +352,11 @@ class SystemSpecification(Config):
 
 
 class ProtocolSpecification(Config):
-    """The content of a file with stages that take the place of a system's own equilibration."""
+    """The content of a file with stages that take the place of a system's own equilibration.
+
+    Attributes:
+        equilibration: The stages, in order.
+    """
 
     equilibration: tuple[StageSpecification, ...]
 
@@ -332,9 +370,8 @@ def read_specification(name_or_path: str | Path) -> SystemSpecification:
     path = Path(name_or_path)
     path = path if path.is_file() else find_system(name_or_path) / "system.yaml"
     specification = read_config(path, SystemSpecification)
-    if specification.reference is not None and specification.reference.molecule is not None:
-        molecule = path.parent.resolve() / specification.reference.molecule
-        reference = specification.reference.model_copy(update={"molecule": molecule})
+    if specification.reference is not None:
+        reference = specification.reference.beside(path.parent.resolve())
         specification = specification.model_copy(update={"reference": reference})
     try:
         _check_survives_files(specification)
@@ -385,6 +422,22 @@ def _check_chain(chain: ChainSpecification, residues: tuple[ResidueSpecification
     for name, side in ((chain.head, 0), (chain.body, 0), (chain.body, 1), (chain.tail, 1)):
         atoms = [atom.name for atom in known[name].atoms]
         _refuse_unknown([link[side] for link in chain.links], atoms, f"chain {chain.name}: linked atom of {name}")
+
+
+def _check_molecules(molecule: Path | dict[str, Path], residues: list[str]) -> None:
+    """Refuse PDB files that are not one for each kind of molecule."""
+    if isinstance(molecule, Path):
+        if len(residues) != 1:
+            raise ValueError(
+                f"reference.molecule is one file, but the system has residues {', '.join(residues)}; name one for "
+                f"each: {{{', '.join(f'{name}: {name}.pdb' for name in residues)}}}"
+            )
+        return
+    given = [residue_name_in_files(name) for name in molecule]
+    _refuse_repeats(given, "reference.molecule: residue")
+    _refuse_unknown(given, residues, "reference.molecule: residue")
+    if missing := [name for name in residues if name not in given]:
+        raise ValueError(f"reference.molecule has no file for residue {', '.join(missing)}; add it")
 
 
 def _bead_of(residue: ResidueSpecification, atom: str) -> str:

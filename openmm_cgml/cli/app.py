@@ -24,6 +24,7 @@ import openmm_cgml
 from openmm_cgml.errors import ArtifactError, OpenMMCGMLError, SimulationError, TrainingError
 
 VERBS = {
+    "init": "Start a system of your own from SMILES: a folder that runs as it is.",
     "reference": "Run an atomistic system and record positions, forces and energies.",
     "import": "Import a trajectory of another program, with its forces: a recording.",
     "map": "Map a recording to beads: a force-matching dataset.",
@@ -39,6 +40,7 @@ VERBS = {
     "export": "Write a model that others can load, with its card.",
 }
 EXAMPLES = {
+    "init": "init methanol --smiles CO --molecules 500 --beads 1",
     "reference": "reference benzene-1bead -o runs/atomistic --duration '200 ps'",
     "import": "import run.lammpstrj --topology run.data --units real --temperature '300 K' -o runs/imported",
     "map": "map runs/atomistic benzene-1bead -o data/benzene --force-map optimal",

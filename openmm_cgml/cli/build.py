@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openmm_cgml.cli.arguments import Model
+from openmm_cgml.cli.arguments import Model, molecule_counts
 
 if TYPE_CHECKING:
     from openmm_cgml.builder import BuildResult, ChainCount
@@ -75,7 +75,7 @@ def build(
     folder = find_force_field(model)  # a wrong name is told before anything heavy is imported
     from openmm_cgml.builder import write_build
 
-    counts, polymers = _counts(molecules), _chains(chains, monomers)
+    counts, polymers = molecule_counts(molecules), _chains(chains, monomers)
     number = None if density is None else _density(density)
     edge = None if box is None else parse_quantity(box, "length")
     kelvin = None if temperature is None else parse_quantity(temperature, "temperature")
@@ -122,8 +122,13 @@ def _numbers_of(specification: SystemSpecification, monomers: int | None) -> tup
 
 
 def _density_of(specification: SystemSpecification) -> float | None:
-    """Density of a liquid [g/cm^3]; None for chains, for which the system has only that which they are grown at."""
+    """Density of a liquid [g/cm^3]; None where the system has only that which its atomistic box starts from.
+
+    That is so of chains, which are grown at it, and of liquids whose equilibration has a pressure, which finds another.
+    """
     if specification.reference is None or specification.chains:
+        return None
+    if any(stage.pressure is not None for stage in specification.reference.equilibration):
         return None
     return specification.reference.density
 
@@ -165,19 +170,3 @@ def _chains(chains: list[str] | None, monomers: int | None) -> list[ChainCount]:
     from openmm_cgml.builder import ChainCount
 
     return [ChainCount.parse(text, monomers=monomers) for text in chains or ()]
-
-
-def _counts(molecules: list[str] | None) -> int | dict[str, int] | None:
-    from openmm_cgml.errors import InputError
-
-    if not molecules:
-        return None
-    try:
-        if len(molecules) == 1 and "=" not in molecules[0]:
-            return int(molecules[0])
-        pairs = [(name, int(number)) for name, number in (entry.split("=") for entry in molecules)]
-    except ValueError as error:
-        raise InputError(f"--molecules {' '.join(molecules)}: write 1000, or NAME=1000 for each residue") from error
-    if len(dict(pairs)) != len(pairs):
-        raise InputError(f"--molecules {' '.join(molecules)}: a residue is named twice; give one number for each")
-    return dict(pairs)

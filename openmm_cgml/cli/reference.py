@@ -40,6 +40,10 @@ _DensityDuration = Annotated[
 _Density = Annotated[
     str | None, typer.Option(help='Skip that run and use this density, "0.84 g/cm^3".', rich_help_panel=_RUN)
 ]
+_Map = Annotated[
+    Path | None,
+    typer.Option("--map", help="Map the recording into this folder afterwards, as `map` does.", rich_help_panel=_RUN),
+]
 _MeanForce = Annotated[
     Path | None, typer.Option(help="Recording whose frames are held to average forces.", rich_help_panel=_MEAN_FORCE)
 ]
@@ -65,6 +69,7 @@ def reference(
     frame_interval: _FrameInterval = None,
     density_duration: _DensityDuration = None,
     density: _Density = None,
+    map_into: _Map = None,
     mean_force: _MeanForce = None,
     configurations: _Configurations = None,
     last_fraction: _LastFraction = None,
@@ -79,9 +84,10 @@ def reference(
 
     A run equilibrates by the stages of system.yaml, finds the density at constant pressure, then records at constant
     volume into OUTPUT/recording, which can be used while the run goes on. Mean forces hold the beads of a few recorded
-    frames and give a dataset and the noise floor of force matching. Both stop at Ctrl-C with everything kept and go on
-    with --resume.
+    frames and give a dataset and the noise floor of force matching. --map makes the dataset of beads in the same go.
+    All of it stops at Ctrl-C with everything kept and goes on with --resume.
     """
+    from openmm_cgml.cli.map import map as map_recording
     from openmm_cgml.cli.run_record import recorded
     from openmm_cgml.specification import read_specification, with_protocol
 
@@ -94,9 +100,11 @@ def reference(
     if mean_force is None:
         _refuse_given(mean_force_options, "without --mean-force")
     else:
-        _refuse_given({**run_options, "protocol": protocol}, "with --mean-force")
-    sources = {"system": system, "output": output, "mean_force": mean_force, "protocol": protocol}
+        _refuse_given({**run_options, "protocol": protocol, "map": map_into}, "with --mean-force")
+    sources = {"system": system, "output": output, "map": map_into, "mean_force": mean_force, "protocol": protocol}
     arguments = {**sources, **run_options, **mean_force_options, **shared}
+    if map_into is not None:  # told before hours of simulation
+        _check_dataset(map_into, resume, overwrite)
     with recorded(output, "reference", arguments) as result:
         specification = read_specification(system)
         if protocol is not None:
@@ -107,6 +115,16 @@ def reference(
             options = {"duration": mean_force_options.pop("sampling"), **mean_force_options, **shared}
             text = _average(mean_force, specification, output, options, resume, overwrite, result)
     typer.echo(text)
+    if map_into is not None:
+        map_recording(output, system, map_into, resume=resume, overwrite=overwrite)
+
+
+def _check_dataset(folder: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that a dataset cannot be written into."""
+    from openmm_cgml.dataset.force_matching import OUTPUTS
+    from openmm_cgml.storage import check_output
+
+    check_output(folder, OUTPUTS["instantaneous"], resume=resume, overwrite=overwrite)
 
 
 def _record(

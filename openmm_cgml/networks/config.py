@@ -17,6 +17,7 @@ class SchNetConfig(Config):
     """Architecture of a `SchNet`.
 
     Attributes:
+        kind: Kind of network; there is one.
         n_features: Length of a bead's feature vector.
         n_filters: Channels of the continuous filters, independent of `n_features`.
         n_inter_blocks: Interaction blocks over pairs of beads in different molecules.

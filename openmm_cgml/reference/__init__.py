@@ -14,6 +14,7 @@ from openmm_cgml.reference.mean_force import (
     compute_mean_forces,
     format_noise_floor,
 )
+from openmm_cgml.reference.mixture import Mixture
 from openmm_cgml.reference.polymers import AtomisticPolymer, MonomerUnit
 from openmm_cgml.reference.pressure import AtomisticBarometer, RecordedPressure, measure_pressure
 from openmm_cgml.reference.recorder import ForceRecorder, read_frame, recording_metadata
@@ -34,6 +35,7 @@ __all__ = [
     "IsolatedMolecules",
     "LiquidBox",
     "MeanForceConfig",
+    "Mixture",
     "MonomerUnit",
     "NoiseFloor",
     "Observable",

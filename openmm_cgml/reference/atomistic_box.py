@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import openmm
@@ -19,19 +20,23 @@ __all__ = ["AtomisticBox", "box_length", "check_length", "scale_centers"]
 
 
 class AtomisticBox(abc.ABC):
-    """Identical molecules in a cubic periodic box.
+    """Molecules in a cubic periodic box.
 
     Attributes:
         force_field: Name of the force field, for the record.
         source: Where its parameters come from.
         n_molecules: Number of molecules.
         total_mass: Real mass of all atoms [Da].
+        sizes: Atoms of each molecule, in the order of the topology, shape (n_molecules,).
+        counts: Number of molecules by residue, where there are several kinds; empty otherwise.
     """
 
     force_field: str
     source: str
     n_molecules: int
     total_mass: float
+    sizes: NDArray[np.int64]
+    counts: Mapping[str, int] = MappingProxyType({})
 
     @abc.abstractmethod
     def topology(self) -> app.Topology:
@@ -81,17 +86,17 @@ def box_length(total_mass: float, density: float) -> float:
     return float((total_mass * DALTON_PER_NM3_IN_G_PER_CM3 / density) ** (1.0 / 3.0))
 
 
-def scale_centers(positions: NDArray[np.floating], n_atoms: int, scale: float) -> NDArray[np.float64]:
+def scale_centers(positions: NDArray[np.floating], sizes: NDArray[np.integer], scale: float) -> NDArray[np.float64]:
     """Positions [nm] with every molecule moved rigidly so that its geometric center is scaled by `scale`.
 
     Args:
-        positions: Whole molecules of `n_atoms` atoms each [nm], shape (n_molecules * n_atoms, 3).
-        n_atoms: Atoms per molecule.
+        positions: Whole molecules, one after the other [nm], shape (n_atoms, 3).
+        sizes: Atoms of each molecule, shape (n_molecules,).
         scale: Factor, 1 for no change.
     """
-    molecules = positions.reshape(-1, n_atoms, 3)
-    centers = molecules.mean(axis=1, keepdims=True)
-    return np.asarray((molecules + (scale - 1.0) * centers).reshape(-1, 3))
+    starts = np.cumsum(sizes) - sizes
+    centers = np.add.reduceat(np.asarray(positions, dtype=np.float64), starts, axis=0) / sizes[:, None]
+    return np.asarray(positions + (scale - 1.0) * np.repeat(centers, sizes, axis=0))
 
 
 def check_length(length: float, cutoff: float, what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,9 +13,9 @@ import numpy as np
 from openmm import app
 
 from openmm_cgml.errors import InputError
-from openmm_cgml.specification import SystemSpecification
+from openmm_cgml.specification import ResidueSpecification
 
-__all__ = ["ATOMISTIC_MODELS", "AtomisticModel", "atomistic_model_of", "find_atomistic_model", "read_atomistic_model"]
+__all__ = ["ATOMISTIC_MODELS", "AtomisticModel", "check_atoms", "find_atomistic_model", "read_atomistic_model"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,6 +56,11 @@ class AtomisticModel:
         """Real atomic masses [Da], shape (n_atoms,)."""
         return np.array([app.Element.getBySymbol(symbol).mass._value for symbol in self.elements])
 
+    @property
+    def radius(self) -> float:
+        """Largest distance of an atom from the center of the starting geometry [nm]."""
+        return float(np.linalg.norm(self.positions, axis=1).max())
+
     def force_field(self) -> app.ForceField:
         """The OpenMM force field, read from memory."""
         return app.ForceField(io.StringIO(self.force_field_xml))
@@ -62,14 +68,25 @@ class AtomisticModel:
     def topology(self, n_molecules: int) -> app.Topology:
         """An OpenMM topology of `n_molecules` separate molecules, one residue each."""
         topology = app.Topology()
-        chain = topology.addChain()
+        self.add_molecules(topology, topology.addChain(), n_molecules)
+        return topology
+
+    def add_molecules(self, topology: app.Topology, chain: app.topology.Chain, n_molecules: int) -> None:
+        """Add separate molecules to a chain of a topology, one residue each."""
         elements = [app.Element.getBySymbol(symbol) for symbol in self.elements]
         for _ in range(n_molecules):
             residue = topology.addResidue(self.residue_name, chain)
             atoms = [topology.addAtom(n, e, residue) for n, e in zip(self.atom_names, elements, strict=True)]
             for i, j in self.bonds:
                 topology.addBond(atoms[i], atoms[j])
-        return topology
+
+    def check_atoms(self, residue: ResidueSpecification) -> None:
+        """Refuse a residue of a `system.yaml` that does not list the atoms of this molecule in its order.
+
+        Raises:
+            InputError: It does not.
+        """
+        check_atoms(residue, self.name, self.residue_name, self.atom_names, self.elements)
 
 
 def find_atomistic_model(name: str) -> AtomisticModel:
@@ -86,18 +103,27 @@ def find_atomistic_model(name: str) -> AtomisticModel:
     return ATOMISTIC_MODELS[name]
 
 
-def atomistic_model_of(specification: SystemSpecification) -> AtomisticModel:
-    """The atomistic model of a system of small molecules: from files beside its `system.yaml`, or a shipped one.
+def check_atoms(
+    residue: ResidueSpecification, model: str, name: str, atom_names: Sequence[str], elements: Sequence[str]
+) -> None:
+    """Refuse a residue of a `system.yaml` that does not list the atoms of an atomistic model in its order.
+
+    Args:
+        residue: The residue.
+        model: Name of the model.
+        name: Name of the residue in the model.
+        atom_names: Names of its atoms.
+        elements: Their element symbols.
 
     Raises:
-        InputError: If the system has no reference, a file is missing or damaged or holds code, or the model is unknown.
+        InputError: It does not.
     """
-    settings = specification.reference
-    if settings is None:
-        raise InputError(f"system {specification.name!r} has no `reference` section; pass the atomistic System")
-    if settings.molecule is None:
-        return find_atomistic_model(settings.force_field)
-    return read_atomistic_model(settings.molecule.parent / settings.force_field, settings.molecule)
+    atoms = [(atom.name, atom.element) for atom in residue.atoms]
+    if residue.name != name or atoms != list(zip(atom_names, elements, strict=True)):
+        raise InputError(
+            f"residue {residue.name!r} of system.yaml does not list the atoms of {model!r}: residue {name!r} with "
+            f"{' '.join(atom_names)} in this order"
+        )
 
 
 def read_atomistic_model(force_field: Path, molecule: Path) -> AtomisticModel:
@@ -113,19 +139,23 @@ def read_atomistic_model(force_field: Path, molecule: Path) -> AtomisticModel:
     for path in (force_field, molecule):
         if not path.is_file():
             raise InputError(f"{path}: no such file; `reference` in system.yaml names it")
-    text = force_field.read_text(encoding="utf8")
+    try:
+        text = force_field.read_text(encoding="utf8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{force_field}: not readable as text ({error})") from error
     _refuse_scripts(force_field, text)
     try:
-        structure = app.PDBFile(str(molecule))
+        with molecule.open(encoding="utf8") as file:
+            structure = app.PDBFile(file)
         atoms, residues = list(structure.topology.atoms()), list(structure.topology.residues())
         positions = np.array(structure.getPositions(asNumpy=True)._value, dtype=np.float64)
-    except (ValueError, LookupError, AttributeError, TypeError) as error:
+    except (ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:
         raise InputError(f"{molecule}: OpenMM cannot read this file ({error})") from error
     missing = [atom.name for atom in atoms if atom.element is None]
-    if len(residues) != 1 or missing:
+    if len(residues) != 1 or missing or not np.isfinite(positions).all():
         raise InputError(
             f"{molecule}: holds {len(residues)} residues and {len(missing)} atoms without an element; one molecule of "
-            "one residue with elements (columns 77-78) is needed"
+            "one residue with elements (columns 77-78) and finite coordinates is needed"
         )
     positions -= positions.mean(axis=0)
     positions.setflags(write=False)
@@ -138,9 +168,14 @@ def read_atomistic_model(force_field: Path, molecule: Path) -> AtomisticModel:
         atom_names=tuple(atom.name for atom in atoms),
         elements=tuple(atom.element.symbol for atom in atoms),
         positions=positions,
-        bonds=tuple((bond[0].index, bond[1].index) for bond in structure.topology.bonds()),
+        bonds=tuple(sorted(_pair(bond) for bond in structure.topology.bonds())),
         force_field_xml=text,
     )
+
+
+def _pair(bond: app.topology.Bond) -> tuple[int, int]:
+    """Numbers of bonded atoms in order, which OpenMM's matching of molecules to templates follows."""
+    return min(bond[0].index, bond[1].index), max(bond[0].index, bond[1].index)
 
 
 def _refuse_scripts(path: Path, text: str) -> None:

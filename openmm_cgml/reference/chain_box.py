@@ -60,6 +60,7 @@ class ChainBox(AtomisticBox):
         self.force_field, self.source = force_field, f"{self._force_field.source}; {polymer.source}"
         self.n_molecules = n_chains
         self.total_mass = sum(atom.element.mass._value for atom in self._topology.atoms())
+        self.sizes = np.full(n_chains, self._topology.getNumAtoms() // n_chains)
 
     @cached_property
     def _topology(self) -> app.Topology:

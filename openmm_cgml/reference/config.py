@@ -15,7 +15,8 @@ class ReferenceConfig(Config):
     """Lengths and settings of an atomistic reference run.
 
     Attributes:
-        molecules: Number of molecules or chains; None takes the count of the specification.
+        molecules: Number of molecules or chains; None takes the count of the specification. Kinds of a mixture share it
+            in the proportions of the specification.
         monomers: Residues per chain; None takes that of the specification.
         stretch: Factor on the lengths of the equilibration stages.
         density_duration: Constant-pressure run that finds the density [ps].

@@ -1,4 +1,4 @@
-"""Builds a box of liquid from small rigid-ish molecules: a dilute random lattice that is compressed step by step."""
+"""Builds a box of liquid from small molecules: a dilute random lattice that is compressed step by step."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ from openmm import app, unit
 
 from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.reference.atomistic_box import AtomisticBox, box_length, check_length, scale_centers
-from openmm_cgml.reference.atomistic_models import AtomisticModel
 from openmm_cgml.reference.interaction_split import split_interactions
+from openmm_cgml.reference.mixture import Mixture
 from openmm_cgml.specification import ReferenceSpecification
+from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 
-__all__ = ["LiquidBox", "build_liquid", "create_reference_system", "place_on_lattice"]
+__all__ = ["LiquidBox", "build_liquid", "create_reference_system", "lattice_density", "place_on_lattice"]
 
-_LATTICE_DENSITY = 0.59  # g/cm^3, of the lattice that a box starts from
+_LATTICE_DENSITY = 0.59  # g/cm^3, largest of the lattice that a box starts from
+_GAP = 0.2  # nm, about a bond to hydrogen apart, between the spheres that the molecules turn in
 
 
 class LiquidBox(AtomisticBox):
-    """Small molecules of one kind.
+    """Small molecules of one kind or several.
 
     Args:
-        model: The molecule with its force field.
-        n_molecules: Number of molecules.
+        mixture: The molecules with their force field.
     """
 
-    def __init__(self, model: AtomisticModel, n_molecules: int) -> None:
-        self._model = model
-        self.force_field, self.source = model.name, model.source
-        self.n_molecules = n_molecules
-        self.total_mass = float(model.masses.sum()) * n_molecules
+    def __init__(self, mixture: Mixture) -> None:
+        self._mixture = mixture
+        self.force_field, self.source = mixture.name, mixture.source
+        self.n_molecules, self.total_mass, self.sizes = mixture.n_molecules, mixture.total_mass, mixture.sizes
+        if len(mixture.models) > 1:
+            names = [model.residue_name for model in mixture.models]
+            self.counts = dict(zip(names, mixture.counts, strict=True))
 
     def topology(self) -> app.Topology:
         """See `AtomisticBox.topology`."""
-        return self._model.topology(self.n_molecules)
+        return self._mixture.topology()
 
     def create_system(self, settings: ReferenceSpecification, length: float) -> openmm.System:
         """See `AtomisticBox.create_system` and `split_interactions`."""
-        return create_reference_system(self._model, self.n_molecules, settings, length)[1]
+        return create_reference_system(self._mixture, settings, length)[1]
 
     def start(
         self,
@@ -53,11 +56,11 @@ class LiquidBox(AtomisticBox):
         progress: Callable[[float], None],
     ) -> tuple[np.ndarray, float]:
         """See `AtomisticBox.start` and `build_liquid`."""
-        initial = min(_LATTICE_DENSITY, density)
+        check_length(box_length(self.total_mass, density), settings.cutoff, f"{self.n_molecules} molecules")
+        initial = min(lattice_density(self._mixture), density)
         return build_liquid(
-            self._model,
+            self._mixture,
             self.create_system(settings, box_length(self.total_mass, initial)),
-            self.n_molecules,
             density=density,
             temperature=temperature,
             initial_density=initial,
@@ -69,20 +72,20 @@ class LiquidBox(AtomisticBox):
 
 
 def create_reference_system(
-    model: AtomisticModel, n_molecules: int, settings: ReferenceSpecification, length: float
+    mixture: Mixture, settings: ReferenceSpecification, length: float
 ) -> tuple[app.Topology, openmm.System]:
-    """Topology and interaction-split System of `n_molecules` in a cubic box of edge `length` [nm].
+    """Topology and interaction-split System of the molecules in a cubic box of edge `length` [nm].
 
-    Bonds to hydrogen are constrained and hydrogens carry `settings.hydrogen_mass`. Electrostatics by PME,
-    Lennard-Jones switched and with the dispersion correction.
+    Bonds to hydrogen are constrained, water is rigid, and other hydrogens carry `settings.hydrogen_mass`.
+    Electrostatics by PME, Lennard-Jones switched and with the dispersion correction.
 
     Raises:
-        InputError: The box is smaller than twice the cutoff.
+        InputError: The box is smaller than twice the cutoff, or the force field does not describe a molecule.
     """
-    check_length(length, settings.cutoff, f"{n_molecules} molecules")
-    topology = model.topology(n_molecules)
+    check_length(length, settings.cutoff, f"{mixture.n_molecules} molecules")
+    topology = mixture.topology()
     topology.setUnitCellDimensions(openmm.Vec3(length, length, length))
-    system = model.force_field().createSystem(
+    system = mixture.create_system(
         topology,
         nonbondedMethod=app.PME,
         nonbondedCutoff=settings.cutoff,
@@ -90,68 +93,86 @@ def create_reference_system(
         constraints=app.HBonds,
         hydrogenMass=settings.hydrogen_mass,
     )
-    split_interactions(system, np.arange(n_molecules * model.n_atoms).reshape(n_molecules, -1).tolist())
+    split_interactions(system, mixture.molecules())
     return topology, system
 
 
-def place_on_lattice(model: AtomisticModel, n_molecules: int, length: float, seed: int) -> np.ndarray:
-    """Positions [nm], shape (n_molecules * n_atoms, 3): random orientations on a cubic lattice of edge `length`."""
+def lattice_density(mixture: Mixture) -> float:
+    """Density [g/cm^3] of the lattice that a box starts from: molecules of any orientation find room on it."""
+    spacing = 2.0 * max(model.radius for model in mixture.models) + _GAP
+    sparse = mixture.total_mass / mixture.n_molecules / spacing**3 * DALTON_PER_NM3_IN_G_PER_CM3
+    return min(_LATTICE_DENSITY, sparse)
+
+
+def place_on_lattice(mixture: Mixture, length: float, seed: int) -> np.ndarray:
+    """Positions [nm], shape (n_atoms, 3): molecules in random orientations on a cubic lattice of edge `length`.
+
+    Kinds of molecules are mixed at random.
+    """
     generator = np.random.default_rng(seed)
+    n_molecules = mixture.n_molecules
     per_edge = int(np.ceil(n_molecules ** (1.0 / 3.0) - 1e-9))
     sites = np.stack(np.meshgrid(*[np.arange(per_edge)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    chosen = sites[np.sort(generator.permutation(len(sites))[:n_molecules])]
-    centers = (chosen + 0.5) * (length / per_edge)
-    rotations = np.stack([_random_rotation(generator) for _ in range(n_molecules)])
-    return (centers[:, None, :] + np.einsum("nij,aj->nai", rotations, model.positions)).reshape(-1, 3)
+    chosen = generator.permutation(len(sites))[:n_molecules]
+    if len(mixture.models) == 1:
+        chosen = np.sort(chosen)
+    centers = (sites[chosen] + 0.5) * (length / per_edge)
+    rotations = [_random_rotation(generator) for _ in range(n_molecules)]
+    kinds = mixture.kind_of_molecule.tolist()
+    placed = [
+        center + mixture.models[kind].positions @ rotation.T
+        for center, rotation, kind in zip(centers, rotations, kinds, strict=True)
+    ]
+    return np.concatenate(placed)
 
 
 def build_liquid(
-    model: AtomisticModel,
+    mixture: Mixture,
     system: openmm.System,
-    n_molecules: int,
     *,
     density: float,
     temperature: float,
     platform: openmm.Platform,
     properties: dict[str, str] | None = None,
     seed: int = 0,
-    initial_density: float = 0.59,
+    initial_density: float | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> tuple[np.ndarray, float]:
     """Positions [nm], shape (n_atoms, 3), and edge [nm] of a cubic box of liquid at `density`.
 
-    Starts at `initial_density` [g/cm^3], then alternates a shrink of the molecules' centers by 2 %, a minimization and
-    a little dynamics. The molecules come out whole and the box is not equilibrated.
+    Starts at `initial_density`, then alternates a shrink of the molecules' centers by 2 %, a minimization and a little
+    dynamics. The molecules come out whole and the box is not equilibrated.
 
     Args:
-        model: The molecule.
-        system: System of `n_molecules` copies, in the order of `model.topology(n_molecules)`.
-        n_molecules: Number of molecules.
+        mixture: The molecules.
+        system: System of them, in the order of `mixture.topology()`.
         density: Final density [g/cm^3].
         temperature: Temperature of the dynamics [K].
         platform: OpenMM platform.
         properties: Platform properties, e.g. {"Threads": "1"}.
         seed: Seed of orientations and velocities.
-        initial_density: Density of the lattice [g/cm^3].
+        initial_density: Density of the lattice [g/cm^3]; by default that of `lattice_density`, or `density` if that is
+            lower.
         progress: Called with the density reached so far.
 
     Raises:
         InputError: `initial_density` exceeds `density`.
         SimulationError: The dynamics gave positions that are not finite.
     """
+    if initial_density is None:
+        initial_density = min(lattice_density(mixture), density)
     if not 0.0 < initial_density <= density:
         raise InputError(f"initial density {initial_density} g/cm^3 must be positive and at most {density} g/cm^3")
-    total_mass = float(model.masses.sum()) * n_molecules
-    length, final_length = box_length(total_mass, initial_density), box_length(total_mass, density)
-    positions = place_on_lattice(model, n_molecules, length, seed)
+    length, final_length = (box_length(mixture.total_mass, each) for each in (initial_density, density))
+    positions = place_on_lattice(mixture, length, seed)
     integrator = openmm.LangevinMiddleIntegrator(temperature, 5.0, 0.002)
     integrator.setRandomNumberSeed(seed + 1)
-    simulation = app.Simulation(model.topology(n_molecules), system, integrator, platform, properties or {})
+    simulation = app.Simulation(mixture.topology(), system, integrator, platform, properties or {})
     _relax(simulation, positions, length, temperature, n_steps=200, seed=seed)
     while length > final_length:
         scale = max(0.98, final_length / length)
         length *= scale
-        positions = scale_centers(_whole_positions(simulation), model.n_atoms, scale)
+        positions = scale_centers(_whole_positions(simulation), mixture.sizes, scale)
         _relax(simulation, positions, length, temperature, n_steps=100, seed=seed)
         if progress is not None:
             progress(density * (final_length / length) ** 3)

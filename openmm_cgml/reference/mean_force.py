@@ -7,6 +7,7 @@ noise floor of force matching: no model, however good, gets below it on instanta
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,11 +26,12 @@ from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.frames import Frames
 from openmm_cgml.interruption import Interruption
 from openmm_cgml.mapping import Mapping, mapping_from_specification, templates_of_masses
-from openmm_cgml.reference.atomistic_models import atomistic_model_of
 from openmm_cgml.reference.interaction_split import has_interaction_split
 from openmm_cgml.reference.liquid_box import create_reference_system
+from openmm_cgml.reference.mixture import mixture_of
 from openmm_cgml.reference.recorder import read_frame
 from openmm_cgml.reference.run import Progress, no_progress
+from openmm_cgml.residues.names import residue_name_in_files
 from openmm_cgml.shards import FrameStore, FrameWriter
 from openmm_cgml.simulation.barostat import find_barostats
 from openmm_cgml.simulation.config import SimulationConfig
@@ -145,7 +147,7 @@ def compute_mean_forces(
     mapping = mapping_from_specification(specification, atoms)
     temperature = float(store.metadata["temperature"])
     if system is None:
-        system = _system_of(specification, store, atoms.n_atoms)
+        system = _system_of(specification, store, atoms)
     held = _HeldBeads(mapping, system, specification, atoms, temperature, config)
     numbers = _choose_frames(output, store, config, resume=resume)
     metadata = dataset_metadata(
@@ -428,16 +430,18 @@ def _choose_frames(output: Path, store: FrameStore, config: MeanForceConfig, *, 
     return [int((low + high) / 2) for low, high in pairwise(edges)]
 
 
-def _system_of(specification: SystemSpecification, store: FrameStore, n_atoms: int) -> openmm.System:
-    model = atomistic_model_of(specification)
+def _system_of(specification: SystemSpecification, store: FrameStore, atoms: AtomTopology) -> openmm.System:
+    """The System of the recorded molecules, which come kind by kind."""
+    counts = {residue_name_in_files(name): count for name, count in Counter(atoms.residue_names).items()}
+    mixture = mixture_of(specification, counts)
     assert specification.reference is not None  # it has a model
     recorded = store.metadata["source"].get("force_field")
-    if recorded != model.name or n_atoms % model.n_atoms:
+    if recorded != mixture.name or atoms.n_atoms != mixture.sizes.sum():
         raise InputError(
             f"{store.path} was recorded with force field {recorded!r}, system {specification.name!r} uses "
-            f"{model.name!r}; use the system that it was recorded with"
+            f"{mixture.name!r}; use the system that it was recorded with"
         )
     box = store.read(0, 1).box
     if box is None:
         raise InputError(f"{store.path} has no periodic box; pass the atomistic System")
-    return create_reference_system(model, n_atoms // model.n_atoms, specification.reference, float(box[0, 0, 0]))[1]
+    return create_reference_system(mixture, specification.reference, float(box[0, 0, 0]))[1]

@@ -11,15 +11,15 @@ import openmm
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.reference.atomistic_box import AtomisticBox
-from openmm_cgml.reference.atomistic_models import atomistic_model_of
+from openmm_cgml.reference.atomistic_models import check_atoms
 from openmm_cgml.reference.chain_box import ChainBox, find_polymer
 from openmm_cgml.reference.config import ReferenceConfig
 from openmm_cgml.reference.liquid_box import LiquidBox
+from openmm_cgml.reference.mixture import mixture_of, share_out
 from openmm_cgml.reference.polymers import AtomisticPolymer
 from openmm_cgml.specification import (
     ChainSpecification,
     ReferenceSpecification,
-    ResidueSpecification,
     StageSpecification,
     SystemSpecification,
 )
@@ -71,6 +71,7 @@ class Plan:
             "reference": settings,
             "config": self.config.model_dump(mode="json"),
             "n_molecules": self.box.n_molecules,
+            **({"counts": dict(self.box.counts)} if self.box.counts else {}),
             "openmm": openmm.__version__,
         }
 
@@ -114,9 +115,9 @@ def check_same_run(path: Path, description: dict[str, Any]) -> None:
             if key not in ("duration", "threads", "platform") and earlier.get(section, {}).get(key) != value
         ]
         changed += [
-            f"{key}: was {earlier.get(key)!r}, now {description[key]!r}"
-            for key in ("schema", "system", "temperature", "pressure", "n_molecules")
-            if earlier.get(key) != description[key]
+            f"{key}: was {earlier.get(key)!r}, now {description.get(key)!r}"
+            for key in ("schema", "system", "temperature", "pressure", "n_molecules", "counts")
+            if earlier.get(key) != description.get(key)
         ]
         if changed:
             raise InputError(f"the run in {path.parent} has other settings ({'; '.join(changed)}); use another output")
@@ -134,14 +135,12 @@ def _check_interval(frame_interval: float, time_step: float) -> None:
 def _liquid(
     specification: SystemSpecification, settings: ReferenceSpecification, config: ReferenceConfig
 ) -> AtomisticBox:
-    if len(specification.residues) != 1:
-        n_kinds = len(specification.residues)
-        raise InputError(f"atomistic boxes hold one kind of molecule, {specification.name!r} has {n_kinds}")
     if config.monomers is not None:
         raise InputError(f"monomers is {config.monomers}, but {specification.name!r} has no chains; leave it out")
-    residue, model = specification.residues[0], atomistic_model_of(specification)
-    _check_atoms(residue, model.name, model.residue_name, model.atom_names, model.elements)
-    return LiquidBox(model, config.molecules or residue.count)
+    counts = {residue.name: residue.count for residue in specification.residues}
+    if config.molecules is not None:
+        counts = dict(zip(counts, share_out(config.molecules, tuple(counts.values())), strict=True))
+    return LiquidBox(mixture_of(specification, counts))
 
 
 def _chains(
@@ -157,20 +156,9 @@ def _chains(
     polymer = find_polymer(chain.name)
     for name, unit in ((chain.head, polymer.head), (chain.body, polymer.body), (chain.tail, polymer.tail)):
         residue = specification.residue(name)
-        _check_atoms(residue, polymer.name, unit.residue_name, unit.atom_names, unit.elements)
+        check_atoms(residue, polymer.name, unit.residue_name, unit.atom_names, unit.elements)
     _check_links(chain, polymer)
     return ChainBox(polymer, config.molecules or chain.count, config.monomers or chain.monomers, settings.force_field)
-
-
-def _check_atoms(
-    residue: ResidueSpecification, model: str, name: str, atom_names: tuple[str, ...], elements: tuple[str, ...]
-) -> None:
-    atoms = tuple((atom.name, atom.element) for atom in residue.atoms)
-    if residue.name != name or atoms != tuple(zip(atom_names, elements, strict=True)):
-        raise InputError(
-            f"residue {residue.name!r} of system.yaml does not list the atoms of {model!r}: residue {name!r} with "
-            f"{' '.join(atom_names)} in this order"
-        )
 
 
 def _check_links(chain: ChainSpecification, polymer: AtomisticPolymer) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from openmm_cgml.analysis.block_average import compute_average
 from openmm_cgml.analysis.molecules import compute_centers_of_mass
-from openmm_cgml.analysis.rdf import RadialDistribution, compute_rdf
+from openmm_cgml.analysis.rdf import RadialDistribution, compute_pair_distributions, compute_rdf
 from openmm_cgml.analysis.result import Result
 from openmm_cgml.analysis.thermo import compute_temperatures, count_degrees_of_freedom
 from openmm_cgml.dataset import open_recording
@@ -28,7 +28,12 @@ REPORT_FILE = "report.json"
 """What a finished run leaves, once it has `MIN_FRAMES` frames."""
 MIN_FRAMES = 10
 """Fewest frames that a report is made from."""
+_OF_A_MIXTURE = (
+    "a mixture: energies and the enthalpy of vaporization are per molecule of any kind, and peaks are those of g(r) of "
+    "all centers of mass; report.json has g(r) by pair of kinds"
+)
 _BIN_WIDTH = 0.01  # nm
+_MIN_DRIFT_SAMPLES, _SMALL_DRIFT, _DRIFT_ERRORS = 20, 0.02, 4.0
 _R_MAX = 1.5  # nm
 
 
@@ -61,8 +66,9 @@ class ReferenceReport(Result):
         n_molecules: Molecules in the box.
         duration: Time that the frames span [ps].
         observables: Quantities by name.
-        rdf: Radial distribution function of the molecules' centers of mass; None for chains.
+        rdf: Radial distribution function of the molecules' centers of mass, whatever their kinds; None for chains.
         notes: What is left out, and why.
+        pair_rdfs: Those by pair of kinds of molecules, "MTH-HOH"; empty where there is one kind.
     """
 
     system: str
@@ -72,6 +78,7 @@ class ReferenceReport(Result):
     observables: Mapping[str, Observable]
     rdf: RadialDistribution | None
     notes: tuple[str, ...] = ()
+    pair_rdfs: Mapping[str, RadialDistribution] = field(default_factory=dict)
 
 
 def report_reference(
@@ -80,9 +87,10 @@ def report_reference(
     """Density, energies, temperature, pressure, and enthalpy of vaporization and g(r) or sizes of chains, with errors.
 
     The enthalpy of vaporization is -U_inter/N + RT: the gas is taken as ideal, with the molecules' internal energy of
-    the liquid. The pressure is that of `AtomisticBarometer` at the recorded density; a recording whose frames do not
-    carry it has none, and a note that says so. Errors of averages come from their correlation time, those of g(r)'s
-    peak from a jackknife over blocks, those of chains from the differences between them.
+    the liquid; of a mixture it is that of all molecules together, per molecule. The pressure is that of
+    `AtomisticBarometer` at the recorded density; a recording whose frames do not carry it has none, and a note that
+    says so. Errors of averages come from their correlation time, those of g(r)'s peak from a jackknife over blocks,
+    those of chains from the differences between them.
 
     Args:
         recording: Folder of the recording or of its run.
@@ -105,14 +113,18 @@ def report_reference(
         **_energies(energies, atoms, n_molecules, interval, float(store.metadata["temperature"])),
     }
     pressure, notes = _pressure(store)
+    notes += _drift(density_samples)
     values |= pressure
     rdf = None
+    pair_rdfs: Mapping[str, RadialDistribution] = {}
     if specification.chains:
         del values["vaporization_enthalpy"]  # chains do not evaporate
         values |= chain_observables(measure_chain_sizes(store, atoms), float(atoms.masses.sum()) / n_molecules)
     else:
         r_max = min(_R_MAX, np.floor(0.5 * boxes[:, [0, 1, 2], [0, 1, 2]].min() / _BIN_WIDTH) * _BIN_WIDTH)
         rdf = compute_rdf(centers, boxes, r_max=r_max, bin_width=_BIN_WIDTH)
+        if pair_rdfs := _by_kinds(atoms, centers, boxes, r_max):
+            notes += (_OF_A_MIXTURE,)
         values |= _peak(rdf, n_molecules / float(np.linalg.det(boxes.astype(float)).mean()))
     return ReferenceReport(
         system=specification.name,
@@ -122,6 +134,7 @@ def report_reference(
         observables={name: _beside_literature(name, *value, specification) for name, value in values.items()},
         rdf=rdf,
         notes=notes,
+        pair_rdfs=pair_rdfs,
     )
 
 
@@ -173,6 +186,24 @@ def _density(density: float, samples: np.ndarray | None) -> _Value:
     return density, compute_average(samples).standard_error, "g/cm^3"
 
 
+def _drift(samples: np.ndarray | None) -> tuple[str, ...]:
+    """A note if the density of the constant-pressure run still changed: a trend of over 2 % and over four errors.
+
+    The error of the change along n samples is sqrt(12) times that of their mean, from what is left beside the trend.
+    """
+    if samples is None or len(samples) < _MIN_DRIFT_SAMPLES:
+        return ()
+    times = np.linspace(-0.5, 0.5, len(samples))
+    change, mean = np.polyfit(times, np.asarray(samples, dtype=float), 1)
+    error = np.sqrt(12.0) * compute_average(samples - change * times).standard_error
+    if abs(change) <= max(_DRIFT_ERRORS * error, _SMALL_DRIFT * mean):
+        return ()
+    return (
+        f"the density still changed at constant pressure, from {mean - change / 2:.3f} to {mean + change / 2:.3f} "
+        "g/cm^3: run again with longer stages, --stretch, and a longer --density-duration",
+    )
+
+
 def _energies(
     energies: Mapping[str, np.ndarray], atoms: AtomTopology, n_molecules: int, interval: float, temperature: float
 ) -> dict[str, _Value]:
@@ -204,6 +235,28 @@ def _pressure(store: FrameStore) -> tuple[dict[str, _Value], tuple[str, ...]]:
         return {}, (f"no pressure: it was measured in {len(measured)} frames, and {MIN_PRESSURES} are needed",)
     average = compute_average(measured)
     return {"pressure": (average.mean, average.standard_error, "bar")}, ()
+
+
+def _by_kinds(
+    atoms: AtomTopology, centers: np.ndarray, boxes: np.ndarray, r_max: float
+) -> Mapping[str, RadialDistribution]:
+    """g(r) of centers of mass by pair of kinds of molecules, which go by their first residue; empty for one kind."""
+    _, first = np.unique(atoms.molecules, return_index=True)
+    names = [atoms.residue_names[residue] for residue in atoms.residues[first].tolist()]
+    kinds = tuple(dict.fromkeys(names))
+    if len(kinds) == 1:
+        return {}
+    numbers = np.array([kinds.index(name) for name in names])
+    found = compute_pair_distributions(
+        centers,
+        boxes,
+        bead_types=numbers,
+        type_names=kinds,
+        molecules=np.arange(len(names)),
+        r_max=r_max,
+        bin_width=_BIN_WIDTH,
+    )
+    return found.inter
 
 
 def _peak(rdf: RadialDistribution, number_density: float) -> dict[str, _Value]:

@@ -42,6 +42,7 @@ OUTPUT = OutputKind(
     members=(RECORDING, _CHECKPOINTS, "stages.json", "report.json", "report.txt", "box.png"),
 )
 _BAROSTAT_INTERVAL = 25  # steps
+_EVAPORATED = 0.4  # of the density of the packed box; no liquid is so thin
 _BYTES_PER_ATOM = 36  # positions, forces and intermolecular forces in single precision
 _EQUILIBRATION_CHECKPOINT = 10.0  # ps
 _DEFORMATION = 0.1  # ps between changes of the box in a stage with a final density
@@ -86,7 +87,7 @@ def run_reference(
     a kill loses at most one file of frames.
 
     Args:
-        specification: The system; it needs a `reference` section and exactly one kind of molecule or chain.
+        specification: The system; it needs a `reference` section, and small molecules or one kind of chain.
         output: Folder to write to: `recording/`, `checkpoints/`, `protocol.json`, `stages.json` (density at the end of
             each equilibration stage), `report.json`, `report.txt`,
             `box.png`.
@@ -195,9 +196,8 @@ class _Run:
         length = _edge_of(state)
         scale = (box_length(self._plan.box.total_mass, density) / length) ** share
         positions = np.asarray(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
-        n_atoms = len(positions) // self._plan.box.n_molecules
         simulation.context.setPeriodicBoxVectors(*(scale * length * np.eye(3)))
-        simulation.context.setPositions(scale_centers(positions, n_atoms, scale))
+        simulation.context.setPositions(scale_centers(positions, self._plan.box.sizes, scale))
 
     def _note_stage(self, stage: StageSpecification, duration: float, density: float) -> None:
         path = self._folder / "stages.json"
@@ -219,6 +219,7 @@ class _Run:
             _advance(simulation, per_picosecond)
             step += per_picosecond
             densities.append(self._density(simulation))
+            self._check_liquid(densities[-1])
             self._progress("density", step * plan.settings.time_step, config.density_duration)
             due = len(densities) % round(_EQUILIBRATION_CHECKPOINT) == 0
             if due or step >= total or self._interruption.is_requested:
@@ -229,6 +230,17 @@ class _Run:
                 )
             self._interruption.raise_again()
         return self._scale_to(simulation, float(self._counted(tuple(densities)).mean()), tuple(densities))
+
+    def _check_liquid(self, density: float) -> None:
+        """Stop where small molecules evaporate, before the box grows without end."""
+        plan = self._plan
+        if not plan.specification.chains and density < _EVAPORATED * plan.settings.density:
+            where = f"{plan.specification.temperature:g} K and {plan.specification.pressure:g} bar"
+            raise SimulationError(
+                f"the density fell to {density:.3f} g/cm^3 from {plan.settings.density:g} of the packed box: the "
+                f"liquid evaporates at {where}. Take a lower temperature or a higher pressure in system.yaml, or give "
+                "a density with --density"
+            )
 
     def _scale_to(self, simulation: app.Simulation, density: float, densities: tuple[float, ...]) -> Checkpoint:
         """The box brought to a density by moving whole molecules, with a little dynamics in between if it is far."""
@@ -246,9 +258,8 @@ class _Run:
 
     def _scaled(self, state: openmm.State, length: float) -> app.Simulation:
         positions = np.asarray(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
-        n_atoms = len(positions) // self._plan.box.n_molecules
         scaled = self._simulation(length)
-        scaled.context.setPositions(scale_centers(positions, n_atoms, length / _edge_of(state)))
+        scaled.context.setPositions(scale_centers(positions, self._plan.box.sizes, length / _edge_of(state)))
         scaled.context.setVelocities(state.getVelocities())
         return scaled
 
@@ -388,6 +399,7 @@ class _Run:
                 "force_field": plan.box.force_field,
                 "force_field_source": plan.box.source,
                 "n_molecules": plan.box.n_molecules,
+                **({"counts": dict(plan.box.counts)} if plan.box.counts else {}),
                 "settings": plan.settings.model_dump(mode="json", exclude={"molecule"}),
                 "stretch": plan.config.stretch,
                 "frame_interval": plan.config.frame_interval,

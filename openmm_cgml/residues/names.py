@@ -23,6 +23,12 @@ def residue_name_in_files(name: str) -> str:
     return _replacements()[0].get(name, name)
 
 
+def is_known_residue(name: str) -> bool:
+    """Whether OpenMM or mdtraj takes a residue of this name for one it knows: an amino acid, a nucleotide, water."""
+    known = _replacements()[0]
+    return name in known or name in known.values()
+
+
 def bead_name_in_files(residue: str, bead: str) -> str:
     """The name that a bead has once OpenMM has read it from a file.
 

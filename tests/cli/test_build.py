@@ -5,6 +5,8 @@ from openmm import app
 from typer.testing import CliRunner
 
 from openmm_cgml.cli.app import create_app
+from openmm_cgml.cli.build import _density_of
+from openmm_cgml.specification import StageSpecification, read_specification
 from tests.fixtures import polyethylene_conformations, tiny_chain_force_field, tiny_force_field
 
 
@@ -82,3 +84,11 @@ def test_build_takes_numbers_and_density_from_a_system(model, tmp_path):
     result = run(model, "--system", "benzene-1bead", "-o", tmp_path / "out")
     assert result.exit_code == 0, result.output
     assert "500 molecules" in result.output
+
+
+def test_a_density_that_the_atomistic_run_only_starts_from_is_not_taken():
+    specification = read_specification("benzene-1bead")
+    assert _density_of(specification) == 0.84
+    settle = StageSpecification(name="settle", duration=60.0, temperature=300.0, pressure=1.0)
+    reference = specification.reference.model_copy(update={"equilibration": (settle,)})
+    assert _density_of(specification.model_copy(update={"reference": reference})) is None

@@ -21,6 +21,7 @@ from openmm_cgml.force_field import ForceField
 from openmm_cgml.mapping import ForceMapReport, Mapping
 from openmm_cgml.priors import PriorSet
 from openmm_cgml.reference import checkpoint as reference_checkpoint
+from openmm_cgml.reference.mixture import mixture_of
 from openmm_cgml.refinement.state import read_state, write_state
 from openmm_cgml.runs import checkpoint as simulation_checkpoint
 from openmm_cgml.runs.folder import RunFolder
@@ -33,6 +34,7 @@ from openmm_cgml.topology import CGTopology
 from openmm_cgml.training import checkpoints as training_checkpoints
 from openmm_cgml.training.config import read_fit_config
 from tests.fixtures import tiny_force_field
+from tests.reference.test_system_of_files import FILES
 from tests.simulation.conftest import make_config, make_liquid
 from tests.training.dimers import TEMPLATE, dimer_frames, dimer_topology
 
@@ -62,7 +64,7 @@ def make_targets(root: Path) -> list[Target]:
     """All of them, below a folder."""
     makers = (
         _force_field, _dataset, _mapping, _priors, _force_maps, _simulation, _simulation_checkpoint, _reference_checkpoint,
-        _training_checkpoint, _refinement, _record, _system, _fit,
+        _training_checkpoint, _refinement, _record, _system, _molecule, _fit,
     )  # fmt: skip
     return [make(root / make.__name__) for make in makers]
 
@@ -228,6 +230,19 @@ def _system(folder: Path) -> Target:
     folder.mkdir()
     shutil.copy(SYSTEMS / "benzene-3bead" / "system.yaml", folder)
     return Target("system.yaml", folder, ("system.yaml",), lambda path: repr(read_specification(path)), sealed=False)
+
+
+def _molecule(folder: Path) -> Target:
+    folder.mkdir()
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+
+    def read(path: Path) -> object:
+        mixture = mixture_of(read_specification(path))
+        system = mixture.create_system(mixture.topology())
+        return openmm.XmlSerializer.serialize(system), mixture.models[0].positions.tolist()
+
+    return Target("atomistic molecule", folder, ("chlorine.xml", "chlorine.pdb"), read, sealed=False)
 
 
 def _fit(folder: Path) -> Target:

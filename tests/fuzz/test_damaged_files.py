@@ -8,7 +8,7 @@ from openmm_cgml.storage import read_json, write_json
 from tests.fuzz.campaign import SILENT, TRACEBACK, run_campaign
 from tests.fuzz.targets import Target, make_targets
 
-N_EACH = 160  # of 13 kinds
+N_EACH = 160  # of 14 kinds
 
 
 @pytest.fixture(scope="module")

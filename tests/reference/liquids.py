@@ -5,7 +5,7 @@ import openmm
 from openmm import app
 
 from openmm_cgml.frames import Frames
-from openmm_cgml.reference import create_reference_system, find_atomistic_model
+from openmm_cgml.reference import Mixture, create_reference_system, find_atomistic_model
 from openmm_cgml.reference.atomistic_box import box_length
 from openmm_cgml.reference.liquid_box import place_on_lattice
 from openmm_cgml.shards import FrameWriter
@@ -15,6 +15,7 @@ from openmm_cgml.topology import AtomTopology
 N_MOLECULES = 27
 DENSITY = 0.5
 MODEL = find_atomistic_model("amber-cornell-benzene")
+BOX = Mixture.of(MODEL, N_MOLECULES)
 SETTINGS = ReferenceSpecification(
     force_field=MODEL.name, density=DENSITY, cutoff=0.7, switch_distance=0.6, time_step=0.004
 )
@@ -26,11 +27,11 @@ def specification(name="benzene-1bead"):
 
 
 def positions(seed=0):
-    return place_on_lattice(MODEL, N_MOLECULES, LENGTH, seed)
+    return place_on_lattice(BOX, LENGTH, seed)
 
 
 def split_system():
-    return create_reference_system(MODEL, N_MOLECULES, SETTINGS, LENGTH)
+    return create_reference_system(BOX, SETTINGS, LENGTH)
 
 
 def plain_system():

@@ -7,6 +7,7 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.reference import (
     ENERGY_GROUPS,
     IsolatedMolecules,
+    Mixture,
     create_reference_system,
     has_interaction_split,
     read_frame,
@@ -71,7 +72,7 @@ def test_intermolecular_part_is_the_box_minus_the_isolated_molecules(distorted):
 
 @pytest.mark.physics
 def test_intermolecular_energy_of_distant_molecules_does_not_depend_on_their_shape():
-    system = create_reference_system(liquids.MODEL, 2, liquids.SETTINGS, 3.0)[1]
+    system = create_reference_system(Mixture.of(liquids.MODEL, 2), liquids.SETTINGS, 3.0)[1]
     relaxed = np.concatenate([liquids.MODEL.positions, liquids.MODEL.positions + 1.5])
     stretched = relaxed.copy()
     stretched[0] += 0.02

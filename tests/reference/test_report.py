@@ -34,6 +34,18 @@ def test_density_error_comes_from_the_constant_pressure_run(tmp_path):
     assert report.observables["density"].standard_error == pytest.approx(0.001, rel=0.5)
 
 
+def test_density_that_still_changes_is_noted(tmp_path):
+    recording = liquids.write_recording(tmp_path / "recording")
+    noise = np.random.default_rng(1).normal(0, 0.01, 100)
+
+    def notes(samples):
+        return report_reference(recording, liquids.specification(), density_samples=samples).notes
+
+    assert not any("density still changed" in note for note in notes(liquids.DENSITY + noise))
+    drifting = liquids.DENSITY * np.linspace(0.9, 1.0, 100) + noise
+    assert any("density still changed" in note and "from 0.45" in note for note in notes(drifting))
+
+
 def test_vertex_recovers_a_known_peak():
     r = np.arange(0.3, 0.9, 0.01)
     position, height = _vertex(r, 1.83 * np.exp(-(((r - 0.562) / 0.1) ** 2) / 2))

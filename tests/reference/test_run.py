@@ -39,6 +39,15 @@ def at(stage, place, action):
 
 
 @pytest.mark.slow
+def test_liquid_that_evaporates_is_stopped_while_it_finds_its_density(tmp_path, monkeypatch):
+    monkeypatch.setattr("openmm_cgml.reference.run._EVAPORATED", 1.5)  # a gas would take long to form
+    with pytest.raises(
+        SimulationError, match=r"fell to 0\.\d+ g/cm\^3 from 0\.5 .*evaporates at 300 K and 1\.01325 bar"
+    ):
+        run(tmp_path / "run", density=None, density_duration=2.0, density_discard=1.0)
+
+
+@pytest.mark.slow
 def test_run_records_evenly_spaced_frames_and_reports(tmp_path):
     result = run(tmp_path / "run")
     np.testing.assert_allclose(times_of(result), 0.008 * np.arange(1, 21), atol=1e-9)

@@ -6,7 +6,7 @@ import pytest
 from openmm_cgml.dataset import map_recording
 from openmm_cgml.errors import InputError
 from openmm_cgml.reference import ReferenceConfig, run_reference
-from openmm_cgml.reference.atomistic_models import atomistic_model_of
+from openmm_cgml.reference.mixture import mixture_of
 from openmm_cgml.specification import read_specification
 
 SYSTEM = """
@@ -78,10 +78,10 @@ def test_a_folder_alone_is_simulated_and_mapped(folder):
 
 
 def test_the_model_is_named_by_the_content_of_its_file(folder):
-    first = atomistic_model_of(read_specification(folder)).name
+    first = mixture_of(read_specification(folder)).name
     assert first.startswith("chlorine-")
     (folder / "chlorine.xml").write_text(FORCE_FIELD.replace("0.335", "0.336"))
-    assert atomistic_model_of(read_specification(folder)).name != first
+    assert mixture_of(read_specification(folder)).name != first
 
 
 @pytest.mark.parametrize(
@@ -98,4 +98,4 @@ def test_the_model_is_named_by_the_content_of_its_file(folder):
 def test_what_is_no_model_is_refused(folder, name, old, new, message):
     (folder / name).write_text(FILES[name].replace(old, new))
     with pytest.raises(InputError, match=message):
-        atomistic_model_of(read_specification(folder))
+        mixture_of(read_specification(folder))

@@ -1,0 +1,68 @@
+import json
+
+import pytest
+
+from openmm_cgml.cli.app import main
+from openmm_cgml.errors import MissingDependencyError
+from openmm_cgml.specification import read_specification
+from openmm_cgml.starting import folder
+from tests.starting.liquids import fake_parameters
+
+
+@pytest.fixture(autouse=True)
+def parameters(monkeypatch):
+    monkeypatch.setattr(folder, "parametrize", fake_parameters)
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as leaving:
+        main(["init", *map(str, arguments)])
+    return leaving.value.code
+
+
+def test_init_writes_a_folder_and_says_what_comes_next(tmp_path, capsys):
+    path = tmp_path / "methanol"
+    assert run(path, "--smiles", "CO", "--molecules", 500, "--bead", "C1 H1 H2 H3", "--bead", "O1 H4") == 0
+    shown = capsys.readouterr().out
+    assert "Liquid CH4O (CO, 2 beads a molecule) at 300 K and 1 atm" in shown
+    assert f"openmm-cgml reference {path} -o {path}/runs/reference --map {path}/runs/data" in shown
+    assert [bead.type for bead in read_specification(path).residues[0].beads] == ["CH3", "OH"]
+    record = json.loads((path / "run.json").read_text())
+    assert (record["verb"], record["ending"], record["arguments"]["smiles"]) == ("init", "finished", ["CO"])
+    assert run(path, "--smiles", "CO", "--molecules", 500) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert run(path, "--smiles", "CO", "--molecules", 400, "--overwrite", "--temperature", "350 kelvin") == 0
+    assert read_specification(path).temperature == 350.0
+
+
+def test_mixtures_and_their_numbers_of_beads(tmp_path):
+    assert run(tmp_path / "m", "--smiles", "CCCC=150", "--smiles", "O=300", "--beads", 2, "--beads", 1) == 0
+    residues = read_specification(tmp_path / "m").residues
+    assert [(residue.name, residue.count, len(residue.beads)) for residue in residues] == [
+        ("M01", 150, 2), ("HOH", 300, 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--smiles", "C(", "--molecules", 500), "cannot be read"),
+        (("--smiles", "CO", "--molecules", 500, "--charges", "resp"), "charges"),
+        (("--smiles", "CO", "--molecules", 500, "--temperature", "300"), "300"),
+        ((), "--smiles"),
+    ],
+)
+def test_wrong_input_is_told_and_nothing_written(tmp_path, capsys, arguments, message):
+    assert run(tmp_path / "x", *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_missing_programs_end_with_the_command(tmp_path, capsys, monkeypatch):
+    def missing(molecule, charges):
+        raise MissingDependencyError("no antechamber; pip install 'openmm-cgml[molecules]'")
+
+    monkeypatch.setattr(folder, "parametrize", missing)
+    assert run(tmp_path / "x", "--smiles", "CO", "--molecules", 500) == 2
+    assert "pip install 'openmm-cgml[molecules]'" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
