@@ -24,6 +24,8 @@ from openmm_cgml.errors import ArtifactError, OpenMMCGMLError, SimulationError, 
 
 VERBS = {
     "reference": "Run an atomistic system and record positions, forces and energies.",
+    "suggest": "Suggest mappings for a recording, each with a picture.",
+    "judge": "Judge mappings on a recording: one table of what they keep, cut and cost.",
     "map": "Map a recording to beads: a force-matching dataset.",
     "thin": "Make a small copy of a dataset, for sharing.",
     "fit": "Fit priors and a network to a dataset: a force field.",
@@ -38,7 +40,9 @@ VERBS = {
 }
 EXAMPLES = {
     "reference": "reference benzene-1bead -o runs/atomistic --duration '200 ps'",
-    "map": "map runs/atomistic benzene-1bead -o data/benzene --force-map optimal",
+    "suggest": "suggest runs/atomistic --beads 1-4 -o candidates",
+    "judge": "judge runs/atomistic candidates/*.yaml",
+    "map": "map runs/atomistic benzene-1bead -o data/benzene",
     "thin": "thin data/benzene -o data/small --frames 300",
     "fit": "fit fit.yaml -o runs/fit --data data/benzene",
     "refine": "refine runs/fit --data data/benzene --target pair -o runs/refined",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from openmm_cgml.dataset.force_matching import (
     ForceMatchingDataset,
@@ -20,6 +23,8 @@ from openmm_cgml.frames import Frames
 from openmm_cgml.mapping import (
     ForceMapReport,
     Mapping,
+    TooFewSamplesError,
+    center_of_mass_mapping,
     mapping_from_specification,
     optimal_force_weights,
     templates_of_masses,
@@ -29,10 +34,13 @@ from openmm_cgml.specification import SystemSpecification
 from openmm_cgml.storage import read_json, read_object, refusing_damage, write_sealed_json
 from openmm_cgml.topology import AtomTopology
 
+logger = logging.getLogger(__name__)
+
 RECORDING_KIND = "openmm-cgml/recording"
 FORCE_MAPS = ("uniform", "optimal")
 MAPPING_FILE = "mapping.json"
 REPORT_FILE = "force_map.json"
+_MOST_FRAMES = 1000  # that force weights are made from
 Progress = Callable[[int, int], None]
 
 
@@ -41,7 +49,7 @@ def map_recording(
     specification: SystemSpecification,
     output: str | os.PathLike[str],
     *,
-    force_map: str = "uniform",
+    force_map: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
     chunk_frames: int = 50,
@@ -56,7 +64,8 @@ def map_recording(
         recording: Folder that `run_reference` or a `ForceRecorder` wrote, or is still writing.
         specification: The system, with its beads.
         output: Folder of the dataset.
-        force_map: "uniform" sums, or the "optimal" weights with the least noise.
+        force_map: "optimal" weights, with the least noise, or "uniform" sums. None for optimal ones where there are
+            enough frames to tell them or constraints ask for them, else uniform; with `resume` those that are there.
         resume: Go on with what is there.
         overwrite: Replace what is there.
         chunk_frames: Frames in memory at a time.
@@ -68,16 +77,11 @@ def map_recording(
         ArtifactError: No recording there, or a damaged one.
         OutputExistsError: The output is not empty and neither flag is set, or is no dataset of this verb.
     """
-    if force_map not in FORCE_MAPS:
+    if force_map not in (None, *FORCE_MAPS):
         raise InputError(f"force map {force_map!r}; known are {', '.join(FORCE_MAPS)}")
     store = _checked_recording(recording, specification)
-    atoms = AtomTopology.from_dict(store.metadata["atoms"])
-    kept = Path(output) / MAPPING_FILE
-    mapping = mapping_from_specification(specification, atoms)
-    reports: tuple[ForceMapReport, ...] = ()
-    if force_map == "optimal":
-        reused = _kept_mapping(kept, mapping) if resume else None
-        mapping, reports = (reused, ()) if reused else optimal_mapping(mapping, store.chunks(chunk_frames), atoms)
+    kept = _kept_mapping(Path(output) / MAPPING_FILE) if resume else None
+    mapping, reports = _mapping(store, specification, force_map, kept)
     metadata = dataset_metadata(
         topology=mapping.target,
         temperature=store.metadata["temperature"],
@@ -147,6 +151,12 @@ def open_recording(path: str | os.PathLike[str]) -> FrameStore:
     return store
 
 
+def spread_frames(store: FrameStore, n_frames: int) -> Frames:
+    """So many frames of a recording, or all, evenly from the first to the last."""
+    chosen = np.unique(np.linspace(0, store.n_frames - 1, min(store.n_frames, n_frames)).round().astype(int))
+    return Frames.concatenate([store.read(index, index + 1) for index in chosen.tolist()])
+
+
 def _checked_recording(path: str | os.PathLike[str], specification: SystemSpecification) -> FrameStore:
     store = open_recording(path)
     check_temperature(store, specification.temperature)
@@ -154,8 +164,29 @@ def _checked_recording(path: str | os.PathLike[str], specification: SystemSpecif
     return store
 
 
+def _mapping(
+    store: FrameStore, specification: SystemSpecification, force_map: str | None, kept: Mapping | None
+) -> tuple[Mapping, tuple[ForceMapReport, ...]]:
+    """The mapping with the force weights asked for, and what optimal ones gained; those of before where they fit."""
+    atoms = AtomTopology.from_dict(store.metadata["atoms"])
+    plain = center_of_mass_mapping(specification, atoms)
+    if kept is not None and _is_same_but_for_forces(kept, plain):
+        force_map = force_map or kept.provenance["forces"]
+        if force_map == kept.provenance["forces"] == "optimal":
+            return kept, ()
+    if force_map == "uniform":
+        return mapping_from_specification(specification, atoms), ()
+    try:
+        return optimal_mapping(plain, _some_frames(store), atoms)
+    except TooFewSamplesError as error:
+        if force_map == "optimal":
+            raise
+        logger.warning("%s Uniform weights are taken.", error)
+        return mapping_from_specification(specification, atoms), ()
+
+
 def optimal_mapping(
-    mapping: Mapping, frames: Iterator[Frames], atoms: AtomTopology
+    mapping: Mapping, frames: Iterable[Frames], atoms: AtomTopology
 ) -> tuple[Mapping, tuple[ForceMapReport, ...]]:
     """The mapping with the force weights of least noise for these frames, and what they gain."""
     weights, reports = optimal_force_weights(mapping, frames, atoms)
@@ -164,6 +195,13 @@ def optimal_mapping(
         source_bonds=mapping.source_bonds, provenance={**mapping.provenance, "forces": "optimal"},
     )  # fmt: skip
     return changed, reports
+
+
+def _some_frames(store: FrameStore) -> Iterator[Frames]:
+    """Frames that force weights are made from, one at a time: all, or as many as are enough, evenly over the run."""
+    chosen = np.linspace(0, store.n_frames - 1, min(store.n_frames, _MOST_FRAMES)).round().astype(int)
+    for index in chosen.tolist():
+        yield store.read(index, index + 1)
 
 
 def _mapped(store: FrameStore, mapping: Mapping, start: int, size: int) -> Iterator[Frames]:
@@ -175,18 +213,23 @@ def _mapped(store: FrameStore, mapping: Mapping, start: int, size: int) -> Itera
             raise InputError(f"{store.path}, frames {first} to {last - 1}, counted from {first}: {error}") from error
 
 
-def _kept_mapping(path: Path, mapping: Mapping) -> Mapping | None:
+def _kept_mapping(path: Path) -> Mapping | None:
     """The mapping of an earlier run, whose optimal weights came from the frames there were then."""
     if not path.exists():
         return None
     content = read_object(path)
     with refusing_damage(path):
-        kept = Mapping.from_dict(content)
+        return Mapping.from_dict(content)
+
+
+def _is_same_but_for_forces(kept: Mapping, mapping: Mapping) -> bool:
+    if kept.force_weights.shape != mapping.force_weights.shape:
+        return False
     uniform = Mapping(
         target=kept.target, position_weights=kept.position_weights, force_weights=mapping.force_weights,
         source_bonds=kept.source_bonds, provenance=mapping.provenance,
     )  # fmt: skip
-    return kept if uniform.fingerprint == mapping.fingerprint and kept.provenance["forces"] == "optimal" else None
+    return uniform.fingerprint == mapping.fingerprint and kept.provenance.get("forces") in FORCE_MAPS
 
 
 def _source(store: FrameStore, mapping: Mapping) -> dict[str, Any]:
