@@ -250,8 +250,9 @@ def bead_types(atoms: AtomTopology, beads: NDArray[np.int64]) -> tuple[NDArray[n
 
 
 def formula_of(elements: Sequence[str]) -> str:
-    """The chemical formula, carbon and hydrogen first (Hill): "C2H4O"."""
+    """The chemical formula, carbon and hydrogen first (Hill): "C2H4O"; of beads "(CH2)2"."""
     counts = Counter(element or "X" for element in elements)
     first = [element for element in ("C", "H") if counts.get(element) and "C" in counts]
     order = first + sorted(set(counts) - set(first))
-    return "".join(f"{element}{counts[element] if counts[element] > 1 else ''}" for element in order)
+    shown = {e: e if (e.isalpha() and len(e) < 3) or counts[e] == 1 else f"({e})" for e in order}
+    return "".join(f"{shown[e]}{counts[e] if counts[e] > 1 else ''}" for e in order)

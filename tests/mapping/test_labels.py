@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from openmm_cgml.errors import InputError
+from openmm_cgml.frames import Frames
 from openmm_cgml.mapping import (
     UNMAPPED,
     divide_residues,
@@ -161,3 +162,25 @@ def test_formulas_have_carbon_and_hydrogen_first():
 def test_labels_that_are_no_mapping_are_refused(labels, message):
     with pytest.raises(InputError, match=message):
         mapping_from_labels(benzene_atoms(2), labels)
+
+
+def test_beads_of_beads_are_made_as_beads_of_atoms_are_and_composed():
+    atoms = chain_atoms(2, 4)
+    fine = mapping_from_labels(atoms, divide_residues(atoms, partial(partition_molecule, n_beads=2)))
+    beads = AtomTopology.from_beads(fine.target)
+    groups = molecule_groups(beads)
+    divided = [partition_molecule(g.masses, g.elements, g.bonds, 4) for g in groups]
+    coarse = mapping_from_labels(beads, labels_of_groups(groups, divided, beads.n_atoms))
+    assert coarse.target.type_names == ("CH2CH3", "(CH2)2")
+    composed = coarse @ fine
+    frames = random_frames(atoms)
+    assert np.allclose(composed(frames).positions, coarse(fine(frames)).positions)
+    assert np.allclose(composed(frames).forces, coarse(fine(frames)).forces)
+    weights = composed.position_weights.toarray()[0]
+    assert np.flatnonzero(weights).tolist() == list(range(7))
+    assert weights[:7] == pytest.approx(atoms.masses[:7] / atoms.masses[:7].sum())
+
+
+def random_frames(atoms):
+    rng = np.random.default_rng(0)
+    return Frames(positions=rng.random((3, atoms.n_atoms, 3)), forces=rng.normal(size=(3, atoms.n_atoms, 3)))
