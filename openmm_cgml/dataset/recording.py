@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Mapping as Dictionary
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from openmm_cgml.mapping import (
     optimal_force_weights,
     templates_of_masses,
 )
+from openmm_cgml.residues.names import residue_name_in_files
 from openmm_cgml.shards import FrameStore
 from openmm_cgml.specification import SystemSpecification
 from openmm_cgml.storage import read_json, read_object, refusing_damage, write_sealed_json
@@ -57,6 +59,9 @@ def map_recording(
 ) -> ForceMatchingDataset:
     """Map an atomistic recording to beads and return the dataset.
 
+    Residues that the specification leaves unmapped, such as solvent, are in no bead: what they do to beads stays in the
+    forces on these, total and intermolecular, and energies, which would count them too, are left out.
+
     The mapping goes into the dataset's folder too (`mapping.json`). A killed run is finished with `resume`, which also
     adds the frames that a growing recording has gained since.
 
@@ -82,11 +87,12 @@ def map_recording(
     store = _checked_recording(recording, specification)
     kept = _kept_mapping(Path(output) / MAPPING_FILE) if resume else None
     mapping, reports = _mapping(store, specification, force_map, kept)
+    unmapped = _unmapped(store, specification)
     metadata = dataset_metadata(
         topology=mapping.target,
         temperature=store.metadata["temperature"],
         mapping_fingerprint=mapping.fingerprint,
-        source=_source(store, mapping),
+        source=_source(store, mapping, unmapped),
         templates=templates_of_masses(specification.templates(), mapping.target),
         chains=specification.chain_templates(),
         kind="instantaneous",
@@ -96,6 +102,7 @@ def map_recording(
         _write_mapping(Path(output), mapping, reports)
         register = register_of(writer)
         for mapped in _mapped(store, mapping, writer.n_frames, chunk_frames):
+            mapped = mapped.replace(energies={}) if unmapped else mapped
             prepared = prepare_frames(mapped, metadata, first=writer.n_frames)
             register.require_new(prepared)
             writer.append(prepared)
@@ -232,9 +239,16 @@ def _is_same_but_for_forces(kept: Mapping, mapping: Mapping) -> bool:
     return uniform.fingerprint == mapping.fingerprint and kept.provenance.get("forces") in FORCE_MAPS
 
 
-def _source(store: FrameStore, mapping: Mapping) -> dict[str, Any]:
+def _unmapped(store: FrameStore, specification: SystemSpecification) -> dict[str, int]:
+    """How many residues of each kind the recording has that the specification leaves without beads."""
+    names = [residue_name_in_files(name) for name in store.metadata["atoms"]["residue_names"]]
+    return {name: names.count(name) for name in specification.unmapped if name in names}
+
+
+def _source(store: FrameStore, mapping: Mapping, unmapped: Dictionary[str, int]) -> dict[str, Any]:
     return {
         "recording": store.metadata.get("source", {}),
         "density": store.metadata.get("density"),
         "mapping": dict(mapping.provenance),
+        **({"unmapped": dict(unmapped)} if unmapped else {}),  # as in datasets made before there were such residues
     }

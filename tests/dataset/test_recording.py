@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
-from openmm_cgml.dataset import ForceMatchingDataset, map_recording, open_recording, read_force_map_reports
+from openmm_cgml.dataset import ForceMatchingDataset, map_recording, open_recording, read_force_map_reports, summarize
 from openmm_cgml.errors import ArtifactError, InputError, OutputExistsError
 from openmm_cgml.mapping import Mapping, mapping_from_specification
 from openmm_cgml.storage import read_json
 from tests.atoms import CONSTRAINTS, benzene_atoms, benzene_frames, benzene_specification, write_recording
+from tests.mapping.test_labels import solution
 
 
 @pytest.fixture
@@ -150,3 +151,30 @@ def test_other_folders_are_no_recordings(tmp_path, recording):
         open_recording(tmp_path / "d")
     with pytest.raises(ArtifactError, match=r"no manifest\.json"):
         open_recording(tmp_path)
+
+
+def test_solvent_without_beads_stays_in_the_forces_and_is_said(tmp_path):
+    atoms, solute = solution(n_molecules=3, n_waters=2), benzene_frames(3, 8)
+    rng = np.random.default_rng(0)
+    more = {
+        "positions": rng.random((8, 6, 3)) * 0.1,
+        "forces": rng.normal(size=(8, 6, 3)),
+        "forces_inter": np.ones((8, 6, 3)),
+    }
+    frames = solute.replace(
+        **{name: np.concatenate([getattr(solute, name), own], axis=1) for name, own in more.items()}
+    )
+    frames = frames.replace(energies={"inter": frames.energies["inter"]})
+    recording = write_recording(tmp_path / "recording", 3, frames, atoms=atoms.to_dict())
+    specification = benzene_specification(1)
+    with pytest.raises(InputError, match=r"has residues HOH.*unmapped: \[HOH\]"):
+        map_recording(recording, specification, tmp_path / "d")
+    specification = specification.model_copy(update={"unmapped": ("HOH",)})
+    dataset = map_recording(recording, specification, tmp_path / "d")
+    alone = mapping_from_specification(benzene_specification(1), benzene_atoms(3))(solute)
+    assert dataset.n_beads == 3
+    assert np.allclose(dataset.frames().forces_inter, alone.forces_inter, rtol=1e-5, atol=1e-3)
+    assert dict(dataset.frames().energies) == {} and dataset.source["unmapped"] == {"HOH": 2}
+    summary = summarize(dataset)
+    assert summary.inter_energy is None
+    assert "without beads: 2 HOH" in summary.to_text()
