@@ -59,7 +59,8 @@ def flat_layout(adjacency: NDArray[np.bool_], distances: NDArray[np.int64]) -> N
     wanted = distances.astype(np.float64) ** 0.9  # chains bend a little, so that side groups find room
     center = np.eye(n) - 1 / n
     values, vectors = np.linalg.eigh(-center @ wanted**2 @ center / 2)
-    places = vectors[:, -2:] * np.sqrt(np.maximum(values[-2:], 1e-3))
+    places = vectors[:, [-1, -2]] * np.sqrt(np.maximum(values[[-1, -2]], 1e-3))  # the longest extent lies flat
+    places = places * (-1.0 if places[0, 0] > 0 else 1.0)  # and begins at the left
     places += 0.05 * np.random.default_rng(0).normal(size=places.shape)
     weights = np.where(distances > 0, 1.0 / np.maximum(wanted, 1e-9) ** 2, 0.0)
     laplacian = np.linalg.pinv(np.diag(weights.sum(axis=1)) - weights)
@@ -74,11 +75,11 @@ def _draw(axes: Any, group: AtomGroup, beads: NDArray[np.int64]) -> None:
     from matplotlib import colormaps
 
     heavy = HeavyAtoms.from_molecule(group.masses, group.elements, group.bonds)
-    shown = np.sort(np.argsort(heavy.atoms)[:_MOST_ATOMS])
+    shown = np.argsort(heavy.atoms)[:_MOST_ATOMS]
     inside = heavy.adjacency[np.ix_(shown, shown)]
     places = flat_layout(inside, heavy.distances[np.ix_(shown, shown)])
     own = beads[heavy.atoms[shown]]
-    order = {bead: number for number, bead in enumerate(dict.fromkeys(own[np.argsort(heavy.atoms[shown])].tolist()))}
+    order = {bead: number for number, bead in enumerate(dict.fromkeys(own.tolist()))}
     colors = ["0.8" if b < 0 else colormaps["tab10"](order[b] % 10) for b in own.tolist()]
     for i, j in np.argwhere(np.triu(inside)).tolist():
         style = "-" if own[i] == own[j] else "--"
@@ -87,8 +88,11 @@ def _draw(axes: Any, group: AtomGroup, beads: NDArray[np.int64]) -> None:
     axes.scatter(*places.T, s=size, c=colors, edgecolors="0.2", linewidths=0.8, zorder=2)
     for place, text in zip(places, _texts(group, heavy, shown.tolist()), strict=True):
         axes.annotate(text, place, ha="center", va="center", fontsize=7 if len(shown) < 40 else 5, zorder=3)
+    low, high = places.min(axis=0), places.max(axis=0)
+    middle, reach = (low + high) / 2, 0.6 * max(float((high - low).max()), 3.0)
+    axes.set_xlim(middle[0] - reach, middle[0] + reach)
+    axes.set_ylim(middle[1] - reach, middle[1] + reach)
     axes.set_aspect("equal")
-    axes.margins(0.12)
     axes.set_axis_off()
 
 
