@@ -188,6 +188,12 @@ def test_splines_explain_pair_forces_and_not_noise():
     assert held_out_fit(points(), only, 300.0).r2 < 0.02
 
 
+def test_splines_are_judged_by_frames_that_they_were_not_fitted_to():
+    frames = soft_spheres()
+    turned = frames.replace(forces=frames.forces * np.repeat([1.0, -1.0], 4)[:, None, None])
+    assert held_out_fit(points(), turned, 300.0).r2 < -2
+
+
 @pytest.mark.physics
 def test_the_time_step_is_a_twentieth_of_the_period_of_the_stiffest_bond():
     rng = np.random.default_rng(0)
