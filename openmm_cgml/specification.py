@@ -290,6 +290,8 @@ class SystemSpecification(Config):
         pressure: Pressure [bar].
         residues: Kinds of residues; those of no chain are molecules of their own.
         chains: Polymers made of the residues.
+        unmapped: Names of residues that a recording may hold and that have no beads, such as solvent: [HOH]. Forces
+            between beads and what is unmapped stay in the forces on the beads, in the intermolecular part of them.
         reference: The atomistic reference.
         literature: Numbers to compare with, by observable.
     """
@@ -300,12 +302,19 @@ class SystemSpecification(Config):
     pressure: Pressure = 1.01325
     residues: tuple[ResidueSpecification, ...] = pydantic.Field(min_length=1)
     chains: tuple[ChainSpecification, ...] = ()
+    unmapped: tuple[str, ...] = ()
     reference: ReferenceSpecification | None = None
     literature: dict[str, LiteratureValue] = pydantic.Field(default_factory=dict)
+
+    @pydantic.field_validator("unmapped")
+    @classmethod
+    def _translate_unmapped(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(residue_name_in_files(name) for name in names))
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Self:
         _refuse_repeats([residue.name for residue in self.residues], "residue")
+        _refuse_repeats([*(residue.name for residue in self.residues), *self.unmapped], "residue or unmapped residue")
         folded: dict[str, str] = {}
         for name in self.type_names:
             if folded.setdefault(name.casefold(), name) != name:

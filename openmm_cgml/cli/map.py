@@ -28,8 +28,12 @@ def map(
     system: System,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the dataset.")],
     force_map: Annotated[
-        ForceMap, typer.Option(help="Plain sums, or the weights with the least noise for these frames.")
-    ] = ForceMap.UNIFORM,
+        ForceMap | None,
+        typer.Option(
+            help="Plain sums, or the weights with the least noise; default optimal where the frames are enough to tell "
+            "these, and with --resume what is there."
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is there, also with new frames.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
@@ -47,7 +51,8 @@ def map(
     from openmm_cgml.specification import read_specification
     from openmm_cgml.storage import write_json
 
-    arguments = {"recording": recording, "system": system, "output": output, "force_map": force_map.value}
+    weights = None if force_map is None else force_map.value
+    arguments = {"recording": recording, "system": system, "output": output, "force_map": weights}
     with recorded(output, "map", arguments) as result:
         specification = read_specification(system)
         with Progress("frames", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
@@ -56,7 +61,7 @@ def map(
                 recording,
                 specification,
                 output,
-                force_map=force_map.value,
+                force_map=weights,
                 resume=resume,
                 overwrite=overwrite,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),

@@ -2,7 +2,7 @@
 
 from openmm_cgml.dataset.conformations import Conformations, compute_conformations
 from openmm_cgml.dataset.force_matching import ForceMatchingDataset
-from openmm_cgml.dataset.recording import map_recording, open_recording, read_force_map_reports
+from openmm_cgml.dataset.recording import map_recording, open_recording, read_force_map_reports, spread_frames
 from openmm_cgml.dataset.splits import split_blocks
 from openmm_cgml.dataset.summary import DatasetSummary, summarize
 from openmm_cgml.dataset.thinning import thin_dataset
@@ -16,6 +16,7 @@ __all__ = [
     "open_recording",
     "read_force_map_reports",
     "split_blocks",
+    "spread_frames",
     "summarize",
     "thin_dataset",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,7 @@ class DatasetSummary:
         outlier_frames: Frames with a force component beyond 50 robust standard deviations of its type.
         force_scale: How large forces are beside what positions and temperature ask for; None where the data do not
             tell.
+        unmapped: Residues of the recording without beads, such as solvent: how many of each kind.
     """
 
     kind: str
@@ -78,6 +80,7 @@ class DatasetSummary:
     search_range: float
     outlier_frames: tuple[int, ...]
     force_scale: ForceScale | None = None
+    unmapped: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON content."""
@@ -92,6 +95,12 @@ class DatasetSummary:
             + f"effective frames: {self.effective_frames_force:.0f} by the forces"
             + ("" if self.effective_frames_energy is None else f", {self.effective_frames_energy:.0f} by the energy"),
         ]
+        if self.unmapped:
+            listed = ", ".join(f"{count} {name}" for name, count in self.unmapped.items())
+            lines.append(
+                f"without beads: {listed}; what they do to the beads is in the forces, total and intermolecular, and "
+                "the density is that of the beads alone"
+            )
         if self.inter_energy is not None:
             lines.append(f"intermolecular energy per molecule: {self.inter_energy:.2f} kJ/mol")
         header = ["bead type", "beads", "force rms", "inter", "error"]
@@ -150,6 +159,7 @@ def summarize(dataset: ForceMatchingDataset, *, search_range: float = 0.8, chunk
         search_range=distances.search_range,
         outlier_frames=find_outliers(dataset, chunk_frames),
         force_scale=compare_forces_with_positions(dataset),
+        unmapped=dict(dataset.source.get("unmapped", {})),
     )
 
 

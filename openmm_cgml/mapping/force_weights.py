@@ -1,9 +1,7 @@
 """Force weights of a mapping: uniform sums, and the sums with the least noise."""
 
 from collections.abc import Iterable, Sequence
-from collections.abc import Mapping as Dictionary
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -11,45 +9,17 @@ from scipy.sparse.csgraph import connected_components
 
 from openmm_cgml.errors import InputError
 from openmm_cgml.frames import Frames
+from openmm_cgml.mapping.force_map_report import ForceMapReport
 from openmm_cgml.mapping.operator import TOLERANCE, Mapping
 from openmm_cgml.topology import AtomTopology
 
+_ROUNDING = 1e-10  # weights nearer than this to those of a plain sum are these
+_RIDGE = 1e-9  # of the mean variance of a group
+_LEAST_SAMPLES = 5  # for each group of atoms, below which noise would look like something to cancel
 
-@dataclass(frozen=True, kw_only=True)
-class ForceMapReport:
-    """What an optimal force map gains for one kind of residue.
 
-    Attributes:
-        residue_name: The kind of residue.
-        bead_names: Its beads.
-        uniform_rms: Force rms per component with uniform weights [kJ/mol/nm], one value per bead.
-        optimal_rms: The same with optimal weights.
-        n_samples: Force components averaged over for each pair of atoms.
-    """
-
-    _LISTS: ClassVar[tuple[str, ...]] = ("bead_names", "uniform_rms", "optimal_rms")
-
-    residue_name: str
-    bead_names: tuple[str, ...]
-    uniform_rms: tuple[float, ...]
-    optimal_rms: tuple[float, ...]
-    n_samples: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON content."""
-        return {**asdict(self), **{name: list(getattr(self, name)) for name in self._LISTS}}
-
-    @classmethod
-    def from_dict(cls, content: Dictionary[str, Any]) -> "ForceMapReport":
-        """The report that `to_dict` wrote."""
-        return cls(**{**content, **{name: tuple(content[name]) for name in cls._LISTS}})
-
-    def to_text(self) -> str:
-        """One line per bead."""
-        lines = [f"optimal force map of {self.residue_name} ({self.n_samples} samples), force rms [kJ/mol/nm]:"]
-        for bead, before, after in zip(self.bead_names, self.uniform_rms, self.optimal_rms, strict=True):
-            lines.append(f"  {bead}: {before:.1f} with uniform sums, {after:.1f} optimal ({after / before - 1:+.1%})")
-        return "\n".join(lines)
+class TooFewSamplesError(InputError):
+    """There are too few frames to tell optimal force weights from noise."""
 
 
 def uniform_force_weights(position_weights: csr_array) -> csr_array:
@@ -72,7 +42,11 @@ def uniform_force_weights(position_weights: csr_array) -> csr_array:
 
 
 def check_constraints(
-    force_weights: csr_array, constraints: np.ndarray, atom_names: Sequence[str] | None = None
+    force_weights: csr_array,
+    constraints: np.ndarray,
+    atom_names: Sequence[str] | None = None,
+    *,
+    way_out: str = "",
 ) -> None:
     """Check that atoms held at a fixed distance carry equal force weights, so that constraint forces cancel.
 
@@ -83,6 +57,7 @@ def check_constraints(
         force_weights: Force weights, shape (n_beads, n_atoms).
         constraints: Constrained atom pairs, shape (n_constraints, 2).
         atom_names: Names for the error text.
+        way_out: What else can be done, for the error text.
 
     Raises:
         InputError: A constraint straddles beads.
@@ -96,9 +71,14 @@ def check_constraints(
         listed = ", ".join(f"{names[i]} ({i})-{names[j]} ({j})" for i, j in constraints[bad[:5]])
         raise InputError(
             f"{len(bad)} constraints straddle beads, for example {listed}: the constraint force does not cancel in the "
-            f"force on the bead, and it is not recorded. Keep constrained atoms (a hydrogen and its carbon) in one "
-            f"bead, or record the reference without these constraints."
+            f"force on the bead, and it is not recorded. {way_out}Keep constrained atoms (a hydrogen and its carbon) "
+            f"in one bead, or record the reference without these constraints."
         )
+
+
+def optimal_weights_exist(mapping: Mapping, atoms: AtomTopology) -> bool:
+    """Whether there are force weights that fit the mapping and its constraints; see `optimal_force_weights`."""
+    return all(_is_feasible(kind) for kind in _residue_kinds(mapping, atoms))
 
 
 def optimal_force_weights(
@@ -106,36 +86,36 @@ def optimal_force_weights(
 ) -> tuple[csr_array, tuple[ForceMapReport, ...]]:
     """The force weights that minimize the mean square force, and what they gain.
 
-    Minimizes tr(B S B^T), with S the covariance of the atomic forces, subject to B C^T = 1 and equal weights within
-    groups of atoms joined by constraints: all such maps have the same mean force, so the least square is the least
-    noise (Kraemer et al., J. Phys. Chem. Lett. 14, 3970 (2023)). Weights are shared by all residues of a kind.
+    Minimizes tr(B S B^T), with S the covariance of the atomic forces, subject to B C^T = 1, to equal weights within
+    groups of atoms joined by constraints, and to weights that sum to 1 over the beads for every atom: all such maps
+    have the same mean force, so the least square is the least noise (Kraemer et al., J. Phys. Chem. Lett. 14, 3970
+    (2023)), and the force on a whole molecule stays the sum over its atoms, so forces on beads add up to zero and the
+    pressure of molecules is that of the atoms. Weights are shared by all residues of a kind, or by all molecules of a
+    kind where beads or constraints reach across residues. A bead that is a whole residue has uniform weights.
 
     Args:
-        mapping: The mapping with any consistent force weights, residue by residue.
+        mapping: The mapping with any force weights that fit its position weights.
         frames: Frames of the atoms with forces, in chunks; they are read once.
         atoms: The atoms, with residues and constraints.
 
     Raises:
-        InputError: No forces, constraints between residues, or beads that reach across residues.
+        TooFewSamplesError: Fewer than five samples for each atom of a kind, or group of atoms held by constraints.
+        InputError: No forces, or constraints that leave no such weights.
     """
-    check_constraints(mapping.force_weights, atoms.constraints, atoms.names)
     kinds = _residue_kinds(mapping, atoms)
-    covariances = [np.zeros((kind.atoms.shape[1],) * 2) for kind in kinds]
-    counts = np.zeros(len(kinds), dtype=np.int64)
-    for chunk in frames:
-        if chunk.forces is None:
-            raise InputError("the frames hold no forces; an optimal force map is made from the atomic forces.")
-        for k, kind in enumerate(kinds):
-            samples = np.asarray(chunk.forces, dtype=np.float64)[:, kind.atoms].transpose(0, 1, 3, 2)
-            samples = samples.reshape(-1, kind.atoms.shape[1])
-            covariances[k] += samples.T @ samples
-            counts[k] += len(samples)
-    if not counts.all():
-        raise InputError("there are no frames to make an optimal force map from. Record some first.")
+    for kind in kinds:
+        if not _is_feasible(kind):
+            raise InputError(
+                f"the constraints of {kind.name} join so many atoms of different beads ({', '.join(kind.bead_names)}) "
+                "that no force weights fit the beads: beads held at fixed distances from each other feel no force of "
+                "their own. Keep constrained atoms in one bead, or record the reference without these constraints."
+            )
+    totals, inters, counts = _covariances(kinds, frames)
+    _check_samples(kinds, counts)
     rows, columns, values, reports = [], [], [], []
-    for kind, covariance, count in zip(kinds, covariances, counts, strict=True):
-        local = _solve(covariance / count, kind.position_weights, kind.groups)
-        reports.append(_report(kind, covariance / count, local, int(count)))
+    for kind, total, inter, count in zip(kinds, totals, inters, counts, strict=True):
+        local = _solve(total, kind.position_weights, kind.groups)
+        reports.append(_report(kind, total, inter, local, count))
         rows.append(np.repeat(kind.beads[:, :, None], local.shape[1], axis=2).ravel())
         columns.append(np.repeat(kind.atoms[:, None, :], local.shape[0], axis=1).ravel())
         values.append(np.broadcast_to(local, (len(kind.beads), *local.shape)).ravel())
@@ -143,9 +123,49 @@ def optimal_force_weights(
     return csr_array(entries, shape=mapping.force_weights.shape), tuple(reports)
 
 
+def _covariances(
+    kinds: Sequence["_ResidueKind"], frames: Iterable[Frames]
+) -> tuple[list[np.ndarray], list[np.ndarray | None], list[int]]:
+    """Mean products of the forces on the atoms of each kind, of all forces and of intermolecular ones, and samples."""
+    sums = {part: [np.zeros((kind.atoms.shape[1],) * 2) for kind in kinds] for part in ("forces", "forces_inter")}
+    counts, has_inter = np.zeros(len(kinds), dtype=np.int64), True
+    for chunk in frames:
+        if chunk.forces is None:
+            raise InputError("the frames hold no forces; an optimal force map is made from the atomic forces.")
+        has_inter &= chunk.forces_inter is not None
+        for k, kind in enumerate(kinds):
+            for part in ("forces", "forces_inter") if has_inter else ("forces",):
+                samples = np.asarray(getattr(chunk, part), dtype=np.float64)[:, kind.atoms].transpose(0, 1, 3, 2)
+                samples = samples.reshape(-1, kind.atoms.shape[1])
+                sums[part][k] += samples.T @ samples
+            counts[k] += len(samples)
+    if not counts.all():
+        raise InputError("there are no frames to make an optimal force map from. Record some first.")
+    totals, inters = ([each / n for each, n in zip(sums[p], counts, strict=True)] for p in ("forces", "forces_inter"))
+    return totals, list(inters) if has_inter else [None] * len(kinds), counts.tolist()
+
+
+def _check_samples(kinds: Sequence["_ResidueKind"], counts: Sequence[int]) -> None:
+    for kind, count in zip(kinds, counts, strict=True):
+        needed = _LEAST_SAMPLES * len(kind.groups)
+        if count < needed and len(kind.bead_names) > 1:
+            raise TooFewSamplesError(
+                f"there are {count} samples of the forces on {kind.name}, and its optimal force weights need {needed} "
+                f"or more ({_LEAST_SAMPLES} for each of its {len(kind.groups)} atoms or groups held by constraints). "
+                "Record more frames, or take uniform force weights (`--force-map uniform`)."
+            )
+
+
+def _is_feasible(kind: "_ResidueKind") -> bool:
+    return int(np.linalg.matrix_rank(kind.position_weights @ kind.groups.T, tol=1e-9)) == len(kind.bead_names)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _ResidueKind:
-    """All residues of one kind: atoms (n_copies, a), beads (n_copies, b), local weights (b, a), groups (g, a)."""
+    """All residues (or molecules) of one kind.
+
+    Atoms (n_copies, a), beads (n_copies, b), local weights (b, a), groups (g, a), and whether no constraint is cut.
+    """
 
     name: str
     bead_names: tuple[str, ...]
@@ -154,29 +174,27 @@ class _ResidueKind:
     position_weights: np.ndarray
     force_weights: np.ndarray
     groups: np.ndarray
+    uniform_valid: bool
 
 
 def _residue_kinds(mapping: Mapping, atoms: AtomTopology) -> list[_ResidueKind]:
-    """Sorts the residues by name, atom names and local weights."""
+    """Sorts the residues by name, atom names and beads; molecules, where beads or constraints join residues."""
     coordinates = mapping.position_weights.tocoo()
-    bead_residues = np.full(mapping.n_beads, -1, dtype=np.int64)
-    bead_residues[coordinates.row] = atoms.residues[coordinates.col]
-    crossing = np.flatnonzero(bead_residues[coordinates.row] != atoms.residues[coordinates.col])
-    straddling = np.flatnonzero(np.diff(atoms.residues[atoms.constraints], axis=1).ravel())
-    if len(crossing) or len(straddling):
-        what = "beads" if len(crossing) else "constraints"
-        raise InputError(f"some {what} reach across residues; optimal force maps are made residue by residue.")
+    first = np.full(mapping.n_beads, -1, dtype=np.int64)
+    first[coordinates.row] = coordinates.col
+    across = atoms.residues[first[coordinates.row]] != atoms.residues[coordinates.col]
+    straddling = np.diff(atoms.residues[atoms.constraints], axis=1)
+    owners = atoms.molecules if across.any() or straddling.any() else atoms.residues
+    bead_owners = owners[first]
     members: dict[tuple[object, ...], list[tuple[np.ndarray, np.ndarray]]] = {}
-    names = np.asarray(atoms.names)
-    n_residues = len(atoms.residue_names)
-    for residue, (own_atoms, own_beads) in enumerate(
-        zip(_group(atoms.residues, n_residues), _group(bead_residues, n_residues), strict=True)
-    ):
+    names, n_owners = np.asarray(atoms.names), int(owners.max()) + 1
+    for own_atoms, own_beads in zip(_group(owners, n_owners), _group(bead_owners, n_owners), strict=True):
         if len(own_beads):
             key = (
-                atoms.residue_names[residue],
+                atoms.residue_names[atoms.residues[own_atoms[0]]],
                 tuple(names[own_atoms]),
                 tuple(mapping.target.bead_names[b] for b in own_beads),
+                _local_weights(mapping, own_beads, own_atoms).round(6).tobytes(),
             )
             members.setdefault(key, []).append((own_atoms, own_beads))
     return [_residue_kind(mapping, atoms, str(key[0]), copies) for key, copies in members.items()]
@@ -195,10 +213,25 @@ def _residue_kind(
         bead_names=tuple(mapping.target.bead_names[b] for b in own_beads),
         atoms=np.array([a for a, _ in copies]),
         beads=np.array([b for _, b in copies]),
-        position_weights=mapping.position_weights[own_beads][:, own_atoms].toarray(),
+        position_weights=_local_weights(mapping, own_beads, own_atoms),
         force_weights=mapping.force_weights[own_beads][:, own_atoms].toarray(),
         groups=(labels == np.arange(n_groups)[:, None]).astype(np.float64),
+        uniform_valid=_cuts_none(mapping.force_weights[own_beads][:, own_atoms].toarray(), local),
     )
+
+
+def _local_weights(mapping: Mapping, beads: np.ndarray, atoms: np.ndarray) -> np.ndarray:
+    """The position weights of some beads in some atoms, shape (n_beads, n_atoms)."""
+    local = np.zeros((len(beads), int(atoms[-1]) + 1 - int(atoms[0])))
+    weights = mapping.position_weights
+    for row, bead in enumerate(beads.tolist()):
+        entries = slice(weights.indptr[bead], weights.indptr[bead + 1])
+        local[row, weights.indices[entries] - atoms[0]] = weights.data[entries]
+    return local[:, atoms - atoms[0]]
+
+
+def _cuts_none(weights: np.ndarray, constraints: np.ndarray) -> bool:
+    return bool(np.allclose(weights[:, constraints[:, 0]], weights[:, constraints[:, 1]], atol=TOLERANCE))
 
 
 def _group(labels: np.ndarray, n_groups: int) -> list[np.ndarray]:
@@ -208,19 +241,30 @@ def _group(labels: np.ndarray, n_groups: int) -> list[np.ndarray]:
 
 
 def _solve(covariance: np.ndarray, position_weights: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """B = D G with D = (A S^-1 A^T)^-1 A S^-1, S = G S_F G^T, A = C G^T, shape (n_beads, n_atoms)."""
+    """The optimal weights, shape (n_beads, n_atoms).
+
+    Without the sums over beads B = (A S^-1 A^T)^-1 A S^-1 with S = G S_F G^T and A = C G^T, for groups G. What each
+    group then lacks of a sum of 1 over the beads goes to all beads alike, which changes the square least.
+    """
     reduced = groups @ covariance @ groups.T
-    reduced += 1e-9 * np.trace(reduced) / len(reduced) * np.eye(len(reduced))
+    reduced += _RIDGE * np.trace(reduced) / len(reduced) * np.eye(len(reduced))
     constraint = position_weights @ groups.T
     solved = np.linalg.solve(reduced, constraint.T)
-    return np.linalg.solve(constraint @ solved, solved.T) @ groups
+    weights = np.linalg.solve(constraint @ solved, solved.T)
+    weights = weights + (1 - weights.sum(axis=0)) / len(weights)
+    plain = np.rint(weights)
+    return np.where(np.abs(weights - plain) < _ROUNDING, plain, weights) @ groups
 
 
-def _report(kind: _ResidueKind, covariance: np.ndarray, weights: np.ndarray, n_samples: int) -> ForceMapReport:
-    def rms(local: np.ndarray) -> tuple[float, ...]:
-        return tuple(np.sqrt(np.einsum("bi,ij,bj->b", local, covariance, local)).tolist())
+def _report(
+    kind: _ResidueKind, total: np.ndarray, inter: np.ndarray | None, weights: np.ndarray, n_samples: int
+) -> ForceMapReport:
+    def rms(local: np.ndarray, covariance: np.ndarray | None) -> tuple[float, ...]:
+        return () if covariance is None else tuple(np.sqrt(np.einsum("bi,ij,bj->b", local, covariance, local)).tolist())
 
     return ForceMapReport(
         residue_name=kind.name, bead_names=kind.bead_names, n_samples=n_samples,
-        uniform_rms=rms(kind.force_weights), optimal_rms=rms(weights),
+        uniform_rms=rms(kind.force_weights, total), optimal_rms=rms(weights, total),
+        uniform_inter_rms=rms(kind.force_weights, inter), optimal_inter_rms=rms(weights, inter),
+        uniform_valid=kind.uniform_valid,
     )  # fmt: skip

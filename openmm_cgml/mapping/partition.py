@@ -213,7 +213,7 @@ def components(nodes: frozenset[int] | set[int], neighbors: Sequence[Sequence[in
 def _grown(heavy: HeavyAtoms, n_beads: int, scorer: _Scorer) -> _Parts:
     """Beads by recursive bisection, each half grown from an end, then improved by moves of single atoms."""
     parts = _bisected(frozenset(range(heavy.n_heavy)), n_beads, heavy)
-    return _improved(parts, heavy.neighbors, scorer.main)
+    return improved(parts, heavy.neighbors, scorer.main)
 
 
 def _bisected(nodes: frozenset[int], n_parts: int, heavy: HeavyAtoms) -> _Parts:
@@ -253,11 +253,21 @@ def _extent(part: frozenset[int], heavy: HeavyAtoms) -> int:
     return int(heavy.distances[np.ix_(own, own)].sum())
 
 
-def _improved(parts: _Parts, neighbors: Sequence[Sequence[int]], score: Callable[[_Parts], float]) -> _Parts:
-    """The parts after moves of single atoms to neighboring parts, best move first, until none is better."""
+def improved(
+    parts: _Parts, neighbors: Sequence[Sequence[int]], score: Callable[[_Parts], float], *, swaps: bool = False
+) -> _Parts:
+    """The parts after moves of single atoms to neighboring parts, best move first, until none scores less.
+
+    Args:
+        parts: Connected parts.
+        neighbors: What each atom is bonded to.
+        score: What is to be least.
+        swaps: Also exchange two atoms of two parts.
+    """
     current = score(parts)
     for _ in range(_MOST_MOVES):
-        candidates = [(score(moved), number, moved) for number, moved in enumerate(_moves(parts, neighbors))]
+        options = [*_moves(parts, neighbors), *(_swaps(parts, neighbors) if swaps else ())]
+        candidates = [(score(moved), number, moved) for number, moved in enumerate(options)]
         if not candidates or min(candidates)[0] >= current:
             break
         current, _, parts = min(candidates, key=lambda candidate: candidate[:2])
@@ -275,3 +285,16 @@ def _moves(parts: _Parts, neighbors: Sequence[Sequence[int]]) -> Iterator[_Parts
                 moved = list(parts)
                 moved[own], moved[other] = rest, parts[other] | {atom}
                 yield moved
+
+
+def _swaps(parts: _Parts, neighbors: Sequence[Sequence[int]]) -> Iterator[_Parts]:
+    """Every division in which two parts that touch have exchanged an atom, and both are connected."""
+    owner = {i: number for number, part in enumerate(parts) for i in part}
+    borders = {(i, owner[n]) for i in owner for n in neighbors[i] if owner[n] != owner[i]}
+    for i, other in sorted(borders):
+        for j, back in sorted(borders):
+            if owner[j] == other and back == owner[i] and i < j:
+                moved = list(parts)
+                moved[owner[i]], moved[other] = parts[owner[i]] - {i} | {j}, parts[other] - {j} | {i}
+                if all(_n_components(moved[number], neighbors) == 1 for number in (owner[i], other)):
+                    yield moved

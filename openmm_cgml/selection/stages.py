@@ -51,7 +51,8 @@ def make_dataset(workplace: Workplace) -> None:
     """Map the recording to beads, unless the recipe names mapped frames."""
     output = workplace.dataset
     if not workplace.recipe.data:
-        map_recording(workplace.reference, workplace.specification, output, resume=output.exists())
+        # The data that shipped models are made from were mapped with plain sums, and stay so.
+        map_recording(workplace.reference, workplace.specification, output, force_map="uniform", resume=output.exists())
 
 
 def make_mean_forces(workplace: Workplace) -> None:

@@ -93,6 +93,20 @@ class AtomTopology:
             constraints=np.asarray(constraints, dtype=np.int64).reshape(-1, 2),
         )
 
+    @classmethod
+    def from_beads(cls, topology: CGTopology) -> AtomTopology:
+        """The beads taken for atoms, each an element of its type's name: what beads of beads are made from."""
+        return cls(
+            names=topology.bead_names,
+            elements=tuple(topology.type_names[t] for t in topology.bead_types.tolist()),
+            masses=topology.masses,
+            residues=topology.residues,
+            residue_names=topology.residue_names,
+            molecules=topology.molecules,
+            bonds=topology.bonds,
+            constraints=np.zeros((0, 2), dtype=np.int64),
+        )
+
     def to_beads(self) -> CGTopology:
         """One bead per atom, typed by element, for what simulates beads."""
         type_names, bead_types = np.unique(self.elements, return_inverse=True)

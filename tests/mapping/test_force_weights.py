@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -8,9 +10,12 @@ from openmm_cgml.frames import Frames
 from openmm_cgml.mapping import (
     ForceMapReport,
     Mapping,
+    center_of_mass_mapping,
     check_constraints,
+    mapping_from_labels,
     mapping_from_specification,
     optimal_force_weights,
+    optimal_weights_exist,
     uniform_force_weights,
 )
 from tests.atoms import benzene_atoms, benzene_frames, benzene_specification
@@ -61,7 +66,8 @@ def test_no_other_consistent_weights_have_less_noise():
     groups = np.hstack([np.eye(6), np.eye(6)])
     null = np.linalg.svd(positions @ groups.T)[2][3:]
     for _ in range(10):
-        local = rng.normal(scale=0.05, size=(3, 3)) @ null @ groups
+        change = rng.normal(scale=0.05, size=(3, 3))
+        local = (change - change.mean(axis=0)) @ null @ groups  # the sum over the beads stays 1 for every atom
         weights = csr_array(changed.force_weights.toarray() + np.kron(np.eye(2), local))
         other = Mapping(
             target=changed.target,
@@ -70,6 +76,58 @@ def test_no_other_consistent_weights_have_less_noise():
             source_bonds=changed.source_bonds,
         )
         assert (other(frames).forces ** 2).sum() > best
+
+
+def test_the_force_on_a_molecule_stays_the_sum_over_its_atoms():
+    frames = noisy_frames(4, 30, seed=1)
+    rng = np.random.default_rng(2)
+    atomic = frames.forces.copy()
+    atomic.reshape(30, 4, 12, 3)[:, :, 0] += rng.normal(scale=4000.0, size=(30, 4, 3))  # not the same on all carbons
+    frames = frames.replace(forces=atomic)
+    _, changed, _ = optimal(3, frames, 4)
+    assert np.abs(changed.force_weights.toarray().sum(axis=0) - 1).max() < 1e-12
+    on_molecules = changed(frames).forces.reshape(30, 4, 3, 3).sum(axis=2)
+    assert np.allclose(on_molecules, atomic.reshape(30, 4, 12, 3).sum(axis=2), rtol=0, atol=1e-6)
+    assert np.abs(changed.force_weights.toarray()[:3, :12] - 1).min(axis=0).max() > 0.1  # and they are no plain sums
+
+
+def test_beads_of_one_residue_each_have_uniform_weights_exactly():
+    uniform, changed, (report,) = optimal(1, noisy_frames(3, 20), 3)
+    assert changed.fingerprint == uniform.fingerprint
+    assert report.variance_removed == 0 and "nothing to gain" in report.to_text()
+
+
+def test_beads_across_residues_get_the_weights_of_their_molecule():
+    atoms = benzene_atoms(4)
+    halves = replace(  # every molecule is two residues of half a ring each, and its first bead takes from both
+        atoms,
+        residues=2 * atoms.molecules + np.isin(np.arange(48) % 6, (3, 4, 5)),
+        residue_names=("HAL",) * 8,
+    )
+    labels = np.tile([0, 1, 1, 2, 2, 0] * 2, 4) + 3 * np.repeat(np.arange(4), 12)
+    mapping = mapping_from_labels(halves, labels)
+    frames = noisy_frames(4, 30)
+    weights, (report,) = optimal_force_weights(mapping, [frames], halves)
+    assert report.bead_names == ("B1", "B2", "B3") and report.n_samples == 360
+    Mapping(
+        target=mapping.target,
+        position_weights=mapping.position_weights,
+        force_weights=weights,
+        source_bonds=mapping.source_bonds,
+    )  # which checks that they fit
+    check_constraints(weights, halves.constraints)
+
+
+def test_beads_that_are_rigid_together_have_no_weights():
+    constraints = np.array([(i, j) for i in range(12) for j in range(i)])
+    atoms = benzene_atoms(2, constraints=constraints)
+    mapping = center_of_mass_mapping(benzene_specification(3), atoms)
+    assert not optimal_weights_exist(mapping, atoms)
+    with pytest.raises(InputError, match="no force weights fit the beads"):
+        optimal_force_weights(mapping, [noisy_frames(2, 30)], atoms)
+    with pytest.raises(InputError, match="straddle beads") as error:
+        mapping_from_specification(benzene_specification(3), atoms)
+    assert "--force-map optimal" not in str(error.value)
 
 
 def test_independent_equal_forces_make_the_uniform_sum_optimal():
