@@ -93,7 +93,7 @@ def import_(
             n_frames, findings = _import_atoms(source, topology, output, options)
         result.update(n_frames=n_frames)
     typer.echo(describe_findings(findings))
-    what, following = ("dataset", "fit") if beads else ("recording", "map")
+    what, following = ("dataset", "fit") if beads else ("recording", "suggest, or map")
     typer.echo(f"\n{what}: {output}, {n_frames} frames   (next: openmm-cgml {following})")
 
 
