@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from openmm_cgml.trajectories.reading import TrajectorySource
     from openmm_cgml.trajectories.sanity import Finding
+    from openmm_cgml.trajectories.topology_files import FileTopology
     from openmm_cgml.trajectories.unit_systems import UnitSystem
 
 
@@ -74,6 +75,7 @@ def import_(
     """
     from openmm_cgml.cli.run_record import recorded
     from openmm_cgml.trajectories.sanity import describe_findings
+    from openmm_cgml.trajectories.topology_files import read_atom_topology
     from openmm_cgml.units import parse_quantity
 
     arguments = {
@@ -89,8 +91,9 @@ def import_(
             _refuse_with_beads(rerun, constraints)
             n_frames, findings = _import_beads(source, topology, output, options)
         else:
-            options |= {"constraints": constraints, **_recomputed(rerun, source, topology, cutoff)}
-            n_frames, findings = _import_atoms(source, topology, output, options)
+            atoms = read_atom_topology(topology)
+            options |= {"constraints": constraints, **_recomputed(rerun, source, atoms, cutoff)}
+            n_frames, findings = _import_atoms(source, atoms, output, options)
         result.update(n_frames=n_frames)
     typer.echo(describe_findings(findings))
     what, following = ("dataset", "fit") if beads else ("recording", "suggest, or map")
@@ -98,13 +101,12 @@ def import_(
 
 
 def _import_atoms(
-    source: TrajectorySource, topology: Path, output: Path, options: dict[str, Any]
+    source: TrajectorySource, atoms: FileTopology, output: Path, options: dict[str, Any]
 ) -> tuple[int, tuple[Finding, ...]]:
     from openmm_cgml.dataset.importing import import_trajectory
-    from openmm_cgml.trajectories.topology_files import read_atom_topology
 
     with _counting() as progress:
-        imported = import_trajectory(source, read_atom_topology(topology), output, progress=progress, **options)
+        imported = import_trajectory(source, atoms, output, progress=progress, **options)
     return imported.n_frames, imported.findings
 
 
@@ -173,16 +175,14 @@ def _unit_system(name: str | None, lj_scales: str | None) -> UnitSystem | None:
     return lennard_jones_units(length=length, energy=energy, mass=mass)
 
 
-def _recomputed(files: list[Path] | None, source: TrajectorySource, topology: Path, cutoff: str) -> dict[str, Any]:
+def _recomputed(files: list[Path] | None, source: TrajectorySource, atoms: FileTopology, cutoff: str) -> dict[str, Any]:
     """What computes forces anew, in a box as that of the first frame, if anything is to."""
     from openmm_cgml.reference.rerun import ForceCalculator, create_system_from_files
     from openmm_cgml.trajectories.reading import read_trajectory
-    from openmm_cgml.trajectories.topology_files import read_atom_topology
     from openmm_cgml.units import parse_quantity
 
     if not files:
         return {}
-    atoms = read_atom_topology(topology)
     first = next(read_trajectory(source, atoms, needs_forces=False, chunk_frames=1))
     box = None if first.box is None else first.box[0]
     system = create_system_from_files(files, atoms.atoms, box, cutoff=parse_quantity(cutoff, "length"))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openmm_cgml.judging import Candidate
+    from openmm_cgml.topology import AtomTopology
 
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
@@ -59,14 +60,15 @@ def suggest(
 
     numbers = numbers_of(beads)
     store = open_recording(recording)
+    atoms = AtomTopology.from_dict(store.metadata["atoms"])
     candidates = suggest_mappings(
-        AtomTopology.from_dict(store.metadata["atoms"]),
+        atoms,
         numbers,
         temperature=store.metadata["temperature"],
         methods=[each.value for each in method or (Method.PARTITION, Method.VARIANCE)],
         frames=spread_frames(store, frames),
     )
-    _write(output, recording, candidates, overwrite=overwrite)
+    _write(output, recording, atoms, candidates, overwrite=overwrite)
     entries = [_entry(candidate, output) for candidate in candidates]
     typer.echo(json.dumps(entries, indent=2) if as_json else _text(entries, recording, output))
 
@@ -87,17 +89,16 @@ def numbers_of(text: str) -> list[int]:
     return sorted(set(numbers))
 
 
-def _write(output: Path, recording: Path, candidates: Sequence[Candidate], *, overwrite: bool) -> None:
-    from openmm_cgml.dataset import open_recording
+def _write(
+    output: Path, recording: Path, atoms: AtomTopology, candidates: Sequence[Candidate], *, overwrite: bool
+) -> None:
     from openmm_cgml.judging import draw_mapping
     from openmm_cgml.mapping.descriptions import to_yaml
     from openmm_cgml.storage import OutputKind, prepare_output, write_sealed_json
-    from openmm_cgml.topology import AtomTopology
 
     kind = OutputKind(verb="suggest", marker="candidates.json", members=("candidates.json", "*.yaml", "*.png"))
     folder = prepare_output(output, kind, overwrite=overwrite, inputs=[recording])
     write_sealed_json(folder / "candidates.json", {"candidates": [_entry(each, output) for each in candidates]})
-    atoms = AtomTopology.from_dict(open_recording(recording).metadata["atoms"])
     for each in candidates:
         comment = f"Suggested for the recording {recording} by: {', '.join(each.methods)}.\nBead types are formulas."
         (folder / f"{each.name}.yaml").write_text(to_yaml(each.specification, comment=comment), encoding="utf8")

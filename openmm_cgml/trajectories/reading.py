@@ -280,11 +280,11 @@ def _compare(frame: Frames, last: Frames, place: Place, tally: Tally) -> None:
 def _whole(frame: Frames, forest: BondForest, tally: Tally) -> Frames:
     if frame.box is None or not forest.has_bonds:
         return frame
-    images = forest.images(frame.positions, frame.box)
-    if not images.any():
+    whole = forest.make_whole(frame.positions, frame.box)
+    if whole is frame.positions:
         return frame
     tally.split += 1
-    return frame.replace(positions=forest.make_whole(frame.positions, frame.box))
+    return frame.replace(positions=whole)
 
 
 def _at(place: Place) -> str:

@@ -112,3 +112,32 @@ def test_files_that_make_no_system_are_refused_by_name(tmp_path):
         (tmp_path / name).write_text(text)
         with pytest.raises(InputError, match=name):
             create_system_from_files([tmp_path / name], atoms, None)
+
+
+GROMACS = """[ defaults ]
+1 2 yes 0.5 0.8333
+[ atomtypes ]
+c c 6 12.011 0.0 A 0.33 0.4
+o o 8 15.999 0.0 A 0.33 0.4
+[ moleculetype ]
+CO 1
+[ atoms ]
+1 c 1 CO C1 1 0.0 12.011
+2 o 1 CO O1 1 0.0 15.999
+[ bonds ]
+1 2 1 0.142 150000
+[ system ]
+liquid
+[ molecules ]
+CO 64
+"""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a file that MDAnalysis leaves open
+def test_a_gromacs_topology_gives_atoms_and_forces(tmp_path):
+    (tmp_path / "a.top").write_text(GROMACS)
+    run, topology = run_liquid(), read_atom_topology(tmp_path / "a.top")
+    assert topology.atoms.elements == ("C", "O") * 64
+    np.testing.assert_array_equal(topology.atoms.bonds, BONDS)
+    system = create_system_from_files([tmp_path / "a.top"], topology.atoms, run.box, cutoff=0.85)
+    np.testing.assert_allclose(ForceCalculator(system)(frames_of(run)).forces, run.forces[:6], rtol=1e-4, atol=0.1)
