@@ -89,7 +89,9 @@ def test_a_temperature_that_is_none_is_refused(tmp_path, topology, temperature):
         import_trajectory(source_of(tmp_path / "a.dump"), topology, tmp_path / "rec", temperature=temperature)
 
 
-def test_a_stopped_import_is_finished_and_a_grown_file_goes_on(tmp_path, topology):
+@pytest.mark.parametrize("chunk", [7, 50])
+def test_a_stopped_import_is_finished_and_a_grown_file_goes_on(tmp_path, topology, monkeypatch, chunk):
+    monkeypatch.setattr("openmm_cgml.dataset.importing._CHUNK", chunk)
     run = run_liquid()
     text = write_dump(tmp_path / "a.dump", run).read_text()
     (tmp_path / "a.dump").write_text(text[: text.index("ITEM: TIMESTEP\n2500\n")])

@@ -59,13 +59,6 @@ def test_a_bond_between_the_hydrogens_of_a_water_is_none(tmp_path):
     np.testing.assert_array_equal(bonds, [[0, 1], [0, 2], [3, 4]])  # that of a hydrogen molecule stays
 
 
-def test_masses_that_were_moved_to_hydrogens_are_moved_back(tmp_path):
-    atoms = [f"{i} 1 {1 if i == 1 else 2} 0 {i} 0 0" for i in range(1, 6)]
-    text = data_file(atoms, [(1, i) for i in range(2, 6)], [16.043 - 4 * 1.008 - 4 * 0.0, 1.008])
-    (tmp_path / "a.data").write_text(text)
-    np.testing.assert_allclose(read_atom_topology(tmp_path / "a.data").atoms.masses, [12.011] + [1.008] * 4, atol=2e-3)
-
-
 @pytest.mark.parametrize("style", ["molecular", "atomic", "charge"])
 def test_other_atom_styles_are_known_by_the_comment(tmp_path, style):
     columns = {"molecular": "{i} 1 1 {i} 0 0", "atomic": "{i} 1 {i} 0 0", "charge": "{i} 1 0.0 {i} 0 0"}[style]
