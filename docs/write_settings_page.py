@@ -37,7 +37,7 @@ from openmm_cgml.specification import (
     StageSpecification,
     SystemSpecification,
 )
-from openmm_cgml.starting import StartConfig
+from openmm_cgml.starting import StartConfig, StartPolymerConfig
 from openmm_cgml.training.config import DataConfig, FitConfig, TrainingConfig
 from openmm_cgml.units import DIMENSIONS
 from openmm_cgml.validation.quantities import QUANTITIES
@@ -99,6 +99,7 @@ def configurations() -> dict[str, type[Config]]:
         "reference": ReferenceConfig,
         "reference --mean-force": MeanForceConfig,
         "init": StartConfig,
+        "init --repeat": StartPolymerConfig,
     }
 
 
@@ -130,6 +131,8 @@ def _runs() -> Iterator[str]:
         "reference": "Options of `reference` (with dashes: `--frame-interval`), and `ReferenceConfig` in Python.",
         "reference --mean-force": "Options of `reference --mean-force`, where `duration` is `--sampling`.",
         "init": "Options of `init` ([your own liquid](your-own-liquid.md)), and `StartConfig` in Python.",
+        "init --repeat": "Options of `init` for a polymer ([your own polymer](your-own-polymer.md)), and "
+        "`StartPolymerConfig` in Python.",
     }
     classes = configurations()
     for name, text in texts.items():

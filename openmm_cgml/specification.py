@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import pydantic
 
@@ -214,11 +214,15 @@ class ReferenceSpecification(Config):
     """How the atomistic reference is simulated: force field, cutoffs, constraints, integrator and equilibration.
 
     Attributes:
-        force_field: An OpenMM force field for small molecules, an XML file beside the `system.yaml`; or a shipped
-            atomistic model of them ("amber-cornell-benzene"), or the force field of chains ("gaff-2.11", "pcff").
+        force_field: An OpenMM force field, an XML file beside the `system.yaml`; or a shipped atomistic model of small
+            molecules ("amber-cornell-benzene"), or the force field of shipped chains ("gaff-2.11", "pcff").
         molecule: With an XML file: a PDB file beside the `system.yaml` with one molecule and its bonds (CONECT), or, of
-            a mixture, one for each residue (`{MTH: MTH.pdb, HOH: HOH.pdb}`). Full paths once the `system.yaml` was
-            read; no part of what a run records.
+            a mixture, one for each residue (`{MTH: MTH.pdb, HOH: HOH.pdb}`). Of chains one file with a short chain of
+            three residues or more, and with a model for each of its conformations, which chains are grown from. Full
+            paths once the `system.yaml` was read; no part of what a run records.
+        tacticity: Of chains of files: how the hands of neighboring stereocenters follow each other, "isotactic",
+            "syndiotactic" or "atactic"; None leaves them as the short chain has them.
+        stereocenter: The atom of a residue that the tacticity speaks of.
         density: Density [g/cm^3] that a starting box of small molecules is compressed to, or that chains are grown at.
         time_step: Integration step [ps].
         friction: Langevin friction [1/ps].
@@ -230,6 +234,8 @@ class ReferenceSpecification(Config):
 
     force_field: str
     molecule: Path | dict[str, Path] | None = None
+    tacticity: Literal["isotactic", "syndiotactic", "atactic"] | None = None
+    stereocenter: str | None = None
     density: Density
     time_step: Time = 0.004
     friction: Friction = 1.0
@@ -244,6 +250,10 @@ class ReferenceSpecification(Config):
             raise ValueError(
                 f"force_field is {self.force_field!r} and molecule {self.molecule}; an XML file needs the PDB file "
                 "of a molecule, anything else brings its own"
+            )
+        if (self.tacticity is None) != (self.stereocenter is None):
+            raise ValueError(
+                f"tacticity is {self.tacticity} and stereocenter {self.stereocenter}; give both, or none of them"
             )
         _refuse_repeats([stage.name for stage in self.equilibration], "equilibration stage")
         return self
@@ -329,8 +339,8 @@ class SystemSpecification(Config):
                     f"residue {residue.name} has count {residue.count}; a residue of a chain has none, any other needs "
                     "the number of its molecules"
                 )
-        if self.reference is not None and self.reference.molecule is not None:
-            _check_molecules(self.reference.molecule, [r.name for r in self.residues if r.name not in linked])
+        if self.reference is not None:
+            _check_files(self.reference, [r.name for r in self.residues if r.name not in linked], bool(self.chains))
         return self
 
     @property
@@ -431,6 +441,16 @@ def _check_chain(chain: ChainSpecification, residues: tuple[ResidueSpecification
     for name, side in ((chain.head, 0), (chain.body, 0), (chain.body, 1), (chain.tail, 1)):
         atoms = [atom.name for atom in known[name].atoms]
         _refuse_unknown([link[side] for link in chain.links], atoms, f"chain {chain.name}: linked atom of {name}")
+
+
+def _check_files(reference: ReferenceSpecification, residues: list[str], has_chains: bool) -> None:
+    """Refuse files and settings of small molecules for chains, and the other way round."""
+    if not has_chains and reference.tacticity is not None:
+        raise ValueError(f"reference.tacticity is {reference.tacticity!r}, but the system has no chains; leave it out")
+    if has_chains and isinstance(reference.molecule, dict):
+        raise ValueError("reference.molecule names a file for each residue; chains take one PDB file of a short chain")
+    if not has_chains and reference.molecule is not None:
+        _check_molecules(reference.molecule, residues)
 
 
 def _check_molecules(molecule: Path | dict[str, Path], residues: list[str]) -> None:

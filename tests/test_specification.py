@@ -70,3 +70,45 @@ def test_unknown_element_is_named():
 def test_unknown_residue_names_the_known_ones():
     with pytest.raises(InputError, match="no residue 'WAT'; it has: BNZ"):
         read_specification("benzene-1bead").residue("WAT")
+
+
+CHAINS = """
+name: vinyl
+temperature: 300 kelvin
+residues:
+  - {name: VIH, atoms: [{name: C1, element: C}, {name: H1, element: H}], beads: [{name: B1, type: V, atoms: [C1, H1]}]}
+  - {name: VIM, atoms: [{name: C1, element: C}], beads: [{name: B1, type: V, atoms: [C1]}]}
+chains: [{name: vinyl, head: VIH, body: VIM, tail: VIH, links: [[C1, C1]], monomers: 5, count: 2}]
+reference:
+  force_field: atomistic.xml
+  molecule: chain.pdb
+  density: 0.3 g/cm^3
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  density", "  tacticity: atactic\n  density", "give both, or none"),
+        ("  density", "  stereocenter: C1\n  density", "give both, or none"),
+        ("  density", "  tacticity: eutactic\n  stereocenter: C1\n  density", "isotactic"),
+        ("molecule: chain.pdb", "molecule: {VIH: a.pdb, VIM: b.pdb}", "chains take one PDB file of a short chain"),
+        ("  molecule: chain.pdb\n", "", "needs the PDB file"),
+    ],
+)
+def test_mistakes_about_chains_of_files_are_named(tmp_path, old, new, message):
+    (tmp_path / "system.yaml").write_text(CHAINS)
+    reference = read_specification(tmp_path).reference
+    assert reference.molecule == tmp_path / "chain.pdb" and reference.tacticity is None
+    (tmp_path / "system.yaml").write_text(CHAINS.replace(old, new))
+    with pytest.raises(InputError, match=message):
+        read_specification(tmp_path)
+
+
+def test_a_tacticity_without_chains_is_refused(tmp_path):
+    text = (find_system("benzene-1bead") / "system.yaml").read_text()
+    (tmp_path / "system.yaml").write_text(
+        text.replace("reference:\n", "reference:\n  tacticity: atactic\n  stereocenter: C1\n")
+    )
+    with pytest.raises(InputError, match="has no chains; leave it out"):
+        read_specification(tmp_path)

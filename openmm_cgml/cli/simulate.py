@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -31,6 +31,15 @@ _Molecules = Annotated[
         rich_help_panel=_START,
     ),
 ]
+_Chains = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--chains",
+        "-c",
+        help="Or of so many chains: 100, or 50x100 (of 100 monomers); see `build`, which can do more.",
+        rich_help_panel=_START,
+    ),
+]
 _Density = Annotated[
     str | None, typer.Option(help='Its density, "0.84 g/cm^3"; default the training data\'s.', rich_help_panel=_START)
 ]
@@ -48,6 +57,21 @@ _Frame = Annotated[
 ]
 
 
+class _Start(NamedTuple):
+    """What the command line says of where a run starts."""
+
+    molecules: int | dict[str, int] | None
+    chains: list[str]
+    density: str | None
+    source: Path | None
+    frame: int | None
+
+    @property
+    def is_box(self) -> bool:
+        """Whether a box is to be built."""
+        return self.molecules is not None or bool(self.chains)
+
+
 @with_options_of(
     SimulationConfig,
     panel=_RUN,
@@ -58,6 +82,7 @@ def simulate(
     model: Model,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
     molecules: _Molecules = None,
+    chains: _Chains = None,
     density: _Density = None,
     start: _From = None,
     frame: _Frame = None,
@@ -87,10 +112,13 @@ def simulate(
 
     if overwrite:
         refuse_to_lose(output, [folder, *([start] if start else [])])
-    arguments = {"model": model, "molecules": molecules, "density": density, "from": start, "frame": frame, **given}
+    arguments = {
+        "model": model, "molecules": molecules, "chains": chains, "density": density, "from": start, "frame": frame,
+        **given,
+    }  # fmt: skip
     force_field = ForceField.load(folder)
-    counts = molecule_counts(molecules)
-    state, settings = _prepare(force_field, output if resume else None, counts, density, start, frame, config, given)
+    asked = _Start(molecule_counts(molecules), chains or [], density, start, frame)
+    state, settings = _prepare(force_field, output if resume else None, asked, config, given)
     with recorded(output, "simulate", {**arguments, "resume": resume}) as record:
         result = run_simulation(
             force_field,
@@ -117,14 +145,7 @@ def _check_settings(given: dict[str, Any], path: Path | None, *, resume: bool) -
 
 
 def _prepare(
-    force_field: ForceField,
-    resumed: Path | None,
-    molecules: int | dict[str, int] | None,
-    density: str | None,
-    start: Path | None,
-    frame: int | None,
-    config: Path | None,
-    given: dict[str, Any],
+    force_field: ForceField, resumed: Path | None, asked: _Start, config: Path | None, given: dict[str, Any]
 ) -> tuple[RunState, SimulationConfig]:
     """Where a run starts, and its settings."""
     from openmm_cgml.runs import RunFolder
@@ -132,28 +153,31 @@ def _prepare(
     if resumed is not None and RunFolder(resumed).holds_run:
         run = RunFolder(resumed)
         return _read_start(run), SimulationConfig(**{**run.read_record().config, **given})
-    if start is not None and molecules is None and RunFolder(start).holds_run:
-        state = _read_state(RunFolder(start), frame)
+    if asked.source is not None and not asked.is_box and RunFolder(asked.source).holds_run:
+        state = _read_state(RunFolder(asked.source), asked.frame)
         return state, _settings(force_field, state.topology, {"minimize": False, **given}, config)
-    if frame is not None:
-        raise InputError(f"--frame {frame} is one of a run: give its folder, --from RUN --frame {frame}")
-    state = _make_start(force_field, molecules, density, start, given.get("seed", 0))
+    if asked.frame is not None:
+        raise InputError(f"--frame {asked.frame} is one of a run: give its folder, --from RUN --frame {asked.frame}")
+    state = _make_start(force_field, asked, given.get("seed", 0))
     return state, _settings(force_field, state.topology, given, config)
 
 
-def _make_start(
-    force_field: ForceField, molecules: int | dict[str, int] | None, density: str | None, start: Path | None, seed: int
-) -> RunState:
+def _make_start(force_field: ForceField, asked: _Start, seed: int) -> RunState:
     """Where a run of beads that were built or read from a file starts."""
-    from openmm_cgml.builder import build_box, read_structure
+    from openmm_cgml.builder import ChainCount, build_box, read_structure
     from openmm_cgml.runs.states import RunState
 
-    if start is not None and molecules is None:
-        topology, positions, box = read_structure(force_field, start)
-    elif molecules is not None and start is None:
-        topology, positions, box = build_box(force_field, molecules, density=density, seed=seed)
+    if asked.source is not None and not asked.is_box:
+        topology, positions, box = read_structure(force_field, asked.source)
+    elif asked.is_box and asked.source is None:
+        chains = [ChainCount.parse(text) for text in asked.chains]
+        topology, positions, box = build_box(
+            force_field, asked.molecules, chains=chains, density=asked.density, seed=seed
+        )
     else:
-        raise InputError("say where to start: --molecules 500 builds a box, --from FOLDER takes what `build` wrote")
+        raise InputError(
+            "say where to start: --molecules 500 or --chains 10x50 builds a box, --from FOLDER takes what `build` wrote"
+        )
     return RunState(topology=topology, positions=positions, box=box, velocities=None)
 
 

@@ -15,7 +15,15 @@ from openmm import app
 from openmm_cgml.errors import InputError
 from openmm_cgml.specification import ResidueSpecification
 
-__all__ = ["ATOMISTIC_MODELS", "AtomisticModel", "check_atoms", "find_atomistic_model", "read_atomistic_model"]
+__all__ = [
+    "ATOMISTIC_MODELS",
+    "AtomisticModel",
+    "check_atoms",
+    "find_atomistic_model",
+    "identify_force_field",
+    "read_atomistic_model",
+    "read_force_field_text",
+]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -136,14 +144,9 @@ def read_atomistic_model(force_field: Path, molecule: Path) -> AtomisticModel:
     Raises:
         InputError: If a file is missing or damaged, the XML holds code, or the PDB more or less than one residue.
     """
-    for path in (force_field, molecule):
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; `reference` in system.yaml names it")
-    try:
-        text = force_field.read_text(encoding="utf8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{force_field}: not readable as text ({error})") from error
-    _refuse_scripts(force_field, text)
+    text = read_force_field_text(force_field)
+    if not molecule.is_file():
+        raise InputError(f"{molecule}: no such file; `reference` in system.yaml names it")
     try:
         with molecule.open(encoding="utf8") as file:
             structure = app.PDBFile(file)
@@ -159,11 +162,11 @@ def read_atomistic_model(force_field: Path, molecule: Path) -> AtomisticModel:
         )
     positions -= positions.mean(axis=0)
     positions.setflags(write=False)
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    name, source = identify_force_field(force_field, text)
     return AtomisticModel(
-        name=f"{force_field.stem}-{digest[:8]}",
+        name=name,
         description=f"{residues[0].name} of {molecule.name} with {force_field.name}",
-        source=f"{force_field.name}, sha256 {digest}",
+        source=source,
         residue_name=residues[0].name,
         atom_names=tuple(atom.name for atom in atoms),
         elements=tuple(atom.element.symbol for atom in atoms),
@@ -171,6 +174,28 @@ def read_atomistic_model(force_field: Path, molecule: Path) -> AtomisticModel:
         bonds=tuple(sorted(_pair(bond) for bond in structure.topology.bonds())),
         force_field_xml=text,
     )
+
+
+def read_force_field_text(path: Path) -> str:
+    """The text of an OpenMM ForceField XML that holds nothing but parameters.
+
+    Raises:
+        InputError: There is no such file, it cannot be read, or it holds code.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `reference` in system.yaml names it")
+    try:
+        text = path.read_text(encoding="utf8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not readable as text ({error})") from error
+    _refuse_scripts(path, text)
+    return text
+
+
+def identify_force_field(path: Path, text: str) -> tuple[str, str]:
+    """A name for a force field file and where it comes from, both with a digest of its text."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"{path.stem}-{digest[:8]}", f"{path.name}, sha256 {digest}"
 
 
 def _pair(bond: app.topology.Bond) -> tuple[int, int]:

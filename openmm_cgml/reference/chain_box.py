@@ -1,4 +1,4 @@
-"""ChainBox: polymer chains with GAFF-2.11 or PCFF, grown at low density."""
+"""ChainBox: polymer chains, grown at low density."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from openmm import app, unit
 
 from openmm_cgml.errors import InputError, SimulationError
 from openmm_cgml.reference.atomistic_box import AtomisticBox, box_length, check_length
-from openmm_cgml.reference.chain_force_fields import find_chain_force_field
+from openmm_cgml.reference.chain_force_fields import ChainForceField
 from openmm_cgml.reference.isolated_molecules import IsolatedMolecules
 from openmm_cgml.reference.pim1 import pim1
 from openmm_cgml.reference.polyethylene import POLYETHYLENE
@@ -35,8 +35,8 @@ def find_polymer(name: str) -> AtomisticPolymer:
     """
     if name not in POLYMERS:
         raise InputError(
-            f"unknown polymer {name!r}; known: {', '.join(sorted(POLYMERS))}. For another one, attach "
-            "openmm_cgml.reference.ForceRecorder to your own simulation."
+            f"unknown polymer {name!r}; known: {', '.join(sorted(POLYMERS))}. openmm-cgml init --repeat writes "
+            "the folder of another one; or attach openmm_cgml.reference.ForceRecorder to your own simulation."
         )
     return POLYMERS[name]()
 
@@ -48,16 +48,13 @@ class ChainBox(AtomisticBox):
         polymer: What the chains are made of.
         n_chains: Number of chains.
         monomers: Residues per chain.
-        force_field: "gaff-2.11" or "pcff".
-
-    Raises:
-        InputError: The force field is unknown.
+        force_field: Their force field; see `find_chain_force_field` and `read_chain_force_field`.
     """
 
-    def __init__(self, polymer: AtomisticPolymer, n_chains: int, monomers: int, force_field: str) -> None:
-        self._force_field = find_chain_force_field(force_field)
+    def __init__(self, polymer: AtomisticPolymer, n_chains: int, monomers: int, force_field: ChainForceField) -> None:
+        self._force_field = force_field
         self.polymer, self.monomers = polymer, monomers
-        self.force_field, self.source = force_field, f"{self._force_field.source}; {polymer.source}"
+        self.force_field, self.source = force_field.name, f"{force_field.source}; {polymer.source}"
         self.n_molecules = n_chains
         self.total_mass = sum(atom.element.mass._value for atom in self._topology.atoms())
         self.sizes = np.full(n_chains, self._topology.getNumAtoms() // n_chains)

@@ -1,20 +1,24 @@
-"""Force fields of atomistic chains: GAFF-2.11 and PCFF, each as a System of the box and Systems of one chain alone."""
+"""Force fields of atomistic chains: GAFF-2.11, PCFF and files, as Systems of the box and of one chain alone."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import openmm
 from openmm import app
 
 from openmm_cgml.errors import InputError
+from openmm_cgml.reference.atomistic_models import identify_force_field, read_force_field_text
 from openmm_cgml.reference.isolated_molecules import isolate_nonbonded
 from openmm_cgml.reference.pcff import create_isolated_nonbonded_systems, create_pcff_system
 from openmm_cgml.reference.polymers import AtomisticPolymer
 from openmm_cgml.specification import ReferenceSpecification
 
-__all__ = ["CHAIN_FORCE_FIELDS", "ChainForceField", "find_chain_force_field"]
+__all__ = ["CHAIN_FORCE_FIELDS", "ChainForceField", "find_chain_force_field", "read_chain_force_field"]
 
 _BONDED_GROUP, _NONBONDED_GROUP = 0, 1
 
@@ -49,14 +53,42 @@ def find_chain_force_field(name: str) -> ChainForceField:
     return CHAIN_FORCE_FIELDS[name]
 
 
+def read_chain_force_field(path: Path) -> ChainForceField:
+    """The force field of an OpenMM ForceField XML with a template for each residue of a chain.
+
+    Raises:
+        InputError: The file is missing, damaged or holds code.
+    """
+    text = read_force_field_text(path)
+    name, source = identify_force_field(path, text)
+
+    def create(polymer: AtomisticPolymer, topology: app.Topology, settings: ReferenceSpecification) -> openmm.System:
+        # Head and tail of a polymer may have one graph, which OpenMM alone goes by.
+        templates = {residue: residue.name for residue in topology.residues()}
+        try:
+            force_field = app.ForceField(io.StringIO(text))
+            return _create_amber(force_field, topology, settings, residueTemplates=templates)
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, openmm.OpenMMException) as error:
+            raise InputError(f"{path} does not describe {polymer.name}: {error}") from error
+
+    return ChainForceField(name=name, source=source, create_system=create, isolate=_isolate_amber)
+
+
 def _create_gaff(polymer: AtomisticPolymer, topology: app.Topology, settings: ReferenceSpecification) -> openmm.System:
-    system = polymer.gaff_force_field().createSystem(
+    return _create_amber(polymer.gaff_force_field(), topology, settings)
+
+
+def _create_amber(
+    force_field: app.ForceField, topology: app.Topology, settings: ReferenceSpecification, **options: Any
+) -> openmm.System:
+    system = force_field.createSystem(
         topology,
         nonbondedMethod=app.PME,
         nonbondedCutoff=settings.cutoff,
         switchDistance=settings.switch_distance,
         constraints=app.HBonds,
         hydrogenMass=settings.hydrogen_mass,
+        **options,
     )
     for force in system.getForces():
         is_bonded = not isinstance(force, openmm.NonbondedForce)
@@ -64,7 +96,7 @@ def _create_gaff(polymer: AtomisticPolymer, topology: app.Topology, settings: Re
     return system
 
 
-def _isolate_gaff(
+def _isolate_amber(
     polymer: AtomisticPolymer, monomers: int, settings: ReferenceSpecification, system: openmm.System
 ) -> tuple[openmm.System, ...]:
     return isolate_nonbonded(system, polymer.n_atoms(monomers))
@@ -91,7 +123,10 @@ CHAIN_FORCE_FIELDS = {
     field.name: field
     for field in (
         ChainForceField(
-            name="gaff-2.11", source="GAFF-2.11 by openmmforcefields", create_system=_create_gaff, isolate=_isolate_gaff
+            name="gaff-2.11",
+            source="GAFF-2.11 by openmmforcefields",
+            create_system=_create_gaff,
+            isolate=_isolate_amber,
         ),
         ChainForceField(
             name="pcff",

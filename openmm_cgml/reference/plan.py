@@ -13,9 +13,15 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.reference.atomistic_box import AtomisticBox
 from openmm_cgml.reference.atomistic_models import check_atoms
 from openmm_cgml.reference.chain_box import ChainBox, find_polymer
+from openmm_cgml.reference.chain_force_fields import (
+    ChainForceField,
+    find_chain_force_field,
+    read_chain_force_field,
+)
 from openmm_cgml.reference.config import ReferenceConfig
 from openmm_cgml.reference.liquid_box import LiquidBox
 from openmm_cgml.reference.mixture import mixture_of, share_out
+from openmm_cgml.reference.polymer_files import read_polymer
 from openmm_cgml.reference.polymers import AtomisticPolymer
 from openmm_cgml.specification import (
     ChainSpecification,
@@ -153,12 +159,21 @@ def _chains(
             "kinds of small molecules"
         )
     chain = specification.chains[0]
-    polymer = find_polymer(chain.name)
+    polymer, force_field = _polymer(chain, settings)
     for name, unit in ((chain.head, polymer.head), (chain.body, polymer.body), (chain.tail, polymer.tail)):
         residue = specification.residue(name)
         check_atoms(residue, polymer.name, unit.residue_name, unit.atom_names, unit.elements)
     _check_links(chain, polymer)
-    return ChainBox(polymer, config.molecules or chain.count, config.monomers or chain.monomers, settings.force_field)
+    return ChainBox(polymer, config.molecules or chain.count, config.monomers or chain.monomers, force_field)
+
+
+def _polymer(chain: ChainSpecification, settings: ReferenceSpecification) -> tuple[AtomisticPolymer, ChainForceField]:
+    """A polymer and its force field: from files beside the `system.yaml`, or shipped ones."""
+    path = settings.molecule
+    if not isinstance(path, Path):
+        return find_polymer(chain.name), find_chain_force_field(settings.force_field)
+    polymer = read_polymer(path, chain, tacticity=settings.tacticity, stereocenter=settings.stereocenter)
+    return polymer, read_chain_force_field(path.parent / settings.force_field)
 
 
 def _check_links(chain: ChainSpecification, polymer: AtomisticPolymer) -> None:

@@ -33,19 +33,20 @@ class MonomerUnit:
         atom_names: Atom names in order, each once.
         elements: Element symbols in order.
         bonds: Pairs of atom numbers bonded within the residue.
-        types: GAFF-2.11 atom type of each atom.
-        charges: Charge of each atom [e].
+        types: GAFF-2.11 atom type of each atom; none where a file has the force field.
+        charges: Charge of each atom [e]; none where a file has the force field.
     """
 
     residue_name: str
     atom_names: tuple[str, ...]
     elements: tuple[str, ...]
     bonds: tuple[tuple[int, int], ...]
-    types: tuple[str, ...]
-    charges: tuple[float, ...]
+    types: tuple[str, ...] = ()
+    charges: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        lengths = {len(self.atom_names), len(self.elements), len(self.types), len(self.charges)}
+        lengths = {len(self.atom_names), len(self.elements)}
+        lengths |= {len(self.types), len(self.charges)} if self.types or self.charges else set()
         repeated = [name for name, count in Counter(self.atom_names).items() if count > 1]
         if len(lengths) != 1 or repeated:
             raise InputError(

@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from openmm_cgml.errors import SimulationError
-from openmm_cgml.periodic import minimum_image, periodic_tree
+from openmm_cgml.periodic import minimum_image
+from openmm_cgml.reference.chain_growth import NextResidue, grow_chains
 
 __all__ = ["RigidResidue", "grow_rigid_chains", "superpose"]
 
 _CLOSEST = 0.28  # nm between atoms of residues that are not bonded to each other
-_RETREAT = (1, 5)  # residues taken back where a chain has no way on
-_TRIALS_PER_RESIDUE = 100
-_TRIALS_PER_CHAIN = 5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -76,39 +73,17 @@ def grow_rigid_chains(
     Raises:
         SimulationError: The chains do not fit; the density is too high for growth.
     """
-    chains: list[NDArray[np.float64]] = []
-    for _ in range(n_chains):
-        chains.append(_grow_chain(residues, crossed, edge, periodic_tree(chains, edge), generator))
-    return np.concatenate(chains)
 
+    def start_chain(others: cKDTree) -> NextResidue:
+        return lambda placed: _next_residue(residues, crossed, placed, edge, others, generator)
 
-def _grow_chain(
-    residues: Sequence[RigidResidue],
-    crossed: Sequence[bool],
-    edge: float,
-    others: cKDTree,
-    generator: np.random.Generator,
-) -> NDArray[np.float64]:
-    for _ in range(_TRIALS_PER_CHAIN):
-        placed: list[NDArray[np.float64]] = []
-        for _ in range(_TRIALS_PER_RESIDUE * len(residues)):
-            grown = _next_residue(residues, crossed, placed, edge, others, generator)
-            if grown is not None:
-                placed.append(grown)
-            else:
-                del placed[max(0, len(placed) - int(generator.integers(*_RETREAT))) :]
-            if len(placed) == len(residues):
-                return np.concatenate(placed)
-    raise SimulationError(
-        f"a chain of {len(residues)} rigid residues found no way through a box of {edge:.3f} nm; grow it at a lower "
-        "reference.density in system.yaml"
-    )
+    return grow_chains(start_chain, len(residues), n_chains, edge, generator)
 
 
 def _next_residue(
     residues: Sequence[RigidResidue],
     crossed: Sequence[bool],
-    placed: list[NDArray[np.float64]],
+    placed: Sequence[NDArray[np.float64]],
     edge: float,
     others: cKDTree,
     generator: np.random.Generator,
@@ -129,7 +104,9 @@ def _next_residue(
     return None
 
 
-def _is_free(positions: NDArray[np.float64], placed: list[NDArray[np.float64]], edge: float, others: cKDTree) -> bool:
+def _is_free(
+    positions: NDArray[np.float64], placed: Sequence[NDArray[np.float64]], edge: float, others: cKDTree
+) -> bool:
     if others.n and others.query_ball_point(positions % edge, _CLOSEST, return_length=True).any():
         return False
     own = np.concatenate([*placed, positions])

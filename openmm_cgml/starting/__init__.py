@@ -1,6 +1,7 @@
-"""Starting a system: from the SMILES of small molecules to a folder that runs as it is."""
+"""Starting a system: from SMILES of molecules or of a repeat unit to a folder that runs as it is."""
 
-from openmm_cgml.starting.config import StartConfig
+from openmm_cgml.starting.config import StartConfig, StartPolymerConfig
 from openmm_cgml.starting.folder import StartedSystem, start_system
+from openmm_cgml.starting.polymer_folder import start_polymer
 
-__all__ = ["StartConfig", "StartedSystem", "start_system"]
+__all__ = ["StartConfig", "StartPolymerConfig", "StartedSystem", "start_polymer", "start_system"]

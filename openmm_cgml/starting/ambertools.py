@@ -8,7 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -61,18 +61,19 @@ class Parameters:
     notes: tuple[str, ...]
 
 
-def parametrize(molecule: SmallMolecule, charges: Charges = "bcc") -> Parameters:
+def parametrize(molecule: SmallMolecule, charges: Charges | Sequence[float] = "bcc") -> Parameters:
     """GAFF-2 parameters of a molecule: antechamber types it and makes charges, parmchk2 and tleap find the rest.
 
     Args:
         molecule: The molecule.
-        charges: "bcc" for AM1-BCC or "abcg2" for ABCG2, both after a semi-empirical calculation by sqm, or "gasteiger".
+        charges: "bcc" for AM1-BCC or "abcg2" for ABCG2, both after a semi-empirical calculation by sqm, or "gasteiger";
+            or the charge of each atom [e].
 
     Raises:
         InputError: A program gives up, or a parameter has no analogy in GAFF-2.
         MissingDependencyError: AmberTools is missing.
     """
-    method, known_as = _METHODS[charges]
+    method, known_as = _METHODS[charges] if isinstance(charges, str) else (None, "given")
     programs = {name: find_program(name) for name in ("antechamber", "parmchk2", "tleap")}
     with tempfile.TemporaryDirectory(prefix="openmm-cgml-") as name:
         folder = Path(name)
@@ -80,9 +81,11 @@ def parametrize(molecule: SmallMolecule, charges: Charges = "bcc") -> Parameters
         (folder / "leap.in").write_text(_TLEAP)
         _run(programs["antechamber"], folder, molecule, "molecule.mol2",
              "-i", "molecule.sdf", "-fi", "sdf", "-o", "molecule.mol2", "-fo", "mol2", "-at", "gaff2",
-             "-c", method, "-nc", "0", "-rn", molecule.residue_name, "-dr", "no", "-pf", "y")  # fmt: skip
+             *(["-c", method] if method else []),
+             "-nc", "0", "-rn", molecule.residue_name, "-dr", "no", "-pf", "y")  # fmt: skip
         mol2 = folder / "molecule.mol2"
-        mol2.write_text(neutralized(mol2.read_text(), molecule.smiles))
+        given = None if isinstance(charges, str) else charges
+        mol2.write_text(neutralized(mol2.read_text(), molecule.smiles, given))
         _run(programs["parmchk2"], folder, molecule, "molecule.frcmod",
              "-i", "molecule.mol2", "-f", "mol2", "-o", "molecule.frcmod", "-s", _GAFF2)  # fmt: skip
         notes = tuple(_by_analogy((folder / "molecule.frcmod").read_text(), molecule))
@@ -145,8 +148,13 @@ def _run(program: Path, folder: Path, molecule: SmallMolecule, result: str, *arg
     raise InputError(f"{program.name} gives up on {molecule.smiles!r}: {' / '.join(lines[-6:])}{way_out}")
 
 
-def neutralized(mol2: str, smiles: str) -> str:
+def neutralized(mol2: str, smiles: str, given: Sequence[float] | None = None) -> str:
     """A Tripos mol2 file whose charges add up to zero: what rounding left is taken off all atoms alike.
+
+    Args:
+        mol2: The file.
+        smiles: The molecule, for the message.
+        given: Charges [e] to write in the place of those in the file.
 
     Raises:
         InputError: More is left than rounding leaves.
@@ -154,7 +162,7 @@ def neutralized(mol2: str, smiles: str) -> str:
     head, _, rest = mol2.partition("@<TRIPOS>ATOM\n")
     atoms, mark, tail = rest.partition("@<TRIPOS>")
     rows = [line.rpartition(line.split()[-1])[:2] for line in atoms.splitlines()]
-    charges = [float(charge) for _, charge in rows]
+    charges = [float(charge) for _, charge in rows] if given is None else list(given)
     excess = sum(charges) / len(charges)
     if abs(sum(charges)) > _CHARGE_ERROR:
         raise InputError(

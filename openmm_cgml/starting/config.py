@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 import pydantic
 
 from openmm_cgml.config import Config, Pressure, Temperature
 
-__all__ = ["StartConfig"]
+__all__ = ["StartConfig", "StartPolymerConfig"]
+
+_CHAINS = re.compile(r"(\d+)x(\d+)")
+_FEWEST_UNITS = 3
 
 
 class StartConfig(Config):
@@ -56,3 +60,56 @@ class StartConfig(Config):
         if not self.beads:
             return 1
         return self.beads[kind if len(self.beads) > 1 else 0]
+
+
+class StartPolymerConfig(Config):
+    """What a system of linear polymer chains is started from.
+
+    Attributes:
+        repeat: SMILES of the repeat unit with two open ends, "[*]CC(C)[*]"; the chain goes from the first to the
+            second.
+        ends: What the chain starts and ends with, SMILES with one open end; none for hydrogen, one for both ends, or
+            one each.
+        chains: Number of chains and of units in each, "10x50".
+        tacticity: How neighboring stereocenters follow each other where the repeat unit leaves one open: "atactic",
+            "isotactic" or "syndiotactic"; atactic where nothing is said.
+        beads: Beads of a repeat unit.
+        bead: Atoms of each bead of a repeat unit by their names ("C1 H1 H2"), in place of `beads`.
+        charges: Partial charges; see `StartConfig`.
+        temperature: Temperature [K].
+        pressure: Pressure at which the melt or glass finds its density [bar].
+        seed: Seed of the conformations.
+    """
+
+    repeat: str
+    ends: tuple[str, ...] = pydantic.Field(default=(), max_length=2)
+    chains: str
+    tacticity: Literal["isotactic", "syndiotactic", "atactic"] | None = None
+    beads: int = pydantic.Field(default=1, ge=1)
+    bead: tuple[str, ...] = ()
+    charges: Literal["bcc", "abcg2", "gasteiger"] = "bcc"
+    temperature: Temperature = pydantic.Field(default=300.0, gt=0.0)
+    pressure: Pressure = 1.01325
+    seed: int = pydantic.Field(default=1, ge=0, lt=2**31)
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Self:
+        match = _CHAINS.fullmatch(self.chains)
+        if match is None or int(match[1]) < 1 or int(match[2]) < _FEWEST_UNITS:
+            raise ValueError(
+                f"chains is {self.chains!r}; write how many and of how many units each, at least {_FEWEST_UNITS}, like "
+                "10x50"
+            )
+        if self.bead and self.beads != 1:
+            raise ValueError("beads and bead are both given; give the number of beads, or the atoms of each")
+        return self
+
+    @property
+    def n_chains(self) -> int:
+        """Number of chains."""
+        return int(self.chains.partition("x")[0])
+
+    @property
+    def monomers(self) -> int:
+        """Units of each chain."""
+        return int(self.chains.partition("x")[2])

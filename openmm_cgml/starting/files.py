@@ -5,9 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from string import Template
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -16,20 +14,25 @@ from scipy.sparse.csgraph import shortest_path
 from openmm_cgml.starting.beads import Bead, bead_bonds
 from openmm_cgml.starting.molecules import SmallMolecule
 from openmm_cgml.starting.protocol import HYDROGEN_MASS, Protocol
+from openmm_cgml.starting.texts import Described, counted, filled, pressure_text, reason_of_step
 
 __all__ = [
     "FORCE_FIELD",
     "PICTURE",
     "Start",
+    "bonded_priors",
     "commands",
+    "fit_text",
     "fit_yaml",
     "molecule_pdb",
+    "pair_priors",
     "readme",
+    "refine_text",
     "refine_yaml",
+    "residue_entry",
     "system_yaml",
 ]
 
-ATMOSPHERE = 1.01325  # bar
 FORCE_FIELD = "atomistic.xml"
 PICTURE = "mapping.png"
 _HOT = 1.5
@@ -89,10 +92,10 @@ class Start:
     def description(self) -> str:
         """One line."""
         kinds = " and ".join(
-            f"{each.formula} ({each.smiles}, {_count(len(own), 'bead')} a molecule)"
+            f"{each.formula} ({each.smiles}, {counted(len(own), 'bead')} a molecule)"
             for each, own in zip(self.molecules, self.beads, strict=True)
         )
-        return f"Liquid {kinds} at {self.temperature:g} K and {_pressure(self.pressure)}"
+        return f"Liquid {kinds} at {self.temperature:g} K and {pressure_text(self.pressure)}"
 
 
 def _longest_path(bonds: Sequence[tuple[int, int]]) -> int:
@@ -124,7 +127,7 @@ def molecule_pdb(molecule: SmallMolecule) -> str:
 def system_yaml(start: Start) -> str:
     """The system.yaml, with comments."""
     protocol = start.protocol
-    return _filled(
+    return filled(
         "system.yaml",
         start,
         command=start.command,
@@ -132,7 +135,7 @@ def system_yaml(start: Start) -> str:
         molecule=_molecule_files(start),
         density=f"{protocol.density:g} g/cm^3",
         hot=f"{_HOT * start.temperature:g} kelvin",
-        reason=_reason(protocol),
+        reason=reason_of_step(protocol),
         time_step=f"{1000 * protocol.time_step:g} fs",
         edge=f"{protocol.edge:.2f} nm",
         cutoff=f"{protocol.cutoff:g} nm",
@@ -143,19 +146,54 @@ def system_yaml(start: Start) -> str:
 
 def fit_yaml(start: Start) -> str:
     """The fit.yaml, with comments."""
-    cutoff = f"{start.protocol.model_cutoff:g} nm"
-    pairs = _filled("pairs.yaml", start, model_cutoff=cutoff)
-    priors = _bonded(start) + pairs if start.has_bonds else pairs + _filled("three_body.yaml", start)
+    cutoff = start.protocol.model_cutoff
+    if start.has_bonds:
+        priors = bonded_priors(start, start.longest_path) + pair_priors(start, cutoff)
+    else:
+        priors = pair_priors(start, cutoff) + filled("three_body.yaml", start)
+    return fit_text(start, priors, cutoff, what="liquid")
+
+
+def fit_text(start: Described, priors: str, cutoff: float, *, what: str) -> str:
+    """A fit.yaml with the given priors.
+
+    Args:
+        start: The system.
+        priors: Their part of the file.
+        cutoff: Cutoff of pairs and of a network [nm].
+        what: "liquid" or "polymer".
+    """
     data = str(start.folder / "runs/data").replace("'", "''")
-    return _filled("fit.yaml", start, priors=priors.rstrip(), data=data, model_cutoff=cutoff)
+    return filled("fit.yaml", start, priors=priors.rstrip(), data=data, model_cutoff=f"{cutoff:g} nm", what=what)
+
+
+def pair_priors(start: Described, cutoff: float) -> str:
+    """The section of pairs of a fit.yaml, with its cutoff [nm]."""
+    return filled("pairs.yaml", start, model_cutoff=f"{cutoff:g} nm")
+
+
+def bonded_priors(start: Described, longest_path: int) -> str:
+    """The sections of bonds, and of angles and torsions where so many beads are in a row beyond small rings."""
+    found = ["bonds: {form: spline}"]
+    if longest_path >= 3:
+        found.append("angles: {form: spline}")
+    if longest_path >= 4:
+        found.append("torsions: {form: fading}    # fade out where three beads come into line: forces stay finite")
+    exclude = min(max(longest_path - 1, 2), 3)
+    return filled("bonded.yaml", start, terms="\n".join(f"  {line}" for line in found), exclude=str(exclude))
 
 
 def refine_yaml(start: Start) -> str:
     """The refine.yaml, with comments."""
+    return refine_text(start, has_bonds=start.has_bonds)
+
+
+def refine_text(start: Described, *, has_bonds: bool) -> str:
+    """A refine.yaml that adjusts pairs, or bonded terms too."""
     target, meaning = ("pair", "the energies of pairs")
-    if start.has_bonds:
+    if has_bonds:
         target, meaning = "priors", "bonds, angles, torsions and the energies of pairs"
-    return _filled("refine.yaml", start, target=target, meaning=meaning)
+    return filled("refine.yaml", start, target=target, meaning=meaning)
 
 
 def readme(start: Start) -> str:
@@ -166,7 +204,7 @@ def readme(start: Start) -> str:
         for molecule, count, own, source in zip(start.molecules, start.counts, start.beads, start.sources, strict=True)
     ]
     notes = ["", "## To know", "", *(f"- {note}" for note in start.notes)] if start.notes else []
-    return _filled(
+    return filled(
         "README.md", start, kinds="\n".join(kinds), commands="\n".join(commands(start)), notes="\n".join(notes)
     )
 
@@ -191,45 +229,49 @@ def commands(start: Start) -> list[str]:
     ]
 
 
-def _filled(template: str, start: Start, **values: str) -> str:
-    """A template of this package with what is to stand in it."""
-    text = (resources.files(__package__) / "templates" / template).read_text(encoding="utf8")
-    return Template(text).substitute(
-        name=start.name,
-        folder=shlex.quote(str(start.folder)),
-        description=start.description,
-        temperature=f"{start.temperature:g} kelvin",
-        pressure=_pressure(start.pressure),
-        **values,
-    )
+def residue_entry(
+    name: str,
+    comment: str,
+    atoms: Sequence[tuple[str, str]],
+    beads: Sequence[Bead],
+    bonds: Sequence[tuple[int, int]],
+    count: int | None = None,
+) -> Iterator[str]:
+    """The lines of a residue in a system.yaml.
 
-
-def _bonded(start: Start) -> str:
-    """The sections of bonds, and of angles and torsions where beads have them beyond rings of three and four."""
-    found = {2: "bonds: {form: spline}"}
-    if start.longest_path >= 3:
-        found[3] = "angles: {form: spline}"
-    if start.longest_path >= 4:
-        found[4] = "torsions: {form: fading}    # fade out where three beads come into line: forces stay finite"
-    exclude = min(max(start.longest_path - 1, 2), 3)
-    return _filled("bonded.yaml", start, terms="\n".join(f"  {line}" for line in found.values()), exclude=str(exclude))
+    Args:
+        name: Its name.
+        comment: What to say of it.
+        atoms: Name and element of each atom.
+        beads: Its beads; their atoms are numbers in `atoms`.
+        bonds: Pairs of numbers of bonded beads.
+        count: Number of molecules; None for a residue of a chain.
+    """
+    yield f"  - name: {name}    # {comment}"
+    if count is not None:
+        yield f"    count: {count}"
+    yield "    atoms:"
+    for own, element in atoms:
+        yield f"      - {{name: {own}, element: {element}}}"
+    yield "    beads:"
+    for bead in beads:
+        members = ", ".join(atoms[atom][0] for atom in bead.atoms)
+        yield f"      - {{name: {bead.name}, type: {bead.type}, atoms: [{members}]}}"
+    if bonds:
+        yield f"    bonds: [{', '.join(f'[{beads[i].name}, {beads[j].name}]' for i, j in bonds)}]"
 
 
 def _residue(start: Start, number: int) -> Iterator[str]:
     """What system.yaml says of one kind of molecule."""
     molecule, beads = start.molecules[number], start.beads[number]
-    names = molecule.atom_names
-    yield f"  - name: {molecule.residue_name}    # {molecule.smiles}, {molecule.formula}"
-    yield f"    count: {start.counts[number]}"
-    yield "    atoms:"
-    for name, element in zip(names, molecule.elements, strict=True):
-        yield f"      - {{name: {name}, element: {element}}}"
-    yield "    beads:"
-    for bead in beads:
-        atoms = ", ".join(names[atom] for atom in bead.atoms)
-        yield f"      - {{name: {bead.name}, type: {bead.type}, atoms: [{atoms}]}}"
-    if bonds := bead_bonds(molecule, tuple(bead.atoms for bead in beads)):
-        yield f"    bonds: [{', '.join(f'[{beads[i].name}, {beads[j].name}]' for i, j in bonds)}]"
+    return residue_entry(
+        molecule.residue_name,
+        f"{molecule.smiles}, {molecule.formula}",
+        list(zip(molecule.atom_names, molecule.elements, strict=True)),
+        beads,
+        bead_bonds(molecule, tuple(bead.atoms for bead in beads)),
+        start.counts[number],
+    )
 
 
 def _molecule_files(start: Start) -> str:
@@ -237,25 +279,7 @@ def _molecule_files(start: Start) -> str:
     return f"{names[0]}.pdb" if len(names) == 1 else f"{{{', '.join(f'{name}: {name}.pdb' for name in names)}}}"
 
 
-def _reason(protocol: Protocol) -> str:
-    """Why the time step is what it is."""
-    if protocol.shortest_period is None:
-        return "none is, and 4 fs are safe."
-    period = f"a bond of {1000 * protocol.shortest_period:.1f} fs period"
-    if protocol.time_step >= 0.004:
-        return f"{period}, more than five steps of 4 fs. If a run becomes unstable, take 2 fs."
-    return f"{period}, less than five steps of 4 fs, so it is 2 fs."
-
-
 def _beads(molecule: SmallMolecule, beads: Sequence[Bead]) -> str:
     return "; ".join(
         f"{bead.name} ({bead.type}): {' '.join(molecule.atom_names[atom] for atom in bead.atoms)}" for bead in beads
     )
-
-
-def _pressure(pressure: float) -> str:
-    return "1 atm" if pressure == ATMOSPHERE else f"{pressure:g} bar"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from openmm_cgml.config import Config
 from openmm_cgml.errors import InputError
 from openmm_cgml.starting.ambertools import Charges, parametrize
 from openmm_cgml.starting.beads import Groups, group_atoms, loose_beads, name_beads, read_groups
@@ -36,7 +37,7 @@ from openmm_cgml.starting.picture import draw_mapping
 from openmm_cgml.starting.protocol import Protocol, choose_protocol
 from openmm_cgml.storage import OutputKind, check_output, hold_output, write_atomically
 
-__all__ = ["OUTPUT", "StartedSystem", "start_system"]
+__all__ = ["OUTPUT", "StartedSystem", "command_line", "start_system"]
 
 
 def _is_made_by_init(marker: Path) -> bool:
@@ -100,7 +101,7 @@ def start_system(folder: str | Path, config: StartConfig, *, overwrite: bool = F
     protocol = choose_protocol(parametrized, counts)
     start = Start(
         folder=folder,
-        command=command_of(folder, config),
+        command=command_line(folder, config, StartConfig(smiles=config.smiles)),
         molecules=tuple(molecules),
         counts=counts,
         beads=name_beads(molecules, groups),
@@ -147,13 +148,19 @@ def read_counts(config: StartConfig) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return smiles, tuple(count or 0 for _, count in found)
 
 
-def command_of(folder: Path, config: StartConfig) -> str:
-    """The command line that starts a system with this configuration."""
-    usual = StartConfig(smiles=config.smiles)
+def command_line(folder: Path, config: Config, usual: Config) -> str:
+    """The command line that starts a system with this configuration.
+
+    Args:
+        folder: The folder.
+        config: The configuration.
+        usual: The same where only what has no default is set.
+    """
     words = ["openmm-cgml", "init", str(folder)]
-    for name in ("smiles", "molecules", "beads", "bead", "charges", "temperature", "pressure", "seed"):
+    needed = {name for name, field in type(config).model_fields.items() if field.is_required()}
+    for name in type(config).model_fields:
         value = getattr(config, name)
-        if name != "smiles" and value == getattr(usual, name):
+        if name not in needed and value == getattr(usual, name):
             continue
         unit = {"temperature": " kelvin", "pressure": " bar"}.get(name, "")
         for each in value if isinstance(value, tuple) else (value,):

@@ -21,11 +21,21 @@ from openmm_cgml.errors import InputError
 from openmm_cgml.starting.ambertools import Parameters
 from openmm_cgml.starting.molecules import SmallMolecule
 
-__all__ = ["ParametrizedMolecule", "compare_energies", "force_field_xml", "water_parameters"]
+__all__ = [
+    "ParametrizedMolecule",
+    "Sections",
+    "add_terms",
+    "compare_energies",
+    "compare_systems",
+    "force_field_xml",
+    "residue_lines",
+    "type_lines",
+    "water_parameters",
+]
 
 MADE_HERE = "<!-- Written by openmm-cgml init."
 """Beginning of a force field file that `init` wrote."""
-_DEVIATION = 1e-5
+LARGEST_DEVIATION = 1e-5
 _SCALE_14 = {"coulomb14scale": "0.8333333333333334", "lj14scale": "0.5"}  # Amber's 1/1.2 and 1/2
 _TIP3P_LENGTH, _TIP3P_ANGLE = 0.09572, 1.82421813418
 
@@ -44,7 +54,7 @@ def force_field_xml(molecules: Sequence[ParametrizedMolecule]) -> str:
     Raises:
         InputError: A molecule has another force than those of Amber's force fields.
     """
-    sections = _Sections()
+    sections = Sections()
     for each in molecules:
         _add(sections, each)
     sources = "; ".join(f"{each.molecule.residue_name}: {each.parameters.source}" for each in molecules)
@@ -57,16 +67,30 @@ def force_field_xml(molecules: Sequence[ParametrizedMolecule]) -> str:
 def compare_energies(xml: str, each: ParametrizedMolecule, *, n_samples: int = 5, seed: int = 0) -> float:
     """Largest relative difference of energy and forces between an XML and what it was written from.
 
-    Compared are distorted copies of the molecule, so that no term is at rest.
-
     Args:
         xml: The force field.
         each: The molecule and the System that it should have.
         n_samples: Distorted copies.
         seed: Seed of the distortions.
     """
+    return compare_systems(xml, _topology(each.molecule), each, n_samples=n_samples, seed=seed)
+
+
+def compare_systems(
+    xml: str, topology: app.Topology, each: ParametrizedMolecule, *, n_samples: int = 5, seed: int = 0
+) -> float:
+    """Largest relative difference of energy and forces between an XML for a topology and a System of its atoms.
+
+    Compared are distorted copies of the molecule, so that no term is at rest.
+
+    Args:
+        xml: The force field.
+        topology: The molecule in residues that the force field knows.
+        each: The molecule and the System that it should have.
+        n_samples: Distorted copies.
+        seed: Seed of the distortions.
+    """
     molecule, generator = each.molecule, np.random.default_rng(seed)
-    topology = _topology(molecule)
     templates = {residue: residue.name for residue in topology.residues()}  # isomers in one file have one graph
     ours = app.ForceField(io.StringIO(xml)).createSystem(
         topology, nonbondedMethod=app.NoCutoff, constraints=None, rigidWater=False, residueTemplates=templates
@@ -88,7 +112,7 @@ def check_energies(xml: str, molecules: Sequence[ParametrizedMolecule]) -> None:
     """
     for each in molecules:
         deviation = compare_energies(xml, each)
-        if deviation > _DEVIATION:
+        if deviation > LARGEST_DEVIATION:
             raise InputError(
                 f"the OpenMM force field of {each.molecule.smiles!r} differs from tleap's by {deviation:.2g}; please "
                 "report this molecule"
@@ -123,7 +147,7 @@ def water_positions() -> NDArray[np.float64]:
 
 
 @dataclass
-class _Sections:
+class Sections:
     """Lines of the file, by section."""
 
     types: list[str] = field(default_factory=list)
@@ -151,34 +175,71 @@ def _section(name: str, lines: Sequence[str], **attributes: str) -> str:
     return "".join([f"  <{name}{head}>\n", *(f"    {line}\n" for line in lines), f"  </{name}>\n"]) if lines else ""
 
 
-def _add(sections: _Sections, each: ParametrizedMolecule) -> None:
+def _add(sections: Sections, each: ParametrizedMolecule) -> None:
     molecule, types = each.molecule, [f"{each.molecule.residue_name}-{name}" for name in each.molecule.atom_names]
-    for name, element, mass, known in zip(
-        types, molecule.elements, molecule.masses, each.parameters.types, strict=True
-    ):
-        kind = _tag("Type", name=name, **{"class": name}, element=element, mass=float(mass))
-        sections.types.append(f"{kind} <!-- {known} -->")
-    sections.residues += _residue(molecule, types)
+    sections.types += type_lines(types, molecule.elements, molecule.masses.tolist(), each.parameters.types)
+    sections.residues += residue_lines(molecule.residue_name, molecule.atom_names, types, molecule.bonds)
+    add_terms(sections, each.parameters.system, types, molecule)
+
+
+def type_lines(
+    types: Sequence[str], elements: Sequence[str], masses: Sequence[float], known: Sequence[str]
+) -> list[str]:
+    """Atom types, each its own class, with their GAFF-2 type in a comment.
+
+    Args:
+        types: Their names.
+        elements: Element symbols.
+        masses: Masses [Da].
+        known: Their GAFF-2 types.
+    """
+    return [
+        f"{_tag('Type', name=name, **{'class': name}, element=element, mass=mass)} <!-- {gaff} -->"
+        for name, element, mass, gaff in zip(types, elements, masses, known, strict=True)
+    ]
+
+
+def residue_lines(
+    name: str,
+    atom_names: Sequence[str],
+    types: Sequence[str],
+    bonds: Sequence[tuple[int, int]],
+    external: Sequence[str] = (),
+) -> list[str]:
+    """The template of a residue.
+
+    Args:
+        name: Its name.
+        atom_names: Names of its atoms.
+        types: Their types.
+        bonds: Pairs of numbers of bonded atoms.
+        external: Names of the atoms bonded to other residues.
+    """
+    lines = ["  " + _tag("Atom", name=own, type=kind) for own, kind in zip(atom_names, types, strict=True)]
+    lines += ["  " + _tag("Bond", atomName1=atom_names[i], atomName2=atom_names[j]) for i, j in bonds]
+    lines += ["  " + _tag("ExternalBond", atomName=own) for own in external]
+    return [f'<Residue name="{name}">', *lines, "</Residue>"]
+
+
+def add_terms(sections: Sections, system: openmm.System, types: Sequence[str], molecule: SmallMolecule) -> None:
+    """Add the forces of a System of one molecule, between its atoms' types.
+
+    Raises:
+        InputError: It has another force than those of Amber's force fields.
+    """
     writers: Mapping[type, Any] = {
         openmm.HarmonicBondForce: (sections.bonds, _bonds),
         openmm.HarmonicAngleForce: (sections.angles, _angles),
         openmm.PeriodicTorsionForce: (sections.torsions, _torsions),
         openmm.NonbondedForce: (sections.nonbonded, _nonbonded),
     }
-    for force in each.parameters.system.getForces():
+    for force in system.getForces():
         if isinstance(force, openmm.CMMotionRemover):
             continue
         if type(force) not in writers:
             raise InputError(f"{molecule.smiles!r} has a {force.getName()}, which is no part of Amber's force fields")
         lines, write = writers[type(force)]
         lines += write(force, types, molecule)
-
-
-def _residue(molecule: SmallMolecule, types: Sequence[str]) -> list[str]:
-    names = molecule.atom_names
-    lines = ["  " + _tag("Atom", name=name, type=kind) for name, kind in zip(names, types, strict=True)]
-    lines += ["  " + _tag("Bond", atomName1=names[i], atomName2=names[j]) for i, j in molecule.bonds]
-    return [f'<Residue name="{molecule.residue_name}">', *lines, "</Residue>"]
 
 
 def _bonds(force: openmm.HarmonicBondForce, types: Sequence[str], molecule: SmallMolecule) -> Iterator[str]:

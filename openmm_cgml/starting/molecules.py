@@ -19,6 +19,8 @@ _ELEMENTS = ("H", "C", "N", "O", "F", "P", "S", "Cl", "Br", "I")
 """Those that GAFF-2 has parameters for."""
 _MOST_ATOMS = 250  # antechamber's own limit is 256
 _CONFORMERS = 10
+_FEW_STEPS = 50
+"""Of a conformation that is to keep its torsions."""
 _GRID = 0.2  # angstrom, of the volume
 
 
@@ -101,12 +103,28 @@ def read_smiles(smiles: str, residue_name: str, *, seed: int = 1) -> SmallMolecu
         MissingDependencyError: RDKit is missing.
     """
     graph = parse_smiles(smiles)
-    _check(graph, smiles)
-    chem = chemistry()
-    whole = chem.AddHs(graph)
+    _check_closed(graph, smiles)
+    check_molecule(graph, smiles, "it")
+    whole = chemistry().AddHs(graph)
     _embed(whole, smiles, seed)
+    names = atom_names([atom.GetSymbol() for atom in whole.GetAtoms()])
+    return molecule_of_graph(whole, smiles, residue_name, names, notes=tuple(_open_stereo(graph, whole, names)))
+
+
+def molecule_of_graph(
+    whole: Any, smiles: str, residue_name: str, names: tuple[str, ...], *, notes: tuple[str, ...] = ()
+) -> SmallMolecule:
+    """The molecule of RDKit's graph of it, with all hydrogens and a conformation.
+
+    Args:
+        whole: The graph.
+        smiles: The SMILES that it was made from.
+        residue_name: Name of its residue.
+        names: Name of each atom.
+        notes: What the SMILES leaves open and was decided.
+    """
+    chem = chemistry()
     elements = tuple(atom.GetSymbol() for atom in whole.GetAtoms())
-    names = atom_names(elements)
     positions = 0.1 * np.asarray(whole.GetConformer().GetPositions(), dtype=np.float64)
     positions -= positions.mean(axis=0)
     positions.setflags(write=False)
@@ -121,7 +139,7 @@ def read_smiles(smiles: str, residue_name: str, *, seed: int = 1) -> SmallMolecu
         symmetry=symmetry,
         volume=1e-3 * chem.AllChem.ComputeMolVolume(whole, gridSpacing=_GRID),
         mol_block=chem.MolToMolBlock(whole),
-        notes=tuple(_open_stereo(graph, whole, names)),
+        notes=notes,
     )
 
 
@@ -181,17 +199,32 @@ def formula_of(elements: Sequence[str]) -> str:
     return "".join(f"{symbol}{counts[symbol] if counts[symbol] > 1 else ''}" for symbol in order if symbol in counts)
 
 
-def _check(graph: Any, smiles: str) -> None:
-    """Refuse what is no neutral closed-shell molecule of known elements."""
-    chem = chemistry()
-    atoms = list(graph.GetAtoms())
-    if any(atom.GetAtomicNum() == 0 for atom in atoms):
-        raise InputError(f"SMILES {smiles!r} has open ends (*); give a complete molecule")
-    if (n_parts := len(chem.GetMolFrags(graph))) > 1:
+def _check_closed(graph: Any, smiles: str) -> None:
+    """Refuse open ends and several molecules."""
+    if any(atom.GetAtomicNum() == 0 for atom in graph.GetAtoms()):
+        raise InputError(
+            f"SMILES {smiles!r} has open ends (*); give a complete molecule, or --repeat for a polymer's repeat unit"
+        )
+    if (n_parts := len(chemistry().GetMolFrags(graph))) > 1:
         raise InputError(
             f"SMILES {smiles!r} holds {n_parts} molecules; give each its own: "
             + " ".join(f"--smiles '{part}=100'" for part in smiles.split("."))
         )
+
+
+def check_molecule(graph: Any, smiles: str, what: str) -> None:
+    """Refuse what is no neutral closed-shell molecule of known elements.
+
+    Args:
+        graph: RDKit's graph of it.
+        smiles: The SMILES that it was made from.
+        what: What the graph is of the SMILES, for the message: "it", or "a chain of it".
+
+    Raises:
+        InputError: It is none.
+    """
+    chem = chemistry()
+    atoms = list(graph.GetAtoms())
     unknown = sorted({atom.GetSymbol() for atom in atoms} - set(_ELEMENTS))
     if unknown:
         raise InputError(
@@ -201,8 +234,8 @@ def _check(graph: Any, smiles: str) -> None:
     charge = chem.GetFormalCharge(graph)
     if charge:
         raise InputError(
-            f"SMILES {smiles!r} has charge {charge:+d}; ions are not set up here, since charges of fixed ions need "
-            "scaling that depends on the liquid. Record a simulation of your own instead (docs/recording.md)"
+            f"SMILES {smiles!r}: {what} has charge {charge:+d}; ions are not set up here, since charges of fixed ions "
+            "need scaling that depends on the liquid. Record a simulation of your own instead (docs/recording.md)"
         )
     if any(atom.GetNumRadicalElectrons() for atom in atoms):
         raise InputError(f"SMILES {smiles!r} is a radical; AM1-BCC and GAFF-2 describe closed shells: add hydrogens")
@@ -211,29 +244,64 @@ def _check(graph: Any, smiles: str) -> None:
     n_atoms = graph.GetNumAtoms() + sum(atom.GetTotalNumHs() for atom in atoms)
     if n_atoms > _MOST_ATOMS or not any(atom.GetSymbol() != "H" for atom in atoms):
         raise InputError(
-            f"SMILES {smiles!r} has {n_atoms} atoms; molecules with a heavy atom and at most {_MOST_ATOMS} atoms can "
-            "be set up"
+            f"SMILES {smiles!r}: {what} has {n_atoms} atoms; molecules with a heavy atom and at most {_MOST_ATOMS} "
+            "atoms can be set up"
         )
+
+
+def embed_conformations(whole: Any, smiles: str, number: int, seed: int) -> NDArray[np.float64]:
+    """Conformations of a molecule [nm], shape (n, n_atoms, 3), relaxed a little; the first becomes that of the graph.
+
+    They are those of RDKit's ETKDG, which draws torsions from crystal structures, without selection by energy.
+
+    Args:
+        whole: RDKit's graph with all hydrogens.
+        smiles: The SMILES that it was made from, for the message.
+        number: How many.
+        seed: Seed.
+
+    Raises:
+        InputError: RDKit finds no geometry.
+    """
+    chem = chemistry()
+    numbers = _embedded(whole, smiles, number, seed)
+    known = chem.AllChem.MMFFHasAllMoleculeParams(whole)
+    optimize = chem.AllChem.MMFFOptimizeMoleculeConfs if known else chem.AllChem.UFFOptimizeMoleculeConfs
+    optimize(whole, maxIters=_FEW_STEPS)
+    found = np.stack([whole.GetConformer(n).GetPositions() for n in numbers])
+    _keep_conformation(whole, found[0])
+    return np.asarray(0.1 * found, dtype=np.float64)
 
 
 def _embed(whole: Any, smiles: str, seed: int) -> None:
     """Give a molecule its conformation of least MMFF94 energy, or of UFF where MMFF94 lacks parameters."""
     chem = chemistry()
-    settings = chem.AllChem.ETKDGv3()
-    settings.randomSeed = seed
-    numbers = list(chem.AllChem.EmbedMultipleConfs(whole, _CONFORMERS, settings))
-    if not numbers:
-        settings.useRandomCoords = True
-        numbers = list(chem.AllChem.EmbedMultipleConfs(whole, _CONFORMERS, settings))
-    if not numbers:
-        raise InputError(f"SMILES {smiles!r}: RDKit finds no geometry; check ring sizes and stereo centers")
+    numbers = _embedded(whole, smiles, _CONFORMERS, seed)
     known = chem.AllChem.MMFFHasAllMoleculeParams(whole)
     optimize = chem.AllChem.MMFFOptimizeMoleculeConfs if known else chem.AllChem.UFFOptimizeMoleculeConfs
     energies = [energy for _, energy in optimize(whole, maxIters=2000)]
-    best = whole.GetConformer(numbers[int(np.argmin(energies))]).GetPositions()
+    _keep_conformation(whole, whole.GetConformer(numbers[int(np.argmin(energies))]).GetPositions())
+
+
+def _embedded(whole: Any, smiles: str, number: int, seed: int) -> list[int]:
+    """Numbers of the conformations that RDKit finds."""
+    chem = chemistry()
+    settings = chem.AllChem.ETKDGv3()
+    settings.randomSeed = seed
+    numbers = list(chem.AllChem.EmbedMultipleConfs(whole, number, settings))
+    if not numbers:
+        settings.useRandomCoords = True
+        numbers = list(chem.AllChem.EmbedMultipleConfs(whole, number, settings))
+    if not numbers:
+        raise InputError(f"SMILES {smiles!r}: RDKit finds no geometry; check ring sizes and stereo centers")
+    return numbers
+
+
+def _keep_conformation(whole: Any, positions: NDArray[np.float64]) -> None:
+    """Give a molecule one conformation [angstrom]."""
     whole.RemoveAllConformers()
-    conformer = chem.Conformer(whole.GetNumAtoms())
-    conformer.SetPositions(np.ascontiguousarray(best, dtype=np.float64))
+    conformer = chemistry().Conformer(whole.GetNumAtoms())
+    conformer.SetPositions(np.ascontiguousarray(positions, dtype=np.float64))
     whole.AddConformer(conformer)
 
 

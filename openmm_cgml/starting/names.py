@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from openmm_cgml.errors import InputError
 from openmm_cgml.residues.names import is_known_residue
 
-__all__ = ["check_system_name", "residue_names"]
+__all__ = ["chain_residue_names", "check_system_name", "residue_names"]
 
 _SYSTEM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _WATER = "HOH"
@@ -37,6 +37,22 @@ def residue_names(system: str, is_water: Sequence[bool]) -> tuple[str, ...]:
     if len(is_water) == 1:
         return (_WATER if is_water[0] else _after(system),)
     return tuple(_WATER if water else f"M{number:02}" for number, water in enumerate(is_water, 1))
+
+
+def chain_residue_names(system: str) -> tuple[str, str, str]:
+    """Names of the first, the inner and the last residue of a chain: two letters of the system's name and H, M or T.
+
+    Args:
+        system: Name of the system.
+    """
+    letters = re.sub(r"[^A-Z0-9]", "", system.upper())
+    seconds = [*letters[1:], *"123456789"]
+    for first in (letters[:1] if letters[:1].isalpha() else "P", "P"):
+        for second in seconds:
+            names = (f"{first}{second}H", f"{first}{second}M", f"{first}{second}T")
+            if not any(map(is_known_residue, names)):
+                return names
+    return "P0H", "P0M", "P0T"
 
 
 def _after(system: str) -> str:

@@ -13,12 +13,14 @@ from openmm_cgml.reference.atomistic_box import box_length
 from openmm_cgml.starting.force_field_xml import ParametrizedMolecule
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 
-__all__ = ["Protocol", "choose_protocol", "shortest_period"]
+__all__ = ["Protocol", "choose_polymer_protocol", "choose_protocol", "shortest_period"]
 
 HYDROGEN_MASS = 3.0
 """Of hydrogens in the dynamics [Da]; their heavy atom gives the rest."""
 _PACKING = 0.55
 """Part of a liquid that molecules fill; 0.52 to 0.58 for common solvents near room temperature."""
+_PACKING_OF_CHAINS = 0.6
+"""The same of polymers; 0.62 of amorphous polyethylene."""
 _STEPS_PER_PERIOD = 5.0
 _LONG_STEP, _SHORT_STEP = 0.004, 0.002  # ps
 _CUTOFFS = (1.0, 0.9, 0.8)  # nm
@@ -63,9 +65,32 @@ def choose_protocol(molecules: Sequence[ParametrizedMolecule], counts: Sequence[
     """
     mass = sum(count * float(each.molecule.masses.sum()) for each, count in zip(molecules, counts, strict=True))
     volume = sum(count * each.molecule.volume for each, count in zip(molecules, counts, strict=True)) / _PACKING
+    return _protocol(molecules, mass, volume, sum(counts), "molecules")
+
+
+def choose_polymer_protocol(chain: ParametrizedMolecule, n_units: int, n_chains: int, monomers: int) -> Protocol:
+    """The protocol for chains.
+
+    Args:
+        chain: A short chain.
+        n_units: Its units.
+        n_chains: Number of chains in the box.
+        monomers: Units of each.
+
+    Raises:
+        InputError: They are too few for a box of twice the shortest cutoff.
+    """
+    scale = n_chains * monomers / n_units
+    mass = scale * float(chain.molecule.masses.sum())
+    return _protocol([chain], mass, scale * chain.molecule.volume / _PACKING_OF_CHAINS, n_chains, "chains")
+
+
+def _protocol(
+    molecules: Sequence[ParametrizedMolecule], mass: float, volume: float, number: int, what: str
+) -> Protocol:
     density = mass / volume * DALTON_PER_NM3_IN_G_PER_CM3
     edge = box_length(mass, density)
-    cutoff = _choose_cutoff(edge, sum(counts))
+    cutoff = _choose_cutoff(edge, number, what)
     periods = [period for each in molecules if (period := shortest_period(each)) is not None]
     shortest = min(periods, default=None)
     is_slow = shortest is None or shortest >= _STEPS_PER_PERIOD * _LONG_STEP
@@ -76,7 +101,7 @@ def choose_protocol(molecules: Sequence[ParametrizedMolecule], counts: Sequence[
         time_step=_LONG_STEP if is_slow else _SHORT_STEP,
         shortest_period=shortest,
         model_cutoff=min(_MODEL_CUTOFF, math.floor(20 * 0.5 * edge / _MARGIN**0.5) / 20),
-        notes=tuple(_notes(edge, cutoff, sum(counts))),
+        notes=tuple(_notes(edge, cutoff, number, what)),
     )
 
 
@@ -110,22 +135,23 @@ def _stretches(system: openmm.System) -> Iterator[tuple[int, int, float]]:
                 yield i, j, k._value
 
 
-def _choose_cutoff(edge: float, n_molecules: int) -> float:
+def _choose_cutoff(edge: float, number: int, what: str) -> float:
     for cutoff in _CUTOFFS:
         if edge >= 2.0 * cutoff * _MARGIN:
             return cutoff
-    needed = math.ceil(n_molecules * (2.0 * _CUTOFFS[-1] * _MARGIN / edge) ** 3)
-    usual = math.ceil(n_molecules * (2.0 * _CUTOFFS[0] * _MARGIN / edge) ** 3)
+    needed = math.ceil(number * (2.0 * _CUTOFFS[-1] * _MARGIN / edge) ** 3)
+    usual = math.ceil(number * (2.0 * _CUTOFFS[0] * _MARGIN / edge) ** 3)
+    counted = f"{number} {what}" if number > 1 else f"one {what.removesuffix('s')}"
     raise InputError(
-        f"{n_molecules} molecules fill a box of about {edge:.2f} nm, too small for a cutoff of {_CUTOFFS[-1]:g} nm; "
+        f"a box of {counted} would be about {edge:.2f} nm wide, too small for a cutoff of {_CUTOFFS[-1]:g} nm; "
         f"take at least {needed}, or {usual} for the usual {_CUTOFFS[0]:g} nm"
     )
 
 
-def _notes(edge: float, cutoff: float, n_molecules: int) -> Iterator[str]:
+def _notes(edge: float, cutoff: float, number: int, what: str) -> Iterator[str]:
     if cutoff < _CUTOFFS[0]:
-        usual = math.ceil(n_molecules * (2.0 * _CUTOFFS[0] * _MARGIN / edge) ** 3)
+        usual = math.ceil(number * (2.0 * _CUTOFFS[0] * _MARGIN / edge) ** 3)
         yield (
             f"the box of about {edge:.2f} nm is small, so the cutoff is {cutoff:g} nm; the usual {_CUTOFFS[0]:g} nm "
-            f"takes {usual} molecules"
+            f"takes {usual} {what}"
         )

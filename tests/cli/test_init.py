@@ -66,3 +66,37 @@ def test_missing_programs_end_with_the_command(tmp_path, capsys, monkeypatch):
     assert run(tmp_path / "x", "--smiles", "CO", "--molecules", 500) == 2
     assert "pip install 'openmm-cgml[molecules]'" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+@pytest.fixture
+def polymer_parameters(monkeypatch):
+    from openmm_cgml.starting import polymer_parameters
+
+    monkeypatch.setattr(polymer_parameters, "parametrize", fake_parameters)
+    monkeypatch.setattr(polymer_parameters, "compare_systems", lambda *_: 0.0)  # made-up bonds depend on the geometry
+
+
+def test_init_of_a_polymer_says_what_comes_next(tmp_path, capsys, polymer_parameters):
+    path = tmp_path / "peo"
+    assert run(path, "--repeat", "[*]CCO[*]", "--chains", "12x25", "--beads", 1, "--ends", "C[*]") == 0
+    shown = capsys.readouterr().out
+    assert "Chains of 25 units [*]CCO[*] (1 bead a unit) at 300 K and 1 atm" in shown
+    assert f"openmm-cgml simulate {path}/runs/refined --chains 12x25" in shown
+    assert [bead.type for bead in read_specification(path).residues[0].beads] == ["C3H7O"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--repeat", "[*]CCO[*]"), "--chains 10x50"),
+        (("--chains", "10x50"), "--repeat"),
+        (("--repeat", "[*]CCO[*]", "--chains", "10x50", "--smiles", "CO"), "each in a folder of its own"),
+        (("--repeat", "[*]CCO[*]", "--chains", "10x50", "--beads", 1, "--beads", 2), "give one"),
+        (("--repeat", "[*]CCO[*]", "--chains", "10x50", "--tacticity", "random"), "tacticity"),
+        (("--molecules", 500), "--smiles"),
+    ],
+)
+def test_options_of_a_polymer_that_make_no_sense_are_told(tmp_path, capsys, arguments, message):
+    assert run(tmp_path / "x", *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()

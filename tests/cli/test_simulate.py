@@ -151,8 +151,11 @@ def test_priors_alone_have_no_network_to_evaluate_less_often(model, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--duration", "1 ps"], "--molecules 500 builds a box"),
-        (["--molecules", "80", "--from", "build", "--duration", "1 ps"], "--molecules 500 builds a box"),
+        (["--duration", "1 ps"], "--molecules 500 or --chains 10x50 builds a box"),
+        (
+            ["--molecules", "80", "--from", "build", "--duration", "1 ps"],
+            "--molecules 500 or --chains 10x50 builds a box",
+        ),
         (["--from", "nothing.cif", "--duration", "1 ps"], "no such file"),
         (["--molecules", "80"], "duration: missing"),
         (["--molecules", "80", "--duration", "100"], "has no unit"),

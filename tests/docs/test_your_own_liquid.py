@@ -1,17 +1,12 @@
 """The commands of the page, at toy size."""
 
-import re
-import shlex
-from pathlib import Path
-
 import pytest
 
-from openmm_cgml.cli.app import main
 from openmm_cgml.storage import read_json
+from tests.docs.pages import blocks, run
 from tests.starting.test_force_field_xml import needs_ambertools
 
-PAGE = (Path(__file__).parents[2] / "docs" / "your-own-liquid.md").read_text(encoding="utf8")
-_BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGE = "your-own-liquid.md"
 SMALLER = {"500": "100", "CO=400": "CO=80", "O=100": "O=20", "200 ps": "3 ps"}
 TOY = {
     "reference": "--density '0.72 g/cm^3' --stretch 0.01 --duration '1.6 ps' --frame-interval '8 fs' --platform CPU --threads 1",
@@ -20,27 +15,15 @@ TOY = {
 }  # fmt: skip
 
 
-def blocks(kind):
-    return [text for language, text in _BLOCK.findall(PAGE) if language == kind]
-
-
-def run(line):
-    program, verb, *arguments = (SMALLER.get(word, word) for word in shlex.split(line))
-    assert program == "openmm-cgml"
-    with pytest.raises(SystemExit) as leaving:
-        main([verb, *arguments, *shlex.split(TOY.get(verb, ""))])
-    assert leaving.value.code == 0, line
-
-
 @pytest.mark.slow
 @pytest.mark.backend
 @needs_ambertools
 def test_methanol_gets_from_smiles_to_a_report(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    install, *lines = blocks("bash")[0].splitlines()
+    install, *lines = blocks(PAGE, "bash")[0].splitlines()
     assert install == 'pip install "openmm-cgml[molecules]"' and len(lines) + 1 <= 7
     for line in lines:
-        run(line)
+        run(line, SMALLER, TOY)
     assert (tmp_path / "methanol" / "runs" / "report" / "report.html").is_file()
     assert read_json(tmp_path / "methanol" / "runs" / "data" / "run.json")["verb"] == "map"
     readme = (tmp_path / "methanol" / "README.md").read_text()
@@ -51,12 +34,12 @@ def test_methanol_gets_from_smiles_to_a_report(tmp_path, monkeypatch, capsys):
 @needs_ambertools
 def test_other_commands_and_the_python_of_the_page_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for block in blocks("bash")[1:]:
+    for block in blocks(PAGE, "bash")[1:]:
         for line in block.splitlines():
-            run(line)
+            run(line, SMALLER, TOY)
     assert (tmp_path / "methanol-2bead" / "mapping.png").is_file()
     report = read_json(tmp_path / "blend" / "runs" / "reference" / "report.json")
     assert set(report["pair_rdfs"]) == {"M01-M01", "M01-HOH", "HOH-HOH"}
-    for block in blocks("python"):
+    for block in blocks(PAGE, "python"):
         exec(compile(block, "your-own-liquid.md", "exec"), {"__name__": "page"})
     assert (tmp_path / "methanol-gasteiger" / "README.md").is_file()

@@ -1,6 +1,7 @@
 """A small, dilute box of short polyethylene chains."""
 
 from openmm_cgml.reference import ChainBox, find_polymer
+from openmm_cgml.reference.chain_force_fields import find_chain_force_field
 from openmm_cgml.specification import ReferenceSpecification, read_specification
 
 N_CHAINS, MONOMERS = 2, 4
@@ -19,4 +20,4 @@ def specification(**changes):
 
 
 def box(n_chains=N_CHAINS, monomers=MONOMERS):
-    return ChainBox(find_polymer("polyethylene"), n_chains, monomers, "gaff-2.11")
+    return ChainBox(find_polymer("polyethylene"), n_chains, monomers, find_chain_force_field("gaff-2.11"))

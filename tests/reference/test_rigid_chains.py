@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from openmm_cgml.errors import SimulationError
-from openmm_cgml.reference import rigid_chains
+from openmm_cgml.reference import chain_growth
 from openmm_cgml.reference.rigid_chains import RigidResidue, grow_rigid_chains, superpose
 
 EXIT = np.array([0.4, 0.1, 0.0]) + np.array([[0.0, 0.0, 0.0], [0.0, 0.15, 0.0], [0.1, 0.0, 0.0]])
@@ -71,6 +71,6 @@ def test_chains_keep_their_distance_from_each_other_and_from_their_images():
 
 
 def test_a_box_that_is_too_full_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(rigid_chains, "_TRIALS_PER_RESIDUE", 10)
-    with pytest.raises(SimulationError, match=r"4 rigid residues found no way through a box of 1\.000 nm.*density"):
+    monkeypatch.setattr(chain_growth, "_TRIALS_PER_RESIDUE", 10)
+    with pytest.raises(SimulationError, match=r"4 residues found no way through a box of 1\.000 nm.*density"):
         grown(n_chains=9, edge=1.0)

@@ -104,7 +104,7 @@ def test_terms_follow_from_the_beads(tmp_path):
         (["CO=400", "O"], {}, "--smiles CO=400 --smiles O=100"),
         (["CO=400", "O=100"], {"molecules": 500}, "a mixture needs the number of each kind"),
         (["CO=0", "O=100"], {}, "a kind of molecule that is not there"),
-        (["CO"], {"molecules": 10}, "fill a box of about"),
+        (["CO"], {"molecules": 10}, "a box of 10 molecules would be"),
         (["CO"], {"molecules": 500, "beads": (3,)}, "2 heavy atoms and cannot be 3 beads"),
         (["C(", "O=100"], {}, "cannot be read"),
         (["CCO=100", "OCC=100"], {}, "--smiles CCO and --smiles OCC are the same molecule"),
@@ -154,7 +154,7 @@ def test_command_starts_the_same_system_again(tmp_path):
     config = StartConfig(
         smiles=("C=C=300", "CC#N=200"), beads=(1, 2), charges="gasteiger", temperature=320.0, pressure=5.0, seed=3
     )
-    words = shlex.split(folder.command_of(tmp_path / "a", config))[3:]
+    words = shlex.split(folder.command_line(tmp_path / "a", config, StartConfig(smiles=config.smiles)))[3:]
     given = list(zip(words[::2], words[1::2], strict=True))
     again = StartConfig(
         smiles=tuple(v for k, v in given if k == "--smiles"),

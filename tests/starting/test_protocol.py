@@ -47,5 +47,5 @@ def test_small_boxes_have_shorter_cutoffs_with_a_note_and_smaller_ones_are_refus
     assert protocol.cutoff == 0.8
     assert 2 * protocol.model_cutoff < protocol.edge
     assert "takes 158 molecules" in protocol.notes[0] or "takes 15" in protocol.notes[0]
-    with pytest.raises(InputError, match=r"40 molecules fill a box of about 1\.\d\d nm.*take at least 8\d, or 1"):
+    with pytest.raises(InputError, match=r"a box of 40 molecules would be about 1\.\d\d nm.*take at least 8\d, or 1"):
         choose_protocol([parametrized("CO")], [40])
