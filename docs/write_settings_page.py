@@ -37,7 +37,7 @@ from openmm_cgml.specification import (
     StageSpecification,
     SystemSpecification,
 )
-from openmm_cgml.starting import StartConfig, StartPolymerConfig
+from openmm_cgml.starting import StartConfig, StartFromRecordingConfig, StartPolymerConfig
 from openmm_cgml.training.config import DataConfig, FitConfig, TrainingConfig
 from openmm_cgml.units import DIMENSIONS
 from openmm_cgml.validation.quantities import QUANTITIES
@@ -100,6 +100,7 @@ def configurations() -> dict[str, type[Config]]:
         "reference --mean-force": MeanForceConfig,
         "init": StartConfig,
         "init --repeat": StartPolymerConfig,
+        "init --from": StartFromRecordingConfig,
     }
 
 
@@ -133,6 +134,8 @@ def _runs() -> Iterator[str]:
         "init": "Options of `init` ([your own liquid](your-own-liquid.md)), and `StartConfig` in Python.",
         "init --repeat": "Options of `init` for a polymer ([your own polymer](your-own-polymer.md)), and "
         "`StartPolymerConfig` in Python.",
+        "init --from": "Options of `init` for a recording, which is its `--from` ([I have a trajectory "
+        "already](importing.md)), and `StartFromRecordingConfig` in Python.",
     }
     classes = configurations()
     for name, text in texts.items():

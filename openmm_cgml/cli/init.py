@@ -12,7 +12,7 @@ from openmm_cgml.errors import InputError
 if TYPE_CHECKING:
     from openmm_cgml.starting import StartedSystem
 
-_MOLECULES, _POLYMER = "Small molecules", "Polymer"
+_MOLECULES, _POLYMER, _RECORDED = "Small molecules", "Polymer", "What has been simulated"
 _Smiles = Annotated[
     list[str] | None,
     typer.Option(
@@ -47,13 +47,23 @@ _Tacticity = Annotated[
         rich_help_panel=_POLYMER,
     ),
 ]
+_From = Annotated[
+    Path | None,
+    typer.Option("--from", help="Output folder of `reference` or `import`, or a recording.", rich_help_panel=_RECORDED),
+]
+_Mapping = Annotated[
+    Path | None,
+    typer.Option(help="A system.yaml with its beads, such as `suggest` writes.", rich_help_panel=_RECORDED),
+]
 _Beads = Annotated[
     list[int] | None,
     typer.Option(help="Beads of a molecule or unit, connected and of masses as even as can be; 1. Once, or per kind."),
 ]
 _Bead = Annotated[
     list[str] | None,
-    typer.Option(help="Or the atoms of a bead by name, once for each bead: 'C1 H1 H2 H3'."),
+    typer.Option(
+        help="Or the atoms of a bead by name, once for each bead: 'C1 H1 H2 H3', of a recording also 'MTH: C1'."
+    ),
 ]
 _Charges = Annotated[
     str | None, typer.Option(help='Partial charges: "bcc" (AM1-BCC), "abcg2" (made for GAFF-2) or "gasteiger"; bcc.')
@@ -68,6 +78,8 @@ def init(
     chains: _Chains = None,
     ends: _Ends = None,
     tacticity: _Tacticity = None,
+    recording: _From = None,
+    mapping: _Mapping = None,
     beads: _Beads = None,
     bead: _Bead = None,
     charges: _Charges = None,
@@ -76,29 +88,29 @@ def init(
     seed: Annotated[int | None, typer.Option(help="Seed of geometries and conformations.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what init wrote there before.")] = False,
 ) -> None:
-    """Start a system of your own: from SMILES to a folder that runs as it is.
+    """Start a system of your own: from SMILES, or from what has been simulated already, to a folder that runs as it is.
 
-    Writes system.yaml, fit.yaml and refine.yaml with comments, the atomistic force field (GAFF-2, water TIP3P), the
-    molecules, a picture of which atoms make which bead, and a README.md with the commands from here to a report. Needs
-    RDKit and AmberTools, which the extra "molecules" of openmm-cgml brings.
+    Writes system.yaml, fit.yaml and refine.yaml with comments, a picture of which atoms make which bead, and a
+    README.md with the commands from here to a report; from SMILES also the atomistic force field (GAFF-2, water TIP3P)
+    and the molecules. SMILES need RDKit and AmberTools, which the extra "molecules" of openmm-cgml brings.
     """
     from openmm_cgml.cli.run_record import recorded
 
-    common = {
-        "bead": tuple(bead or ()),
-        "charges": charges,
-        "temperature": temperature,
-        "pressure": pressure,
-        "seed": seed,
+    kinds: dict[str, dict[str, Any]] = {
+        "smiles": {"smiles": tuple(smiles or ()), "molecules": molecules},
+        "repeat": {"repeat": repeat, "chains": chains, "ends": tuple(ends or ()), "tacticity": tacticity},
+        "from": {"recording": recording, "mapping": mapping},
     }
-    of_molecules = {"smiles": tuple(smiles or ()), "molecules": molecules}
-    of_polymer = {"repeat": repeat, "chains": chains, "ends": tuple(ends or ()), "tacticity": tacticity}
-    is_polymer = _is_polymer(of_molecules, of_polymer)
-    own = {**of_polymer, "beads": _one(beads)} if is_polymer else {**of_molecules, "beads": tuple(beads or ())}
-    given = {key: value for key, value in {**own, **common}.items() if value is not None}
-    start = _start_polymer if is_polymer else _start_molecules
+    kind = _kind_of(kinds)
+    common = {"bead": tuple(bead or ()), "pressure": pressure}
+    of_smiles = {"charges": charges, "temperature": temperature, "seed": seed}
+    if kind == "from" and (unused := [name for name, value in of_smiles.items() if value is not None]):
+        raise InputError(f"--{unused[0]} is for systems from SMILES; a recording has its own: leave it out")
+    number = tuple(beads or ()) if kind == "smiles" else _one(beads)
+    given = {**kinds[kind], "beads": number, **common, **(of_smiles if kind != "from" else {})}
+    given = {key: value for key, value in given.items() if value is not None}
     with recorded(name, "init", given) as record:
-        started = start(name, given, overwrite)
+        started = _START[kind](name, given, overwrite)
         record.update(notes=list(started.notes))
     typer.echo(f"{started.description}\n")
     for note in started.notes:
@@ -108,23 +120,25 @@ def init(
         typer.echo(f"  {line}")
 
 
-def _is_polymer(of_molecules: dict[str, Any], of_polymer: dict[str, Any]) -> bool:
-    """Whether options describe a polymer; refuses those of both, and of none."""
-    molecules, polymer = ([name for name, value in own.items() if value] for own in (of_molecules, of_polymer))
-    if molecules and polymer:
+def _kind_of(kinds: dict[str, dict[str, Any]]) -> str:
+    """What a system is started from; refuses options of several kinds, and of none."""
+    given = {kind: [name for name, value in own.items() if value] for kind, own in kinds.items()}
+    asked = {kind: ("from" if own[0] == "recording" else own[0]) for kind, own in given.items() if own}
+    if len(asked) > 1:
+        one, other = list(asked.values())[:2]
+        raise InputError(f"--{one} and --{other} are of different kinds of systems; start each in a folder of its own")
+    kind = next(iter(asked), "smiles")
+    needed = {"smiles": ("smiles",), "repeat": ("repeat", "chains"), "from": ("recording",)}[kind]
+    if not all(kinds[kind][name] for name in needed):
         raise InputError(
-            f"--{molecules[0]} is of small molecules and --{polymer[0]} of a polymer; start each in a folder of its own"
+            'say what it is: --smiles CO --molecules 500, or --repeat "[*]CC(C)[*]" --chains 10x50, or --from RECORDING'
         )
-    if polymer and not (of_polymer["repeat"] and of_polymer["chains"]):
-        raise InputError('a polymer needs its repeat unit and chains: --repeat "[*]CC(C)[*]" --chains 10x50')
-    if not polymer and not of_molecules["smiles"]:
-        raise InputError('say what it is: --smiles CO --molecules 500, or --repeat "[*]CC(C)[*]" --chains 10x50')
-    return bool(polymer)
+    return kind
 
 
 def _one(beads: list[int] | None) -> int | None:
     if beads and len(beads) > 1:
-        raise InputError(f"{len(beads)} numbers of beads for one repeat unit; give one")
+        raise InputError(f"{len(beads)} numbers of beads, where every unit or residue has the same; give one")
     return beads[0] if beads else None
 
 
@@ -138,3 +152,12 @@ def _start_polymer(name: Path, given: dict[str, Any], overwrite: bool) -> Starte
     from openmm_cgml.starting import StartPolymerConfig, start_polymer
 
     return start_polymer(name, StartPolymerConfig(**given), overwrite=overwrite)
+
+
+def _start_recorded(name: Path, given: dict[str, Any], overwrite: bool) -> StartedSystem:
+    from openmm_cgml.starting import StartFromRecordingConfig, start_from_recording
+
+    return start_from_recording(name, StartFromRecordingConfig(**given), overwrite=overwrite)
+
+
+_START = {"smiles": _start_molecules, "repeat": _start_polymer, "from": _start_recorded}

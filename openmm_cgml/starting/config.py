@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Literal, Self
 
 import pydantic
 
 from openmm_cgml.config import Config, Pressure, Temperature
 
-__all__ = ["StartConfig", "StartPolymerConfig"]
+__all__ = ["StartConfig", "StartFromRecordingConfig", "StartPolymerConfig"]
 
 _CHAINS = re.compile(r"(\d+)x(\d+)")
 _FEWEST_UNITS = 3
@@ -113,3 +114,29 @@ class StartPolymerConfig(Config):
     def monomers(self) -> int:
         """Units of each chain."""
         return int(self.chains.partition("x")[2])
+
+
+class StartFromRecordingConfig(Config):
+    """What a system that has been simulated already is started from.
+
+    Attributes:
+        recording: Output folder of `reference` or `import`, or a recording.
+        mapping: A system.yaml with its beads, such as `suggest` writes; in place of `beads` and `bead`.
+        beads: Beads of a residue, connected and of masses as even as can be.
+        bead: Atoms of each bead by their names ("C1 C2"), for all residues that have them or for one ("MTH: C1"), in
+            place of `beads`. Hydrogens go with what they are bonded to; residues of which no atom is named have none.
+        pressure: Pressure that fit and refine hold [bar].
+    """
+
+    recording: Path
+    mapping: Path | None = None
+    beads: int = pydantic.Field(default=1, ge=1)
+    bead: tuple[str, ...] = ()
+    pressure: Pressure = 1.01325
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Self:
+        given = [name for name in ("mapping", "beads", "bead") if getattr(self, name) not in (None, 1, ())]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are both given; each alone says what the beads are")
+        return self

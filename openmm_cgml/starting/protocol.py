@@ -13,7 +13,7 @@ from openmm_cgml.reference.atomistic_box import box_length
 from openmm_cgml.starting.force_field_xml import ParametrizedMolecule
 from openmm_cgml.units import DALTON_PER_NM3_IN_G_PER_CM3
 
-__all__ = ["Protocol", "choose_polymer_protocol", "choose_protocol", "shortest_period"]
+__all__ = ["Protocol", "choose_polymer_protocol", "choose_protocol", "model_cutoff", "shortest_period"]
 
 HYDROGEN_MASS = 3.0
 """Of hydrogens in the dynamics [Da]; their heavy atom gives the rest."""
@@ -100,9 +100,18 @@ def _protocol(
         cutoff=cutoff,
         time_step=_LONG_STEP if is_slow else _SHORT_STEP,
         shortest_period=shortest,
-        model_cutoff=min(_MODEL_CUTOFF, math.floor(20 * 0.5 * edge / _MARGIN**0.5) / 20),
+        model_cutoff=model_cutoff(edge / _MARGIN**0.5),
         notes=tuple(_notes(edge, cutoff, number, what)),
     )
+
+
+def model_cutoff(edge: float) -> float:
+    """Cutoff of the pair potentials of beads that a box leaves room for [nm]; 1.2 nm at most.
+
+    Args:
+        edge: Smallest width of the box [nm].
+    """
+    return min(_MODEL_CUTOFF, math.floor(20 * 0.5 * edge) / 20)
 
 
 def shortest_period(each: ParametrizedMolecule) -> float | None:

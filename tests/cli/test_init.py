@@ -100,3 +100,26 @@ def test_options_of_a_polymer_that_make_no_sense_are_told(tmp_path, capsys, argu
     assert run(tmp_path / "x", *arguments) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_init_from_a_recording_is_fitted_as_it_is(tmp_path, capsys):
+    from tests.atoms import benzene_frames, write_recording
+
+    run_folder = write_recording(tmp_path / "run" / "recording", 20, benzene_frames(20, 4)).parent
+    assert run(tmp_path / "liquid", "--from", run_folder, "--bead", "C1 C2", "--bead", "C3 C4", "--bead", "C5 C6") == 0
+    shown = capsys.readouterr().out
+    assert f"openmm-cgml map {run_folder} {tmp_path}/liquid -o {tmp_path}/liquid/runs/data" in shown
+    for line in shown.splitlines():
+        if line.strip().startswith("openmm-cgml map"):
+            with pytest.raises(SystemExit) as leaving:
+                main(line.split()[1:])
+            assert leaving.value.code == 0
+    assert (tmp_path / "liquid" / "runs" / "data" / "recording").exists() or any(
+        (tmp_path / "liquid/runs/data").iterdir()
+    )
+    for wrong, message in (
+        (("--seed", 1), "--seed is for systems from SMILES"),
+        (("--smiles", "CO"), "different kinds"),
+    ):
+        assert run(tmp_path / "x", "--from", run_folder, *wrong) == 2
+        assert message in capsys.readouterr().err
