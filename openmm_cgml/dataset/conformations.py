@@ -56,6 +56,16 @@ class Conformations:
         }
 
     @classmethod
+    def together(cls, parts: Iterable[Conformations]) -> Conformations:
+        """The counts of several data together."""
+        found: dict[str, dict[tuple[str, ...], NDArray[np.int64]]] = {name: {} for name in _SHAPES}
+        for part in parts:
+            for name, histograms in found.items():
+                for types, counts in getattr(part, name).items():
+                    histograms[types] = histograms.get(types, 0) + counts
+        return cls(**found)
+
+    @classmethod
     def from_dict(cls, content: Mapping[str, Any], type_names: Iterable[str]) -> Conformations:
         """The conformations that `to_dict` wrote.
 

@@ -34,9 +34,9 @@ class TrainingSummary(Config):
     temperature: Temperature
     """Temperature of the reference [K]; forces at another temperature are an extrapolation."""
     density: Density | None = None
-    """Density of the reference [g/cm^3], the default for new boxes."""
+    """Density of the reference [g/cm^3], of several boxes the mean; the default for new boxes."""
     dataset: str = ""
-    """Fingerprint of the dataset."""
+    """Fingerprint of the dataset; of several separated by commas."""
     n_frames: int = Field(default=0, ge=0)
     """Frames trained on."""
     n_molecules: int = Field(default=0, ge=0)

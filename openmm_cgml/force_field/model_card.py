@@ -119,7 +119,8 @@ def _training(training: TrainingSummary) -> str:
         "faster than atomistic.",
     ]
     if training.dataset:
-        lines.append(f"Dataset fingerprint: `{training.dataset}`.")
+        prints = [f"`{each}`" for each in training.dataset.split(", ")]
+        lines.append(f"Dataset {'fingerprint' if len(prints) == 1 else 'fingerprints'}: {', '.join(prints)}.")
     if training.closest_approach:
         pairs = ", ".join(f"{pair} {distance:.3f} nm" for pair, distance in sorted(training.closest_approach.items()))
         lines.append(f"Closest approach in the data: {pairs}.")

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from openmm_cgml.dataset import DatasetSummary, ForceMatchingDataset, compute_conformations, summarize
+from openmm_cgml.dataset.conformations import Conformations
 from openmm_cgml.dataset.plausibility import warn_of_implausible_data, warn_of_shared_frames
 from openmm_cgml.errors import InputError
 from openmm_cgml.periodic import minimum_image
@@ -297,28 +298,40 @@ def _scales(parts: Sequence[LabeledFrames]) -> Scales:
     return Scales(**{name: max(value, 1e-12) for name, value in result.items()})
 
 
-def _closest_approach(priors: PriorSet, summary: DatasetSummary) -> dict[str, float]:
+def _closest_approach(priors: PriorSet, summaries: Sequence[DatasetSummary]) -> dict[str, float]:
     """Closest approach between molecules by pair of types [nm], less where the priors found pairs too rare to tell."""
     supported = priors.provenance.get("closest_approach", {})
-    closest = {}
-    for distances in summary.distances:
+    closest: dict[str, float] = {}
+    for distances in (each for summary in summaries for each in summary.distances):
+        if distances.closest_inter is None:
+            continue
         name, other = "-".join(distances.types), "-".join(distances.types[::-1])
-        if distances.closest_inter is not None:
-            closest[name] = min(distances.closest_inter, supported.get(name, supported.get(other, math.inf)))
+        name, other = (other, name) if other in closest else (name, other)
+        known = closest.get(name, supported.get(name, supported.get(other, math.inf)))
+        closest[name] = min(distances.closest_inter, known)
     return closest
 
 
 def manifest_summary(data: FitData) -> dict[str, Any]:
-    """What the manifest of a force field says about its data: keyword arguments of `TrainingSummary`."""
+    """What the manifest of a force field says about its data: keyword arguments of `TrainingSummary`.
+
+    Of several datasets the density is the mean of those with the molecules of the first one, and closest approach and
+    conformations are those of all.
+    """
     first = data.datasets[0]
-    summary = summarize(first)
-    closest = _closest_approach(data.priors, summary)
+    summaries = [summarize(dataset) for dataset in data.datasets]
+    densities = [
+        summary.density
+        for summary, dataset in zip(summaries, data.datasets, strict=True)
+        if summary.density is not None and dataset.topology.fingerprint == first.topology.fingerprint
+    ]
+    chains = [dataset for dataset in data.datasets if len(dataset.topology.dihedrals)]
     return {
         "temperature": first.temperature,
-        "density": summary.density,
-        "dataset": first.fingerprint,
+        "density": float(np.mean(densities)) if densities else None,
+        "dataset": ", ".join(dataset.fingerprint for dataset in data.datasets),
         "n_frames": len(data.keys["train"]),
         "n_molecules": first.topology.n_molecules,
-        "closest_approach": closest,
-        "conformations": compute_conformations(first).to_dict() if len(first.topology.dihedrals) else {},
+        "closest_approach": _closest_approach(data.priors, summaries),
+        "conformations": Conformations.together(map(compute_conformations, chains)).to_dict() if chains else {},
     }

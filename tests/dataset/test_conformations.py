@@ -64,6 +64,12 @@ def test_they_come_from_a_dataset_and_back_from_json(tmp_path):
     assert again.to_dict() == found.to_dict()
 
 
+def test_counts_of_several_data_add_up():
+    positions = walks()
+    parts = [conformations_of(TOPOLOGY, positions[:15]), conformations_of(TOPOLOGY, positions[15:])]
+    assert Conformations.together(parts).to_dict() == conformations_of(TOPOLOGY, positions).to_dict()
+
+
 def test_type_names_may_hold_hyphens_and_wrong_histograms_are_refused():
     content = {"angles": {"A-B-A-B-A": [1] * 60}}
     assert list(Conformations.from_dict(content, ["A-B", "A"]).angles) in ([("A", "B", "A")], [("A-B", "A-B", "A")])
