@@ -55,14 +55,16 @@ def group_atoms(molecule: SmallMolecule, n_beads: int) -> Groups:
 
 
 def read_groups(molecule: SmallMolecule, texts: Sequence[str]) -> Groups:
-    """The atoms of beads that are given by names of atoms, such as "C1 H1 H2 H3" and "O1 H4".
+    """The atoms of beads that are given by names of atoms, such as "C1 H1 H2 H3" and "O1 H4", or "C1" and "O1".
+
+    Hydrogens that no bead names go with the atom that they are bonded to.
 
     Raises:
         InputError: A name is unknown, an atom is in no bead or in two, or a hydrogen, whose bond is constrained, is in
             another bead than the atom that it is bonded to.
     """
     number = {name: i for i, name in enumerate(molecule.atom_names)}
-    listed = [text.replace(",", " ").split() for text in texts]
+    listed = _with_hydrogens(molecule, [text.replace(",", " ").split() for text in texts])
     names = [name for group in listed for name in group]
     all_names = " ".join(molecule.atom_names)
     if unknown := [name for name in names if name not in number]:
@@ -76,6 +78,17 @@ def read_groups(molecule: SmallMolecule, texts: Sequence[str]) -> Groups:
     groups = tuple(tuple(sorted(number[name] for name in group)) for group in listed)
     _check_hydrogens(molecule, groups)
     return groups
+
+
+def _with_hydrogens(molecule: SmallMolecule, listed: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Names of the atoms of each bead, with those of the hydrogens on them that no bead names."""
+    named = {name for group in listed for name in group}
+    bonded: dict[str, list[str]] = {}
+    for i, j in molecule.bonds:
+        for heavy, light in ((i, j), (j, i)):
+            if molecule.elements[light] == "H" and molecule.atom_names[light] not in named:
+                bonded.setdefault(molecule.atom_names[heavy], []).append(molecule.atom_names[light])
+    return [[*group, *(light for name in group for light in bonded.get(name, ()))] for group in listed]
 
 
 def loose_beads(molecule: SmallMolecule, groups: Groups) -> list[int]:

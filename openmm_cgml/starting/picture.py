@@ -20,7 +20,7 @@ _PANEL = (460, 460)
 
 
 def draw_mapping(molecules: Sequence[SmallMolecule], beads: Sequence[Sequence[Bead]]) -> bytes:
-    """PNG with a panel for each kind of molecule, one color for each bead type.
+    """PNG with a panel for each kind of molecule, one color for each bead type, lighter for every other bead of it.
 
     Atoms carry their names, so that beads can be named by them.
     """
@@ -71,10 +71,19 @@ def _panel(chem: Any, molecule: SmallMolecule, beads: Sequence[Bead], types: Seq
     chem.AllChem.Compute2DCoords(drawn)
     drawn = rdMolDraw2D.PrepareMolForDrawing(drawn, kekulize=True, addChiralHs=False)
     place = [atom.GetIntProp("_place") for atom in drawn.GetAtoms()]
-    color = [_COLORS[types.index(beads[bead_of[own]].type) % len(_COLORS)] for own in place]
+    color = [_color(beads, bead_of[own], types) for own in place]
     bonds = {
         bond.GetIdx(): color[bond.GetBeginAtomIdx()]
         for bond in drawn.GetBonds()
         if bead_of[place[bond.GetBeginAtomIdx()]] == bead_of[place[bond.GetEndAtomIdx()]]
     }
     return drawn, dict(enumerate(color)), bonds
+
+
+def _color(beads: Sequence[Bead], number: int, types: Sequence[str]) -> tuple[float, float, float]:
+    """That of the bead's type, lighter for every other bead of it, so that equal neighbors are told apart."""
+    kind = beads[number].type
+    red, green, blue = _COLORS[types.index(kind) % len(_COLORS)]
+    if sum(bead.type == kind for bead in beads[:number]) % 2 == 0:
+        return red, green, blue
+    return 0.5 * (1 + red), 0.5 * (1 + green), 0.5 * (1 + blue)

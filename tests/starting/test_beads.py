@@ -52,7 +52,7 @@ def test_beads_by_names_of_atoms():
     [
         (["C1 H1 H2 H3", "O2 H4"], "no atom O2 in 'CO'; its atoms are C1 O1"),
         (["C1 H1 H2 H3 H4", "O1"], "bond of H4 to O1 is constrained"),
-        (["C1 H1 H2 H3", "O1"], "atom H4 of 'CO' is in no bead"),
+        (["C1 H1 H2 H3"], "atom O1, H4 of 'CO' is in no bead"),
         (["C1 H1 H2 H3 H4", "O1 H4"], "atom H4 is in two beads"),
         (["C1 O1 H1 H2 H3 H4", " "], "a bead without atoms"),
     ],
@@ -82,3 +82,9 @@ def test_types_do_not_depend_on_the_order_of_beads():
     by_atoms = {bead.atoms: bead.type for bead in there}
     assert [by_atoms[bead.atoms] for bead in back] == [bead.type for bead in back]
     assert np.unique([bead.type for bead in there]).tolist() == ["CH", "CH3", "OH"]
+
+
+def test_hydrogens_that_are_not_named_go_with_what_they_are_bonded_to():
+    methanol = read_smiles("CO", "MTH")
+    assert read_groups(methanol, ("C1", "O1")) == read_groups(methanol, ("C1 H1 H2 H3", "O1 H4"))
+    assert read_groups(methanol, ("C1 H1", "O1"))[0] == (0, 2, 3, 4)
