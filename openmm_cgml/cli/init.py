@@ -52,8 +52,15 @@ _From = Annotated[
     typer.Option("--from", help="Output folder of `reference` or `import`, or a recording.", rich_help_panel=_RECORDED),
 ]
 _Mapping = Annotated[
-    Path | None,
-    typer.Option(help="A system.yaml with its beads, such as `suggest` writes.", rich_help_panel=_RECORDED),
+    list[Path] | None,
+    typer.Option(
+        help="A system.yaml with its beads, such as `suggest` writes, or VOTCA's XML files, once per kind of molecule.",
+        rich_help_panel=_RECORDED,
+    ),
+]
+_Smarts = Annotated[
+    list[str] | None,
+    typer.Option(help="Or patterns, each match of which is a bead: '[CH3][CH2]'.", rich_help_panel=_RECORDED),
 ]
 _Beads = Annotated[
     list[int] | None,
@@ -80,6 +87,7 @@ def init(
     tacticity: _Tacticity = None,
     recording: _From = None,
     mapping: _Mapping = None,
+    smarts: _Smarts = None,
     beads: _Beads = None,
     bead: _Bead = None,
     charges: _Charges = None,
@@ -99,7 +107,7 @@ def init(
     kinds: dict[str, dict[str, Any]] = {
         "smiles": {"smiles": tuple(smiles or ()), "molecules": molecules},
         "repeat": {"repeat": repeat, "chains": chains, "ends": tuple(ends or ()), "tacticity": tacticity},
-        "from": {"recording": recording, "mapping": mapping},
+        "from": {"recording": recording, "mapping": tuple(mapping or ()), "smarts": tuple(smarts or ())},
     }
     kind = _kind_of(kinds)
     common = {"bead": tuple(bead or ()), "pressure": pressure}

@@ -121,22 +121,25 @@ class StartFromRecordingConfig(Config):
 
     Attributes:
         recording: Output folder of `reference` or `import`, or a recording.
-        mapping: A system.yaml with its beads, such as `suggest` writes; in place of `beads` and `bead`.
+        mapping: A system.yaml with its beads, such as `suggest` writes, or VOTCA's XML mapping files, one for each kind
+            of molecule; in place of `beads`, `bead` and `smarts`.
         beads: Beads of a residue, connected and of masses as even as can be.
         bead: Atoms of each bead by their names ("C1 C2"), for all residues that have them or for one ("MTH: C1"), in
             place of `beads`. Hydrogens go with what they are bonded to; residues of which no atom is named have none.
+        smarts: SMARTS patterns of heavy atoms in the order of their priority, each match a bead, in place of `beads`.
         pressure: Pressure that fit and refine hold [bar].
     """
 
     recording: Path
-    mapping: Path | None = None
+    mapping: tuple[Path, ...] = ()
     beads: int = pydantic.Field(default=1, ge=1)
     bead: tuple[str, ...] = ()
+    smarts: tuple[str, ...] = ()
     pressure: Pressure = 1.01325
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> Self:
-        given = [name for name in ("mapping", "beads", "bead") if getattr(self, name) not in (None, 1, ())]
+        given = [name for name in ("mapping", "beads", "bead", "smarts") if getattr(self, name) not in (1, ())]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are both given; each alone says what the beads are")
         return self

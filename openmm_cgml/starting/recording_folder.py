@@ -8,24 +8,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from openmm_cgml.dataset import open_recording
 from openmm_cgml.errors import InputError
-from openmm_cgml.judging import draw_mapping, suggest_mappings
-from openmm_cgml.mapping.descriptions import describe_system, to_yaml
-from openmm_cgml.mapping.named import group_by_names
+from openmm_cgml.judging import draw_mapping
+from openmm_cgml.mapping.descriptions import to_yaml
 from openmm_cgml.mapping.operator import Mapping
 from openmm_cgml.mapping.templates import center_of_mass_mapping
 from openmm_cgml.periodic import box_widths
 from openmm_cgml.shards import FrameStore
-from openmm_cgml.specification import SystemSpecification, read_specification
+from openmm_cgml.specification import SystemSpecification
 from openmm_cgml.starting.config import StartFromRecordingConfig
 from openmm_cgml.starting.files import PICTURE, bonded_priors, fit_text, pair_priors, refine_text
 from openmm_cgml.starting.folder import StartedSystem, command_line
 from openmm_cgml.starting.names import check_system_name
 from openmm_cgml.starting.protocol import model_cutoff
+from openmm_cgml.starting.recorded_beads import describe_beads, labels_of
 from openmm_cgml.starting.texts import filled, pressure_text
 from openmm_cgml.storage import OutputKind, check_output, hold_output, write_atomically
 from openmm_cgml.topology import AtomTopology, CGTopology
@@ -132,14 +129,7 @@ def _describe(
 ) -> SystemSpecification:
     """The system of a recording with the beads that were asked for."""
     temperature = float(store.metadata["temperature"])
-    if config.mapping is not None:
-        given = read_specification(config.mapping)
-        center_of_mass_mapping(given, atoms)  # refuses what is of other atoms
-        found = given.model_copy(update={"reference": None, "literature": {}})
-    elif config.bead:
-        found = describe_system(atoms, group_by_names(atoms, config.bead), name=name, temperature=temperature)
-    else:
-        found = suggest_mappings(atoms, [config.beads], temperature=temperature, methods=["partition"])[0].specification
+    found = describe_beads(name, config, atoms, temperature)
     beads = ", ".join(found.type_names)
     description = f"Beads of {beads} from the recording {config.recording.name} at {temperature:g} K"
     return found.model_copy(
@@ -196,16 +186,8 @@ def _fit_yaml(start: _Start) -> str:
 
 def _picture(atoms: AtomTopology, mapping: Mapping, title: str) -> bytes:
     image = io.BytesIO()
-    draw_mapping(atoms, _labels(mapping), title=title).savefig(image, dpi=110, format="png")
+    draw_mapping(atoms, labels_of(mapping), title=title).savefig(image, dpi=110, format="png")
     return image.getvalue()
-
-
-def _labels(mapping: Mapping) -> NDArray[np.int64]:
-    """The bead of each atom; -1 for none."""
-    weights = mapping.position_weights.tocoo()
-    labels = np.full(mapping.n_atoms, -1, dtype=np.int64)
-    labels[weights.col] = weights.row
-    return labels
 
 
 def _readme(start: _Start) -> str:

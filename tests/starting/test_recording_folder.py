@@ -14,6 +14,7 @@ from openmm_cgml.starting import StartFromRecordingConfig, start_from_recording
 from openmm_cgml.training.config import read_fit_config
 from tests.atoms import benzene_atoms, benzene_frames, write_recording
 from tests.mapping.test_labels import chain_atoms, solution
+from tests.mapping.test_votca import THREE
 from tests.starting.test_folder import commands_of
 
 
@@ -75,11 +76,11 @@ def test_chains_keep_their_ends_and_their_lengths(tmp_path):
 
 
 def test_a_mapping_that_was_suggested_is_taken(tmp_path, benzene):
-    start(tmp_path / "liquid", benzene, mapping="benzene-3bead")
+    start(tmp_path / "liquid", benzene, mapping=("benzene-3bead",))
     specification = read_specification(tmp_path / "liquid")
     assert specification.reference is None and len(specification.residues[0].beads) == 3
     with pytest.raises(InputError):
-        start(tmp_path / "other", benzene, mapping="polyethylene-2bead")
+        start(tmp_path / "other", benzene, mapping=("polyethylene-2bead",))
     assert not (tmp_path / "other").exists()
 
 
@@ -104,7 +105,13 @@ def test_a_recording_without_a_box_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"beads": 2, "bead": ("C1",)}, {"mapping": "benzene-3bead", "beads": 2}, {"beads": 0}]
+    "settings",
+    [
+        {"beads": 2, "bead": ("C1",)},
+        {"mapping": ("benzene-3bead",), "beads": 2},
+        {"smarts": ("cc",), "bead": ("C1",)},
+        {"beads": 0},
+    ],
 )
 def test_settings_that_contradict_each_other_are_refused(tmp_path, settings):
     with pytest.raises(ValueError, match=r"each alone says|greater than or equal"):
@@ -121,3 +128,25 @@ def test_only_what_init_wrote_is_replaced(tmp_path, benzene):
     (tmp_path / "mine" / "system.yaml").write_text("name: mine\n")
     with pytest.raises(OutputExistsError):
         start(tmp_path / "mine", benzene, overwrite=True)
+
+
+def test_votcas_files_are_taken_with_their_types(tmp_path, benzene):
+    text = THREE.replace("<type>C2H2</type>", "<type>RING</type>")
+    (tmp_path / "benzene.xml").write_text(text)
+    start(tmp_path / "liquid", benzene, mapping=(tmp_path / "benzene.xml",))
+    (residue,) = read_specification(tmp_path / "liquid").residues
+    assert [(bead.type, set(bead.atoms)) for bead in residue.beads] == [
+        ("RING", {"C1", "C2", "H1", "H2"}), ("RING", {"C3", "C4", "H3", "H4"}), ("RING", {"C5", "C6", "H5", "H6"}),
+    ]  # fmt: skip
+    (tmp_path / "benzene.xml").write_text(text.replace("12.011 12.011 1.008 1.008", "1 1 1 1"))
+    with pytest.raises(InputError, match="not at the center of mass"):
+        start(tmp_path / "other", benzene, mapping=(tmp_path / "benzene.xml",))
+    with pytest.raises(InputError, match=r"give one system\.yaml, or VOTCA's XML files"):
+        start(tmp_path / "other", benzene, mapping=(tmp_path / "benzene.xml", "benzene-3bead"))
+
+
+def test_matches_of_smarts_are_beads(tmp_path, benzene):
+    pytest.importorskip("rdkit")
+    start(tmp_path / "liquid", benzene, smarts=("cc",))
+    (residue,) = read_specification(tmp_path / "liquid").residues
+    assert [bead.type for bead in residue.beads] == ["C2H2"] * 3
