@@ -46,7 +46,6 @@ def test_the_recipes_for_additions_work(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("page", [*sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")), "../README.md"])
 def test_links_between_pages_lead_somewhere(page):
     path = DOCS / page
-    broken = [
-        target for target in _LINK.findall(path.read_text(encoding="utf8")) if not (path.parent / target).exists()
-    ]
+    text = re.sub(r"`[^`\n]*`", "", path.read_text(encoding="utf8"))  # SMILES in code look like links
+    broken = [target for target in _LINK.findall(text) if not (path.parent / target).exists()]
     assert not broken
