@@ -117,10 +117,17 @@ def test_what_gaff_does_not_know_is_refused(smiles, message):
         oligomer(smiles)
 
 
-@settings(max_examples=15, deadline=None)
+def test_a_chain_of_too_many_atoms_is_refused():
+    with pytest.raises(InputError, match="a chain of it has 257 atoms"):
+        oligomer(f"[*]C{'C(C)(C)C' * 4}[*]", 5)
+
+
+@settings(max_examples=10, deadline=None)
 @given(
-    parts=st.lists(st.sampled_from(["C", "O", "C(=O)", "C(F)(F)", "NC", "C(c1ccccc1)(C)C"]), min_size=1, max_size=4),
-    n_units=st.integers(2, 5),
+    parts=st.lists(
+        st.sampled_from(["C", "O", "C(=O)", "C(F)(F)", "NC", "C(C)(C)C", "Cc1ccc(cc1)"]), min_size=1, max_size=3
+    ),
+    n_units=st.integers(2, 4),
 )
 def test_inner_residues_of_any_chain_are_alike(parts, n_units):
     """Elements, names and bonds within a residue do not depend on where it is in the chain."""
