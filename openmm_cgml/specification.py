@@ -25,9 +25,14 @@ __all__ = [
     "ResidueSpecification",
     "StageSpecification",
     "SystemSpecification",
+    "Tacticity",
     "read_specification",
     "with_protocol",
 ]
+
+
+Tacticity = Literal["isotactic", "syndiotactic", "atactic"]
+"""How the hands of neighboring stereocenters of a chain follow each other."""
 
 
 class AtomSpecification(Config):
@@ -234,7 +239,7 @@ class ReferenceSpecification(Config):
 
     force_field: str
     molecule: Path | dict[str, Path] | None = None
-    tacticity: Literal["isotactic", "syndiotactic", "atactic"] | None = None
+    tacticity: Tacticity | None = None
     stereocenter: str | None = None
     density: Density
     time_step: Time = 0.004

@@ -23,6 +23,7 @@ __all__ = [
     "identify_force_field",
     "read_atomistic_model",
     "read_force_field_text",
+    "read_pdb",
 ]
 
 
@@ -145,15 +146,9 @@ def read_atomistic_model(force_field: Path, molecule: Path) -> AtomisticModel:
         InputError: If a file is missing or damaged, the XML holds code, or the PDB more or less than one residue.
     """
     text = read_force_field_text(force_field)
-    if not molecule.is_file():
-        raise InputError(f"{molecule}: no such file; `reference` in system.yaml names it")
-    try:
-        with molecule.open(encoding="utf8") as file:
-            structure = app.PDBFile(file)
-        atoms, residues = list(structure.topology.atoms()), list(structure.topology.residues())
-        positions = np.array(structure.getPositions(asNumpy=True)._value, dtype=np.float64)
-    except (ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:
-        raise InputError(f"{molecule}: OpenMM cannot read this file ({error})") from error
+    structure = read_pdb(molecule)
+    atoms, residues = list(structure.topology.atoms()), list(structure.topology.residues())
+    positions = np.array(structure.getPositions(asNumpy=True)._value, dtype=np.float64)
     missing = [atom.name for atom in atoms if atom.element is None]
     if len(residues) != 1 or missing or not np.isfinite(positions).all():
         raise InputError(
@@ -174,6 +169,21 @@ def read_atomistic_model(force_field: Path, molecule: Path) -> AtomisticModel:
         bonds=tuple(sorted(_pair(bond) for bond in structure.topology.bonds())),
         force_field_xml=text,
     )
+
+
+def read_pdb(path: Path) -> app.PDBFile:
+    """A PDB file as OpenMM reads it.
+
+    Raises:
+        InputError: There is no such file, or OpenMM cannot read it.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; `reference` in system.yaml names it")
+    try:
+        with path.open(encoding="utf8") as file:
+            return app.PDBFile(file)
+    except (ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:
+        raise InputError(f"{path}: OpenMM cannot read this file ({error})") from error
 
 
 def read_force_field_text(path: Path) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +19,9 @@ from scipy.spatial.transform import Rotation
 from openmm_cgml.errors import InputError
 from openmm_cgml.periodic import minimum_image, torsion_angles
 from openmm_cgml.reference.chain_growth import NextResidue, grow_chains
+from openmm_cgml.specification import Tacticity
 
-__all__ = ["FlexibleResidue", "Placement", "Tacticity", "collect_torsions", "grow_flexible_chains", "hand_of"]
-
-Tacticity = Literal["isotactic", "syndiotactic", "atactic"]
+__all__ = ["FlexibleResidue", "Placement", "collect_torsions", "grow_flexible_chains", "hand_of"]
 
 _CLOSEST = 0.32  # nm between heavy atoms of a chain that are far along it
 _CLOSEST_OTHERS = 0.36  # nm between heavy atoms of different chains

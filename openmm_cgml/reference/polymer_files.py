@@ -8,21 +8,20 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from openmm import app
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import shortest_path
 
 from openmm_cgml.errors import InputError
+from openmm_cgml.mapping.heavy_atoms import bond_distances
+from openmm_cgml.reference.atomistic_models import read_pdb
 from openmm_cgml.reference.flexible_chains import (
     FlexibleResidue,
     Placement,
-    Tacticity,
     collect_torsions,
     grow_flexible_chains,
     hand_of,
 )
 from openmm_cgml.reference.polymers import AtomisticPolymer, MonomerUnit
-from openmm_cgml.specification import ChainSpecification
+from openmm_cgml.specification import ChainSpecification, Tacticity
+from openmm_cgml.topology.graph import connected_components
 
 __all__ = ["read_polymer"]
 
@@ -67,7 +66,6 @@ def read_polymer(
     *,
     tacticity: Tacticity | None = None,
     stereocenter: str | None = None,
-    source: str = "",
 ) -> AtomisticPolymer:
     """A polymer whose chains are grown from the conformations of a short one.
 
@@ -77,7 +75,6 @@ def read_polymer(
         chain: What `system.yaml` says of the chain.
         tacticity: How the hands of stereocenters follow each other; None takes them as the conformations have them.
         stereocenter: Name of the atom that is the stereocenter of a residue.
-        source: Where the force field comes from, for the record.
 
     Raises:
         InputError: The file is missing or damaged, holds another chain, or the stereocenter is none.
@@ -86,10 +83,8 @@ def read_polymer(
     _check_residues(short, chain)
     entry, exit_ = _check_link(short, chain)
     units = [_unit(short, number) for number in (0, 1, len(short.residues) - 1)]
-    laid = [
-        [_placement(short, positions, number, entry, exit_, stereocenter) for number in range(len(short.residues))]
-        for positions in short.conformations
-    ]
+    sites = [_site(short, number, entry, exit_, stereocenter) for number in range(len(short.residues))]
+    laid = [[site.placement(positions) for site in sites] for positions in short.conformations]
     if tacticity is not None:
         laid += [[placement.mirrored() for placement in placements] for placements in laid]
     inner = range(1, len(short.residues) - 1)
@@ -107,7 +102,7 @@ def read_polymer(
 
     return AtomisticPolymer(
         name=chain.name,
-        source=source or f"conformations of {path.name}",
+        source=f"conformations of {path.name}",
         head=units[0],
         body=units[1],
         tail=units[2],
@@ -117,16 +112,9 @@ def read_polymer(
 
 
 def _read(path: Path) -> _ShortChain:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; `reference` in system.yaml names it")
-    try:
-        with path.open(encoding="utf8") as file:
-            structure = app.PDBFile(file)
-        topology = structure.topology
-        atoms = list(topology.atoms())
-        models = [np.array(structure.getPositions(True, n)._value, float) for n in range(structure.getNumFrames())]
-    except (ValueError, LookupError, AttributeError, TypeError, AssertionError) as error:
-        raise InputError(f"{path}: OpenMM cannot read this file ({error})") from error
+    structure = read_pdb(path)
+    topology, atoms = structure.topology, list(structure.topology.atoms())
+    models = [np.array(structure.getPositions(True, n)._value, float) for n in range(structure.getNumFrames())]
     missing = [atom.name for atom in atoms if atom.element is None]
     if missing or any(model.shape != (len(atoms), 3) or not np.isfinite(model).all() for model in models):
         raise InputError(
@@ -195,21 +183,34 @@ def _unit(short: _ShortChain, number: int) -> MonomerUnit:
     )
 
 
-def _placement(
-    short: _ShortChain,
-    positions: NDArray[np.float64],
-    number: int,
-    entry: str,
-    exit_: str,
-    stereocenter: str | None,
-) -> Placement:
-    """A residue of a conformation; at the ends of the chain the atoms that end it take the place of neighbors."""
-    atoms = short.residues[number]
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Site:
+    """Where a residue of the short chain and what surrounds it are found in a conformation.
+
+    Attributes:
+        atoms: Numbers of its atoms.
+        before: Number of the atom that its entry atom is bonded to; at the start of the chain one that ends it.
+        after: Number of the atom that its exit atom is bonded to; at the end of the chain one that ends it.
+        center: Numbers of its stereocenter and of three of its neighbors; None without one.
+    """
+
+    atoms: list[int]
+    before: int
+    after: int
+    center: list[int] | None
+
+    def placement(self, positions: NDArray[np.float64]) -> Placement:
+        """The residue as it is in a conformation [nm], shape (n_atoms, 3)."""
+        hand = 0 if self.center is None else hand_of(positions[self.center[0]], positions[self.center[1:]])
+        return Placement(
+            positions=positions[self.atoms], before=positions[self.before], after=positions[self.after], hand=hand
+        )
+
+
+def _site(short: _ShortChain, number: int, entry: str, exit_: str, stereocenter: str | None) -> _Site:
     before, after = _outer(short, number, entry, -1), _outer(short, number, exit_, +1)
-    hand = 0
-    if stereocenter is not None:
-        hand = hand_of(*_around_center(short, positions, number, stereocenter, before, after))
-    return Placement(positions=positions[atoms], before=positions[before], after=positions[after], hand=hand)
+    center = None if stereocenter is None else _around_center(short, number, stereocenter, before, after)
+    return _Site(atoms=short.residues[number], before=before, after=after, center=center)
 
 
 def _outer(short: _ShortChain, number: int, name: str, step: int) -> int:
@@ -228,10 +229,8 @@ def _outer(short: _ShortChain, number: int, name: str, step: int) -> int:
     return ends[0]
 
 
-def _around_center(
-    short: _ShortChain, positions: NDArray[np.float64], number: int, name: str, before: int, after: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A stereocenter and three of its neighbors in an order that is the same for all residues."""
+def _around_center(short: _ShortChain, number: int, name: str, before: int, after: int) -> list[int]:
+    """Numbers of a stereocenter and of three of its neighbors, in an order that is the same for all residues."""
     center = _named(short, number, name)
     bonded = short.neighbors(center)
     own = [atom for atom in bonded if atom not in (before, after)]
@@ -241,7 +240,7 @@ def _around_center(
             f"{short.path}: reference.stereocenter {name} of residue {short.residue_names[number]} has {len(order)} "
             "neighbors; a stereocenter has four"
         )
-    return positions[center], positions[order[:3]]
+    return [center, *order[:3]]
 
 
 def _named(short: _ShortChain, number: int, name: str) -> int:
@@ -259,12 +258,13 @@ def _flexible(
 ) -> FlexibleResidue:
     unit = _unit(short, number)
     n_atoms, bonds = len(unit.atom_names), np.array(unit.bonds, dtype=np.int64).reshape(-1, 2)
-    graph = csr_array((np.ones(len(bonds)), bonds.T), shape=(n_atoms, n_atoms))
+    if connected_components(n_atoms, bonds).max() > 0:
+        raise InputError(f"{short.path}: bonds do not hold residue {unit.residue_name} together; add CONECT records")
+    adjacency = np.zeros((n_atoms, n_atoms), dtype=np.bool_)
+    adjacency[bonds[:, 0], bonds[:, 1]] = adjacency[bonds[:, 1], bonds[:, 0]] = True
     heavy = np.array([i for i, symbol in enumerate(unit.elements) if symbol != "H"], dtype=np.int64)
     ends = [unit.atom_names.index(entry), unit.atom_names.index(exit_)]
-    distances = shortest_path(graph, directed=False, unweighted=True, indices=ends)[:, heavy]
-    if not np.isfinite(distances).all():
-        raise InputError(f"{short.path}: bonds do not hold residue {unit.residue_name} together; add CONECT records")
+    distances = bond_distances(adjacency)[ends][:, heavy]
     sides = [sorted(b if a == end else a for a, b in unit.bonds if end in (a, b)) for end in ends]
     return FlexibleResidue(
         placements=tuple(placements),
@@ -273,6 +273,6 @@ def _flexible(
         entry_side=sides[0][0] if sides[0] else None,
         exit_side=sides[1][0] if sides[1] else None,
         heavy=heavy,
-        to_entry=distances[0].astype(np.int64),
-        to_exit=distances[1].astype(np.int64),
+        to_entry=distances[0],
+        to_exit=distances[1],
     )

@@ -9,6 +9,7 @@ from typing import Literal, Self
 import pydantic
 
 from openmm_cgml.config import Config, Pressure, Temperature
+from openmm_cgml.specification import Tacticity
 
 __all__ = ["StartConfig", "StartFromRecordingConfig", "StartPolymerConfig"]
 
@@ -85,7 +86,7 @@ class StartPolymerConfig(Config):
     repeat: str
     ends: tuple[str, ...] = pydantic.Field(default=(), max_length=2)
     chains: str
-    tacticity: Literal["isotactic", "syndiotactic", "atactic"] | None = None
+    tacticity: Tacticity | None = None
     beads: int = pydantic.Field(default=1, ge=1)
     bead: tuple[str, ...] = ()
     charges: Literal["bcc", "abcg2", "gasteiger"] = "bcc"

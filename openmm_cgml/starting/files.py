@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,17 @@ from scipy.sparse.csgraph import shortest_path
 
 from openmm_cgml.starting.beads import Bead, bead_bonds
 from openmm_cgml.starting.molecules import SmallMolecule
+from openmm_cgml.starting.pdb import pdb_text
 from openmm_cgml.starting.protocol import HYDROGEN_MASS, Protocol
-from openmm_cgml.starting.texts import Described, counted, filled, pressure_text, reason_of_step
+from openmm_cgml.starting.texts import (
+    Described,
+    commands_from_data,
+    counted,
+    filled,
+    pressure_text,
+    reason_of_step,
+    reference_command,
+)
 
 __all__ = [
     "FORCE_FIELD",
@@ -109,19 +117,14 @@ def _longest_path(bonds: Sequence[tuple[int, int]]) -> int:
 
 def molecule_pdb(molecule: SmallMolecule) -> str:
     """One molecule as a PDB file with its bonds (CONECT)."""
-    lines = [f"REMARK   1 {molecule.smiles}"[:80]]
-    for number, (name, symbol, place) in enumerate(
-        zip(molecule.atom_names, molecule.elements, 10 * molecule.positions, strict=True), 1
-    ):
-        shown = name if len(name) == 4 else f" {name}"
-        x, y, z = place.tolist()
-        lines.append(
-            f"HETATM{number:5d} {shown:<4} {molecule.residue_name:>3} A   1    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00"
-            f"          {symbol.upper():>2}"
-        )
-    both_ways = sorted([*molecule.bonds, *((j, i) for i, j in molecule.bonds)])
-    lines += [f"CONECT{i + 1:5d}{j + 1:5d}" for i, j in both_ways]
-    return "\n".join([*lines, "END", ""])
+    return pdb_text(
+        molecule.smiles,
+        molecule.atom_names,
+        molecule.elements,
+        [(molecule.residue_name, 1)] * molecule.n_atoms,
+        molecule.bonds,
+        molecule.positions[None],
+    )
 
 
 def system_yaml(start: Start) -> str:
@@ -211,21 +214,16 @@ def readme(start: Start) -> str:
 
 def commands(start: Start) -> list[str]:
     """The command lines from installation to report."""
-    folder = shlex.quote(str(start.folder))
     counts = [
         f"--molecules {molecule.residue_name}={count}"
         for molecule, count in zip(start.molecules, start.counts, strict=True)
     ]
     numbers = " ".join(counts) if len(counts) > 1 else f"--molecules {start.n_molecules}"
-    runs = f"{folder}/runs"
     return [
         'pip install "openmm-cgml[molecules]"',
         start.command,
-        f"openmm-cgml reference {folder} -o {runs}/reference --map {runs}/data",
-        f"openmm-cgml fit {folder}/fit.yaml -o {runs}/fit",
-        f"openmm-cgml refine {runs}/fit --data {runs}/data --config {folder}/refine.yaml -o {runs}/refined",
-        f'openmm-cgml simulate {runs}/refined {numbers} --duration "200 ps" -o {runs}/nvt',
-        f"openmm-cgml validate {runs}/nvt --reference {runs}/data -o {runs}/report",
+        reference_command(start.folder),
+        *commands_from_data(start.folder, numbers, "200 ps"),
     ]
 
 

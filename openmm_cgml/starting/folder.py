@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from openmm_cgml.config import Config
 from openmm_cgml.errors import InputError
@@ -148,13 +149,16 @@ def read_counts(config: StartConfig) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return smiles, tuple(count or 0 for _, count in found)
 
 
-def command_line(folder: Path, config: Config, usual: Config) -> str:
+def command_line(
+    folder: Path, config: Config, usual: Config, *, options: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """The command line that starts a system with this configuration.
 
     Args:
         folder: The folder.
         config: The configuration.
         usual: The same where only what has no default is set.
+        options: Options of settings that are called otherwise.
     """
     words = ["openmm-cgml", "init", str(folder)]
     needed = {name for name, field in type(config).model_fields.items() if field.is_required()}
@@ -164,7 +168,7 @@ def command_line(folder: Path, config: Config, usual: Config) -> str:
             continue
         unit = {"temperature": " kelvin", "pressure": " bar"}.get(name, "")
         for each in value if isinstance(value, tuple) else (value,):
-            words += [f"--{name}", f"{each:g}{unit}" if unit else str(each)]
+            words += [f"--{options.get(name, name)}", f"{each:g}{unit}" if unit else str(each)]
     return shlex.join(words)
 
 

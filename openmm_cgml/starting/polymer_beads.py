@@ -18,7 +18,7 @@ _RING = 3
 
 def inner_residue(chain: Oligomer) -> SmallMolecule:
     """The atoms and bonds within an inner residue of a chain, as if they were a molecule."""
-    return _cut(chain, 1, 1)
+    return _inner(chain, 1)
 
 
 def unit_groups(chain: Oligomer, n_beads: int, texts: Sequence[str] = ()) -> Groups:
@@ -42,7 +42,7 @@ def chain_beads(chain: Oligomer, groups: Groups) -> tuple[tuple[Bead, ...], tupl
         groups: Numbers of the atoms of each bead of an inner residue.
     """
     n_unit = len(chain.residues[1])
-    ring = _cut(chain, 1, _RING)
+    ring = _inner(chain, _RING)
     everywhere = tuple(tuple(n_unit * k + atom for atom in group) for k in range(_RING) for group in groups)
     inner = name_beads([ring], [everywhere])[0][: len(groups)]
     names = [chain.atom_names[atom] for atom in chain.residues[1]]
@@ -72,9 +72,9 @@ def _with_end(chain: Oligomer, number: int, inner: Sequence[Bead], joint: int) -
     return tuple(beads)
 
 
-def _cut(chain: Oligomer, number: int, repeats: int) -> SmallMolecule:
-    """The atoms of a residue so many times; more than once in a ring, each bonded to the next."""
-    residue = chain.residues[number]
+def _inner(chain: Oligomer, repeats: int) -> SmallMolecule:
+    """The atoms of an inner residue so many times; more than once in a ring, each bonded to the next."""
+    residue = chain.residues[1]
     place = {atom: i for i, atom in enumerate(residue)}
     n_atoms = len(residue)
     names = tuple(chain.atom_names[atom] for atom in residue)
@@ -89,7 +89,7 @@ def _cut(chain: Oligomer, number: int, repeats: int) -> SmallMolecule:
     elements = tuple(chain.molecule.elements[atom] for atom in residue)
     return SmallMolecule(
         smiles=chain.molecule.smiles,
-        residue_name=chain.residue_names[number],
+        residue_name=chain.residue_names[1],
         atom_names=names * repeats,
         elements=elements * repeats,
         bonds=tuple(sorted(bonds)),

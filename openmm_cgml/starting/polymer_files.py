@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,16 @@ from openmm_cgml.starting.beads import Bead
 from openmm_cgml.starting.config import StartPolymerConfig
 from openmm_cgml.starting.files import bonded_priors, fit_text, pair_priors, refine_text, residue_entry
 from openmm_cgml.starting.oligomers import Oligomer, RepeatUnit
+from openmm_cgml.starting.pdb import pdb_text
 from openmm_cgml.starting.protocol import HYDROGEN_MASS, Protocol
-from openmm_cgml.starting.texts import counted, filled, pressure_text, reason_of_step
+from openmm_cgml.starting.texts import (
+    commands_from_data,
+    counted,
+    filled,
+    pressure_text,
+    reason_of_step,
+    reference_command,
+)
 
 __all__ = [
     "CHAIN",
@@ -158,39 +165,19 @@ def polymer_readme(start: PolymerStart) -> str:
 
 def polymer_commands(start: PolymerStart) -> list[str]:
     """The command lines from installation to report."""
-    folder = shlex.quote(str(start.folder))
-    runs = f"{folder}/runs"
     return [
         'pip install "openmm-cgml[molecules]"',
         start.command,
-        f"openmm-cgml reference {folder} -o {runs}/reference --map {runs}/data",
-        f"openmm-cgml fit {folder}/fit.yaml -o {runs}/fit",
-        f"openmm-cgml refine {runs}/fit --data {runs}/data --config {folder}/refine.yaml -o {runs}/refined",
-        f'openmm-cgml simulate {runs}/refined --chains {start.config.chains} --duration "500 ps" -o {runs}/nvt',
-        f"openmm-cgml validate {runs}/nvt --reference {runs}/data -o {runs}/report",
+        reference_command(start.folder),
+        *commands_from_data(start.folder, f"--chains {start.config.chains}", "500 ps"),
     ]
 
 
 def chain_pdb(chain: Oligomer) -> str:
     """A short chain as a PDB file: a model for each conformation, and its bonds (CONECT)."""
     molecule = chain.molecule
-    lines = [f"REMARK   1 {molecule.smiles}"[:80]]
-    residue_of = [number for number, members in enumerate(chain.residues) for _ in members]
-    for model, positions in enumerate(chain.conformations, 1):
-        lines.append(f"MODEL     {model:4d}")
-        for number, (name, symbol, residue) in enumerate(
-            zip(chain.atom_names, molecule.elements, residue_of, strict=True)
-        ):
-            shown = name if len(name) == 4 else f" {name}"
-            x, y, z = (10 * positions[number]).tolist()
-            lines.append(
-                f"HETATM{number + 1:5d} {shown:<4} {chain.residue_names[residue]:>3} A{residue + 1:4d}    "
-                f"{x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {symbol.upper():>2}"
-            )
-        lines.append("ENDMDL")
-    both_ways = sorted([*molecule.bonds, *((j, i) for i, j in molecule.bonds)])
-    lines += [f"CONECT{i + 1:5d}{j + 1:5d}" for i, j in both_ways]
-    return "\n".join([*lines, "END", ""])
+    residues = [(chain.residue_names[n], n + 1) for n, members in enumerate(chain.residues) for _ in members]
+    return pdb_text(molecule.smiles, chain.atom_names, molecule.elements, residues, molecule.bonds, chain.conformations)
 
 
 def _residue(start: PolymerStart, number: int) -> Iterator[str]:

@@ -32,6 +32,7 @@ from openmm_cgml.storage import check_output, hold_output, write_atomically
 __all__ = ["start_polymer"]
 
 _DRAWN_UNITS = 3
+"""Of the chain that is drawn and whose charges are made: a residue between two."""
 _GROWN_UNITS = 5
 """Units of the chain whose conformations chains are grown from."""
 _MOST_ATOMS_GROWN = 130
@@ -64,7 +65,7 @@ def start_polymer(folder: str | Path, config: StartPolymerConfig, *, overwrite: 
     drawn = make_oligomer(unit, _DRAWN_UNITS, names, seed=config.seed)
     groups = unit_groups(drawn, config.beads, config.bead)
     chain = _grown_from(unit, drawn, names, config.seed)
-    parameters = parametrize_polymer(unit, names, config.charges, seed=config.seed)
+    parameters = parametrize_polymer(unit, drawn, config.charges, seed=config.seed)
     protocol = choose_polymer_protocol(parameters.chain, _DRAWN_UNITS, config.n_chains, config.monomers)
     start = PolymerStart(
         folder=folder,

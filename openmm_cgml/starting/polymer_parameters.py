@@ -32,8 +32,6 @@ from openmm_cgml.starting.oligomers import Oligomer, RepeatUnit, make_oligomer
 
 __all__ = ["PolymerParameters", "parametrize_polymer"]
 
-_CHARGED_UNITS = 3
-"""Of the chain whose charges are made: a residue between two."""
 _LONGEST = {1: 6, 2: 5}
 """Units of the longest chain that holds all kinds of neighbors, by atoms of a unit along the chain; 4 for more."""
 _CLASS = re.compile(r' class\d="([^"]*)"')
@@ -57,7 +55,7 @@ class PolymerParameters:
 
 
 def parametrize_polymer(
-    unit: RepeatUnit, residue_names: Sequence[str], charges: Charges = "bcc", *, seed: int = 1
+    unit: RepeatUnit, charged: Oligomer, charges: Charges = "bcc", *, seed: int = 1
 ) -> PolymerParameters:
     """GAFF-2 parameters of the residues of a polymer.
 
@@ -65,19 +63,18 @@ def parametrize_polymer(
 
     Args:
         unit: The repeat unit.
-        residue_names: Names of the first, the inner and the last residue.
+        charged: A chain of three units, whose residues' charges are taken.
         charges: See `parametrize`.
-        seed: Seed of the chain's conformation.
+        seed: Seed of the other chains' conformations.
 
     Raises:
         InputError: A program gives up, a parameter has no analogy in GAFF-2, or the atom types of inner residues
             differ.
         MissingDependencyError: RDKit or AmberTools is missing.
     """
-    charged = make_oligomer(unit, _CHARGED_UNITS, residue_names, seed=seed)
     made = parametrize(charged.molecule, charges)
     own = residue_charges(charged, _charges(made.system))
-    chains = [make_oligomer(unit, n, residue_names, seed=seed) for n in _lengths(unit)]
+    chains = [make_oligomer(unit, n, charged.residue_names, seed=seed) for n in _lengths(unit)]
     known = [(chain, parametrize(chain.molecule, _spread_charges(chain, own))) for chain in chains]
     _check_types(unit, known)
     xml = _write(known, made.source)
@@ -92,7 +89,7 @@ def parametrize_polymer(
     return PolymerParameters(
         xml=xml,
         chain=ParametrizedMolecule(molecule=charged.molecule, parameters=made),
-        source=f"{made.source}; charges of the residues of a chain of {_CHARGED_UNITS}",
+        source=f"{made.source}; charges of the residues of a chain of {len(charged.residues)}",
         notes=made.notes,
     )
 

@@ -23,7 +23,7 @@ from openmm_cgml.starting.folder import StartedSystem, command_line
 from openmm_cgml.starting.names import check_system_name
 from openmm_cgml.starting.protocol import model_cutoff
 from openmm_cgml.starting.recorded_beads import describe_beads, labels_of
-from openmm_cgml.starting.texts import filled, pressure_text
+from openmm_cgml.starting.texts import commands_from_data, filled, pressure_text
 from openmm_cgml.storage import OutputKind, check_output, hold_output, write_atomically
 from openmm_cgml.topology import AtomTopology, CGTopology
 
@@ -99,7 +99,7 @@ def start_from_recording(
     usual = StartFromRecordingConfig(recording=config.recording)
     start = _Start(
         folder=folder,
-        command=command_line(folder, config, usual).replace(" --recording ", " --from "),
+        command=command_line(folder, config, usual, options={"recording": "from"}),
         config=config,
         specification=specification,
         target=mapping.target,
@@ -210,15 +210,11 @@ def _readme(start: _Start) -> str:
 def _commands(start: _Start) -> list[str]:
     """The command lines from the recording to a report."""
     folder, recording = shlex.quote(str(start.folder)), shlex.quote(str(start.config.recording))
-    runs = f"{folder}/runs"
     counts = [f"--molecules {r.name}={r.count}" for r in start.specification.residues if r.count]
     counts += [f"--chains {chain.name}={chain.count}x{chain.monomers}" for chain in start.specification.chains]
     return [
         "pip install openmm-cgml",
         start.command,
-        f"openmm-cgml map {recording} {folder} -o {runs}/data",
-        f"openmm-cgml fit {folder}/fit.yaml -o {runs}/fit",
-        f"openmm-cgml refine {runs}/fit --data {runs}/data --config {folder}/refine.yaml -o {runs}/refined",
-        f'openmm-cgml simulate {runs}/refined {" ".join(counts)} --duration "200 ps" -o {runs}/nvt',
-        f"openmm-cgml validate {runs}/nvt --reference {runs}/data -o {runs}/report",
+        f"openmm-cgml map {recording} {folder} -o {folder}/runs/data",
+        *commands_from_data(start.folder, " ".join(counts), "200 ps"),
     ]

@@ -10,7 +10,15 @@ from typing import Protocol as Interface
 
 from openmm_cgml.starting.protocol import Protocol
 
-__all__ = ["Described", "counted", "filled", "pressure_text", "reason_of_step"]
+__all__ = [
+    "Described",
+    "commands_from_data",
+    "counted",
+    "filled",
+    "pressure_text",
+    "reason_of_step",
+    "reference_command",
+]
 
 ATMOSPHERE = 1.01325  # bar
 
@@ -46,6 +54,30 @@ def filled(template: str, start: Described, **values: str) -> str:
         pressure=pressure_text(start.pressure),
         **values,
     )
+
+
+def reference_command(folder: Path) -> str:
+    """The command line that simulates the atomistic system of a folder and maps it."""
+    name = shlex.quote(str(folder))
+    return f"openmm-cgml reference {name} -o {name}/runs/reference --map {name}/runs/data"
+
+
+def commands_from_data(folder: Path, numbers: str, duration: str) -> list[str]:
+    """The command lines from the mapped data of a folder to a report.
+
+    Args:
+        folder: The folder.
+        numbers: Options of `simulate` that say how many molecules or chains.
+        duration: Length of the simulation.
+    """
+    name = shlex.quote(str(folder))
+    runs = f"{name}/runs"
+    return [
+        f"openmm-cgml fit {name}/fit.yaml -o {runs}/fit",
+        f"openmm-cgml refine {runs}/fit --data {runs}/data --config {name}/refine.yaml -o {runs}/refined",
+        f'openmm-cgml simulate {runs}/refined {numbers} --duration "{duration}" -o {runs}/nvt',
+        f"openmm-cgml validate {runs}/nvt --reference {runs}/data -o {runs}/report",
+    ]
 
 
 def pressure_text(pressure: float) -> str:

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from openmm_cgml.cli.app import main
+from openmm_cgml.dataset import ForceMatchingDataset
 from openmm_cgml.errors import MissingDependencyError
 from openmm_cgml.specification import read_specification
 from openmm_cgml.starting import folder
@@ -114,9 +115,8 @@ def test_init_from_a_recording_is_fitted_as_it_is(tmp_path, capsys):
             with pytest.raises(SystemExit) as leaving:
                 main(line.split()[1:])
             assert leaving.value.code == 0
-    assert (tmp_path / "liquid" / "runs" / "data" / "recording").exists() or any(
-        (tmp_path / "liquid/runs/data").iterdir()
-    )
+    dataset = ForceMatchingDataset.open(tmp_path / "liquid" / "runs" / "data")
+    assert (dataset.topology.n_beads, dataset.n_frames) == (60, 4)
     for wrong, message in (
         (("--seed", 1), "--seed is for systems from SMILES"),
         (("--smiles", "CO"), "different kinds"),

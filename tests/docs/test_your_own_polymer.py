@@ -7,7 +7,7 @@ from tests.docs.pages import blocks, run
 from tests.starting.test_force_field_xml import needs_ambertools
 
 PAGE = "your-own-polymer.md"
-SMALLER = {"500 ps": "3 ps", "10x20": "10x12", "100x200": "10x30"}
+SMALLER = {"500 ps": "3 ps", "10x20": "10x12"}
 TOY = {
     "init": "--charges gasteiger",
     "reference": "--density '0.6 g/cm^3' --stretch 0.01 --duration '1.6 ps' --frame-interval '8 fs' --platform CPU --threads 1",

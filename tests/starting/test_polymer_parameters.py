@@ -19,6 +19,11 @@ from tests.starting.test_force_field_xml import needs_ambertools
 NAMES = ("AAH", "AAM", "AAT")
 
 
+def made_of(smiles, charges="bcc"):
+    repeat = read_repeat_unit(smiles)
+    return parametrize_polymer(repeat, make_oligomer(repeat, 3, NAMES), charges)
+
+
 # One, two, three and four atoms along the chain; a ring, an amide, branches, a double bond.
 @needs_ambertools
 @pytest.mark.slow
@@ -29,7 +34,7 @@ NAMES = ("AAH", "AAM", "AAT")
 def test_energies_of_a_longer_chain_are_those_of_tleap(smiles):
     """Seven units, longer than any chain that the force field was written from."""
     repeat = read_repeat_unit(smiles)
-    made = parametrize_polymer(repeat, NAMES, "gasteiger")
+    made = parametrize_polymer(repeat, make_oligomer(repeat, 3, NAMES), "gasteiger")
     chain = make_oligomer(repeat, 7, NAMES)
     topology = chain.topology()
     system = app.ForceField(io.StringIO(made.xml)).createSystem(
@@ -46,7 +51,7 @@ def test_energies_of_a_longer_chain_are_those_of_tleap(smiles):
 @pytest.mark.slow
 def test_a_force_field_without_the_terms_between_residues_is_noticed():
     repeat = read_repeat_unit("[*]CCO[*]")
-    made = parametrize_polymer(repeat, NAMES, "gasteiger")
+    made = parametrize_polymer(repeat, make_oligomer(repeat, 3, NAMES), "gasteiger")
     chain = make_oligomer(repeat, 4, NAMES)
     start = made.xml.index('<Proper class1="AAM-C2" class2="AAM-O1" class3="AAM-C1"')
     damaged = made.xml[:start] + made.xml[made.xml.index("\n", start) + 1 :]
@@ -62,7 +67,7 @@ def test_what_is_written_has_every_term_of_a_long_chain(monkeypatch, smiles):
     monkeypatch.setattr(polymer_parameters, "parametrize", fake_parameters)
     monkeypatch.setattr(polymer_parameters, "compare_systems", lambda *_: 0.0)  # made-up bonds depend on the geometry
     repeat = read_repeat_unit(smiles)
-    made = parametrize_polymer(repeat, NAMES)
+    made = parametrize_polymer(repeat, make_oligomer(repeat, 3, NAMES))
     chain = make_oligomer(repeat, 8, NAMES)
     topology = chain.topology()
     system = app.ForceField(io.StringIO(made.xml)).createSystem(
@@ -91,11 +96,11 @@ def test_units_of_alternating_types_are_refused(monkeypatch):
 
     monkeypatch.setattr(polymer_parameters, "parametrize", alternating)
     with pytest.raises(InputError, match="take two units as the repeat unit"):
-        parametrize_polymer(read_repeat_unit("[*]CC(C)[*]"), NAMES)
+        made_of("[*]CC(C)[*]")
 
 
 def test_a_force_field_that_differs_is_refused(monkeypatch):
     monkeypatch.setattr(polymer_parameters, "parametrize", fake_parameters)
     monkeypatch.setattr(polymer_parameters, "compare_systems", lambda *_: 1e-3)
     with pytest.raises(InputError, match=r"differs from tleap's by 0\.001"):
-        parametrize_polymer(read_repeat_unit("[*]CC(C)[*]"), NAMES)
+        made_of("[*]CC(C)[*]")
