@@ -5,6 +5,7 @@ import shlex
 import numpy as np
 import pytest
 from openmm import app
+from scipy.spatial.distance import pdist, squareform
 
 from openmm_cgml.errors import InputError, OutputExistsError
 from openmm_cgml.reference import ReferenceConfig
@@ -120,3 +121,15 @@ def test_what_is_there_is_kept_and_only_replaced_when_asked_to(tmp_path):
         start(tmp_path / "peo", "[*]CCO[*]")
     start(tmp_path / "peo", "[*]CCO[*]", overwrite=True, beads=3)
     assert len(read_specification(tmp_path / "peo").residues[1].beads) == 3
+
+
+def test_a_chain_that_curls_keeps_its_distance_from_itself(tmp_path):
+    start(tmp_path / "polymer", "[*]CC(C)[*]", chains="8x20")
+    polymer = make_plan(read_specification(tmp_path / "polymer"), ReferenceConfig()).box.polymer
+    atoms = list(polymer.topology(1, 100).atoms())
+    heavy = np.array([atom.element.symbol != "H" for atom in atoms])
+    unit = np.array([atom.residue.index for atom in atoms])[heavy]
+    for seed in (1, 2):
+        chain = polymer.grow(1, 100, 12.0, np.random.default_rng(seed))
+        distances = squareform(pdist(chain[heavy]))
+        assert distances[np.abs(np.subtract.outer(unit, unit)) > 2].min() >= 0.32
